@@ -15,7 +15,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Comparison, Ledger
 from avo_tui.domain.gate_rules import GateDecision, GateName, Rival, decide
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.score_rules import scores_bear_out, worth_remeasuring
+from avo_tui.domain.score_rules import scores_bear_out
 
 
 class GatePlan(Value):
@@ -59,12 +59,6 @@ class GatePlan(Value):
             number=against.number, rival=rival, rival_score=against.score, score=score,
         )  # fmt: skip
 
-    def begins(self, score: Score) -> bool:
-        """Whether a candidate with this score is compared at all."""
-        return self.comparison.purpose == "audit" or worth_remeasuring(
-            self.gate, score, self.rival_score
-        )
-
     def with_pair(self, pair: PairedMeasurement) -> GatePlan:
         """The plan after one more pair."""
         replicates = (*self.comparison.replicates, pair)
@@ -79,7 +73,7 @@ class GatePlan(Value):
 
     @property
     def doubted(self) -> bool:
-        """Whether the gate measures both scores again, since they contradict the gain."""
+        """Whether the gate measures further, since the two scores contradict the gain."""
         decision = self._decision if self.comparison.purpose == "gate" else None
         if decision is None or not decision.accepted or self.score is None:
             return False

@@ -173,9 +173,7 @@ class SpoolEvaluator(AskingEvaluator):
         if self._plants_seed:
             info, seed = await self.task(self._task), await self.seed(self._task)
             if not info.seedless:
-                self._post(
-                    {"op": "evaluate", "target": {}, "task": self._task, "files": seed.files}
-                )
+                self._post({"op": "evaluate", "task": self._task, "files": seed.files})
         return await self._ask(body, None, None)
 
     async def _ask(

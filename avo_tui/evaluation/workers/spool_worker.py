@@ -261,7 +261,7 @@ class SpoolWorker:
         report = sound_report(str(request["body"]["op"]), task, candidate, result)
         if report.paired is not None:
             plan = plan.with_pair(report.paired)
-        elif report.score is not None and plan.begins(report.score):
+        elif report.score is not None:
             plan = plan.replaced(score=report.score)
         else:
             return
@@ -269,7 +269,7 @@ class SpoolWorker:
         if judged is None or not judged.doubted:
             return
         scores = [
-            await ahead({"op": "evaluate", "target": {}, "task": task, "files": one.files})
+            await ahead({"op": "evaluate", "task": task, "files": one.files})
             for one in (candidate, plan.rival)
         ]
         if scores[1] is not None and scores[1].score is not None:
