@@ -60,8 +60,8 @@ def test_only_a_candidate_that_was_measured_as_correct_becomes_the_control() -> 
         (BODY, None),
     ):
         assert not controls.offer(body, told) and not controls.due("a", 0)
-    assert controls.offer({**BODY, "target": {"small": 2.0}}, answer())
-    assert controls.body == {**BODY, "target": {}} and controls.due("a", 0)
+    assert controls.offer(BODY, answer())
+    assert controls.body == BODY and controls.due("a", 0)
     assert not controls.offer(BODY, answer())
 
 

@@ -119,7 +119,6 @@ class Stub:
         self.wait()
 
     def do_bench(self, request: Asked) -> dict[str, Any]:
-        assert request["target"] >= 0
         mode = request["plan"]["stages"][0]["entry"]
         configuration = Configuration.model_validate(request["configuration"])
         self.say(event="alive")
