@@ -169,14 +169,7 @@ def decide(
         return None
     limit = min(MOST_REPLICATES, max(LOOKS[-1], next_look(begun)))
     held = comparison.held if comparison.held_at == count else None
-    if held is not None:
-        judged = _on_record(held, count)
-    elif gate == "paper":
-        judged = _paper(comparison, ledger)
-    elif gate == "strict":
-        judged = _strict(comparison, ledger, limit)
-    else:
-        judged = _vector(comparison, ledger, limit)
+    judged = _on_record(held, count) if held else _judged(gate, comparison, ledger, limit)
     if judged is None:
         return None
     outcome, words, margin = judged
@@ -239,6 +232,13 @@ def _on_record(held: Outcome, count: int) -> _Judged | None:
     if count < MOST_REPLICATES:
         return None
     return "unclear", "unclear: no more pairs may be measured", MARGIN_FLOOR
+
+
+def _judged(gate: GateName, comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | None:
+    """The judgement by the gate's rule; None if one more replicate has to be measured."""
+    if gate == "paper":
+        return _paper(comparison, ledger)
+    return (_strict if gate == "strict" else _vector)(comparison, ledger, limit)
 
 
 def _paper(comparison: Comparison, ledger: Ledger) -> _Judged | None:

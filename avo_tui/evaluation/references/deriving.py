@@ -155,23 +155,8 @@ def derive(
         raise BadReferenceError(f"the reference has no constant {unknown[0]}; it has: {known}")
     base, first = _first_look(reference, dict(wishes.sizes))
     base, shown = _fit(reference, base, first, wishes)
-    remarks = []
-    if shown is not first:
-        changed = {n: v for n, v in base.items() if n not in wishes.sizes}
-        reduced = ", ".join(f"{n} {reference.constants[n]} → {v}" for n, v in changed.items())
-        remarks.append(f"sizes were reduced for this machine: {reduced}")
-    unused = [n for n in (*first.drawn.inputs, *first.drawn.weights) if n not in first.used]
-    unused = [n for n in unused if n not in reference.filled]
-    if reference.filled:
-        remarks.append(f"only written to, so outputs: {', '.join(sorted(reference.filled))}")
-    if unused:
-        remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
+    remarks = _remarks(reference, base, wishes, first, shown)
     progress(f"which of its {len(reference.constants)} constants may be other numbers")
-    if first.kept:
-        remarks.append(
-            f"the module writes to its buffer {', '.join(first.kept)}: a kernel is given its value "
-            "before the call, and what is written there is not compared"
-        )
     axes = _axes(reference, base, shown)
     tensors = _tensors(shown)
     full = {name: base.get(name, reference.constants[name]) for name in axes}
@@ -199,9 +184,33 @@ def derive(
         numbers=numbers, compiled=wishes.compiled, remarks=tuple(remarks),
     )  # fmt: skip
     progress("outputs that jump between near ties")
-    spec = spec.model_copy(update={"jumping": jumping_outputs(reference, sizes)})
+    jumping = jumping_outputs(reference, sizes)
     progress("the axis along which slices are independent")
-    return spec.model_copy(update={"independent": independent_slices(reference, spec)})
+    independent = independent_slices(reference, spec)
+    return spec.model_copy(update={"jumping": jumping, "independent": independent})
+
+
+def _remarks(
+    reference: Reference, base: Sizes, wishes: Wishes, first: Look, shown: Look
+) -> list[str]:
+    """What was changed or left out, for the person."""
+    remarks = []
+    if shown is not first:
+        changed = {n: v for n, v in base.items() if n not in wishes.sizes}
+        reduced = ", ".join(f"{n} {reference.constants[n]} → {v}" for n, v in changed.items())
+        remarks.append(f"sizes were reduced for this machine: {reduced}")
+    unused = [n for n in (*first.drawn.inputs, *first.drawn.weights) if n not in first.used]
+    unused = [n for n in unused if n not in reference.filled]
+    if reference.filled:
+        remarks.append(f"only written to, so outputs: {', '.join(sorted(reference.filled))}")
+    if unused:
+        remarks.append(f"not read by the reference, and left out: {', '.join(unused)}")
+    if first.kept:
+        remarks.append(
+            f"the module writes to its buffer {', '.join(first.kept)}: a kernel is given its value "
+            "before the call, and what is written there is not compared"
+        )
+    return remarks
 
 
 def _longest(scored: tuple[Case, ...], smallest: Case) -> Case:
