@@ -149,11 +149,11 @@ def _jumps(task: Task, small: list[CheckCase]) -> Iterator[str]:
     configuration, kind = small[-1].configuration, small[-1].distribution
     start, end = (task.make_inputs(configuration, seed, kind) for seed in (1, 2))
     try:
-        found = jumping(lambda moved: task.reference(configuration, moved), start, end)
+        names = jumping(lambda moved: task.reference(configuration, moved), start, end)
     except Exception:  # a reference that does not take what lies between two draws
         return
     outputs = task.outputs(configuration)
-    for name in found:
+    for name in names:
         if not may_jump(name, outputs[name][1], task.jumping):
             yield (
                 f"{name} jumps where the reference chooses between nearly equal numbers: a correct"

@@ -64,14 +64,14 @@ def jumping_outputs(reference: Reference, sizes: Sizes) -> tuple[str, ...]:
     """The outputs that jump on the way from one draw of inputs and weights to another."""
     drawn = [reference.draw(sizes, seed, "cpu") for seed in _DRAWS]
     every = [{**one.inputs, **one.weights} for one in drawn]
-    found: dict[str, None] = {}
+    every_name: dict[str, None] = {}
     for start, end in pairwise(every):
         try:
             names = jumping(lambda tensors: in_double(reference, sizes, 7, tensors), start, end)
         except Exception:  # such as inputs that may not lie between two draws
             return ()
-        found.update(dict.fromkeys(names))
-    return tuple(found)
+        every_name.update(dict.fromkeys(names))
+    return tuple(every_name)
 
 
 def _exact(
