@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui import garbage
-from avo_tui.cli import opening
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.exporting import FORMS, ExportOptions
+from avo_tui.cli.terminal import in_terminal
 from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.settings import settings
 from avo_tui.ui.services import ExportChoice, Hit, NewSession, OperatorChoice, Option, Services
 
 if TYPE_CHECKING:
+    from avo_tui.domain.task import TaskInfo
     from avo_tui.operators.knowledge_port import Knowledge
     from avo_tui.ui.places import Place
     from avo_tui.ui.session.feed import Source
@@ -30,6 +31,7 @@ def operator_choices() -> tuple[OperatorChoice, ...]:
 
     Raises ValueError where the settings name an operator that is not installed.
     """
+    from avo_tui.cli import opening
     from avo_tui.operators import registry
 
     first = opening.default_operator()
@@ -62,6 +64,7 @@ def export_session(folder: Path, form: str, version: int | None, to: Path) -> st
 
 def create_session(form: NewSession) -> Path:
     """Create a session and start its engine; returns its folder. Raises Failure, StoreError."""
+    from avo_tui.cli import opening
     from avo_tui.cli.notify import start_watcher
     from avo_tui.evolution.process import start_engine
 
@@ -72,6 +75,8 @@ def create_session(form: NewSession) -> Path:
 
 
 def _chosen(form: NewSession) -> RunSettings:
+    from avo_tui.cli import opening
+
     return opening.with_defaults(
         RunSettings(
             operator=form.operator,
@@ -83,8 +88,17 @@ def _chosen(form: NewSession) -> RunSettings:
     )
 
 
+def tasks() -> list[TaskInfo]:
+    """Tasks that load."""
+    from avo_tui.evaluation.tasks import find_tasks
+
+    return find_tasks().infos()
+
+
 def cost(form: NewSession) -> str:
     """What a new session may cost, in one sentence."""
+    from avo_tui.cli import opening
+
     return " ".join(opening.estimate(_chosen(form))) or "This operator spends no money, only time."
 
 
@@ -166,7 +180,7 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         start_engine=start,
         take_inbox=take_inbox,
         create_session=create_session,
-        tasks=opening.tasks,
+        tasks=tasks,
         estimate=cost,
         operators=operator_choices,
         search_knowledge=search,
@@ -207,7 +221,7 @@ def open_app(
     `read_only`: who looks on can change nothing. `in_browser`: keys and pictures go through
     Textual's driver for browsers, not a terminal.
     """
-    if not in_browser and not opening.in_terminal():
+    if not in_browser and not in_terminal():
         raise Failure(
             "the app needs a terminal; use --headless, `avo status NAME` or `avo sessions --json`"
         )

@@ -6,17 +6,20 @@ from typing import Annotated
 
 import typer
 
-from avo_tui.cli.queries import Json, Name, table
+from avo_tui.cli.json_output import attempt_form, emit
+from avo_tui.cli.parameters import Json, Name
+from avo_tui.cli.terminal import table
+from avo_tui.domain.attempts import ORDERS, attempt_matches, attempt_name, attempt_status, ordered
+from avo_tui.store import SessionReader, find_session
 
 MOST = 200
 """Rows that are printed unless another number is asked for."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo attempts demo rejected noise")(attempts)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo attempts demo rejected noise")
 def attempts(
     name: Name,
     words: Annotated[
@@ -31,15 +34,6 @@ def attempts(
     as_json: Json = False,
 ) -> None:
     """List the attempts of a session with what became of each, and why."""
-    from avo_tui.cli.json_output import attempt_form, emit
-    from avo_tui.domain.attempts import (
-        ORDERS,
-        attempt_matches,
-        attempt_name,
-        attempt_status,
-        ordered,
-    )
-    from avo_tui.store import SessionReader, find_session
 
     order = next((known for known in ORDERS if known == sort), None)
     if order is None:

@@ -8,30 +8,41 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.busy import UnlessBusy, say_busy
 from avo_tui.cli.errors import INTERRUPTED, Failure
-from avo_tui.cli.queries import Json, Name, pick
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json, Name, pick
 from avo_tui.cli.session_trust import require_agreement
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import Estimate
+from avo_tui.domain.outlook import Spread, spread
+from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.quick import CACHES, MOST_SECONDS, QUICK_SECONDS, QuickComparison
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.evaluation.candidates import read_candidate
+from avo_tui.evaluation.evaluators import make_evaluator
+from avo_tui.operators.toolbox.quick_tools import QuickRow, left_out, quick_rows, quick_text
+from avo_tui.operators.toolbox.variants import (
+    MOST,
+    MOST_PAIRS,
+    Timed,
+    Variant,
+    check_variants,
+    sweep,
+    table_text,
+    time_variants,
+    unique,
+)
+from avo_tui.store import SessionReader, find_session
 
-if TYPE_CHECKING:
-    from avo_tui.domain.candidate import Candidate
-    from avo_tui.domain.evidence import Estimate
-    from avo_tui.domain.outlook import Spread
-    from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-    from avo_tui.operators.toolbox.quick_tools import QuickRow
-    from avo_tui.operators.toolbox.variants import Timed, Variant
-    from avo_tui.store import SessionReader
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo bench demo a.cpp b.cpp --against head -D TILE=32,64")(bench)
-
-
+@app.command(epilog="Example: avo bench demo a.cpp b.cpp --against head -D TILE=32,64")
 def bench(
     name: Name,
     paths: Annotated[list[Path], typer.Argument(help="Candidates: one file or folder each.")],
@@ -98,8 +109,6 @@ def bench(
 
     No attempt, no commit, nothing is recorded. Exit status 1 where one could not be timed.
     """
-    from avo_tui.operators.toolbox.variants import unique
-    from avo_tui.store import SessionReader, find_session
 
     if quick and (pairs is not None or precision is not None):
         raise Failure("--quick measures no pairs: leave --pairs and --precision out")
@@ -108,9 +117,7 @@ def bench(
 
     reader = SessionReader.open(find_session(name))
     state = reader.state
-    best = state.best
-    versions: dict[int, object] = dict(state.versions)
-    number = pick(against, versions, state.session.head, best.number if best else None)
+    number = pick(state, against)
     other = reader.candidate(state.versions[number].candidate)
     variants = unique(_variants(paths, (defines or [], flags or []), other))
     say_busy(unless_busy)
@@ -130,9 +137,6 @@ def _official(
     as_json: bool,
 ) -> bool:
     """Time pairs of fresh processes and print them; False where one could not be timed."""
-    from avo_tui.domain.outlook import spread
-    from avo_tui.domain.plain import safe
-    from avo_tui.operators.toolbox.variants import Timed, table_text
 
     timed = [Timed(variant) for variant in variants]
     known = spread(reader.state)
@@ -156,8 +160,6 @@ def _quick(
 ) -> bool:
     """Compare quickly and print it; False where one could not be compared. `wanted`: the
     configuration, or None for all, and the seconds for each variant."""
-    from avo_tui.domain.plain import safe
-    from avo_tui.operators.toolbox.quick_tools import quick_text
 
     rows: list[QuickRow] = []
     with _kept_when_interrupted() as whole:
@@ -179,9 +181,6 @@ async def _compare_quickly(
     wanted: tuple[str | None, float | None],
 ) -> None:
     """Add a row for each variant to `rows`."""
-    from avo_tui.domain.quick import MOST_SECONDS, QUICK_SECONDS, QuickComparison
-    from avo_tui.evaluation.evaluators import make_evaluator
-    from avo_tui.operators.toolbox.quick_tools import left_out, quick_rows
 
     require_agreement(reader.folder)
     task = reader.state.session.task.name
@@ -222,7 +221,6 @@ def _kept_when_interrupted() -> Iterator[_Kept]:
 
 def _say_begin(doing: str, result: str) -> None:
     """Say on standard error what begins, and what the variant before gave."""
-    from avo_tui.domain.plain import plain
 
     for text in filter(None, (result, doing)):
         typer.echo(f"avo: {plain(text, 300)}", err=True)
@@ -242,8 +240,6 @@ def _say_waiting() -> Callable[[EvaluationProgress], None]:
 
 
 def _emit_quick(name: str, number: int, rows: list[QuickRow]) -> None:
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.quick import CACHES
 
     emit(
         {
@@ -282,8 +278,6 @@ def _variants(
     paths: list[Path], varied: tuple[list[str], list[str]], origin: Candidate
 ) -> list[Variant]:
     """The files with every combination of `varied`: definitions of macros, and sets of flags."""
-    from avo_tui.evaluation.candidates import read_candidate
-    from avo_tui.operators.toolbox.variants import MOST, sweep
 
     values: dict[str, list[str]] = {}
     for text in varied[0]:
@@ -318,9 +312,6 @@ async def _time(
 
     `effort`: pairs of each, and the precision to reach.
     """
-    from avo_tui.domain.outlook import spread
-    from avo_tui.evaluation.evaluators import make_evaluator
-    from avo_tui.operators.toolbox.variants import MOST_PAIRS, check_variants, time_variants
 
     require_agreement(reader.folder)
     task = reader.state.session.task.name
@@ -342,7 +333,6 @@ async def _time(
 
 
 def _emit(name: str, number: int, timed: list[Timed], known: Spread) -> None:
-    from avo_tui.cli.json_output import emit
 
     emit(
         {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.devices import processor_sensor
+from avo_tui.domain.device import busy_text
+from avo_tui.evaluation.measuring_now import measuring_text
 
 LOOK_SECONDS = 0.3
 """Seconds over which the load of the processor is looked at."""
@@ -25,11 +29,6 @@ def say_busy(unless_busy: bool) -> None:
 
     Raises Failure in that case where the caller wants to measure on a quiet machine only.
     """
-    import time
-
-    from avo_tui.devices import processor_sensor
-    from avo_tui.domain.device import busy_text
-    from avo_tui.evaluation.measuring_now import measuring_text
 
     sensor = processor_sensor()
     time.sleep(LOOK_SECONDS)

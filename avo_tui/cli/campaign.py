@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from avo_tui.campaign.process import start_conductor
+from avo_tui.cli import opening
+from avo_tui.cli.app import open_app
 from avo_tui.cli.campaign_lines import (
     end_conductor,
     follow,
@@ -17,20 +20,48 @@ from avo_tui.cli.campaign_lines import (
     tell_lines,
 )
 from avo_tui.cli.campaign_view import budget_lines, list_campaigns, print_status
+from avo_tui.cli.control import deliver
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.names import Evaluators
-from avo_tui.cli.queries import Json
+from avo_tui.cli.folders import take_from_settings
+from avo_tui.cli.notify import start_watcher
+from avo_tui.cli.opening import default_operator, with_defaults
+from avo_tui.cli.options import parse_pairs
+from avo_tui.cli.parameters import Json, TaskName
 from avo_tui.cli.session_trust import require_agreement
-
-if TYPE_CHECKING:
-    from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.campaigns import Line
-    from avo_tui.domain.run_settings import RunSettings
-    from avo_tui.store import CampaignFolder
+from avo_tui.cli.starting import Evaluators
+from avo_tui.cli.terminal import in_terminal
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import Budget, Caps, exhausted
+from avo_tui.domain.campaigns import Campaign, Line, SetCaps, Split, first_shares, line_session
+from avo_tui.domain.commands import Pause, Resume, SendHint, Stop
+from avo_tui.domain.run_settings import RunSettings
+from avo_tui.evaluation.workers.devices import split_devices
+from avo_tui.evolution.options import changed_settings
+from avo_tui.evolution.process import start_after_inbox, wait_for_end
+from avo_tui.operators import registry
+from avo_tui.store import (
+    CampaignFolder,
+    CampaignReader,
+    campaign_folders,
+    check_name,
+    create_campaign,
+    find_campaign,
+    known_sessions,
+)
+from avo_tui.ui.places import CampaignLines
 
 _HELP = "Run several sessions on one task that now and then pass on their best version."
 
-CampaignName = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Name of a campaign.")]
+
+def campaign_names(incomplete: str) -> list[str]:
+    take_from_settings()
+    return [f.name for f in campaign_folders() if f.name.startswith(incomplete)]
+
+
+CampaignName = Annotated[
+    str,
+    typer.Argument(metavar="CAMPAIGN", help="Name of a campaign.", autocompletion=campaign_names),
+]
 OneLine = Annotated[
     int | None, typer.Option("--line", min=1, help="Only this line; without it all of them.")
 ]
@@ -49,31 +80,13 @@ Steps = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group `campaign` to the commands."""
-    group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
-    group.command(
-        "run", epilog="Example: avo campaign run attention_cpu --lines 4 --evaluations 400"
-    )(run)
-    group.command("list", epilog="Example: avo campaign list --json")(list_campaigns)
-    group.command("status", epilog="Example: avo campaign status race")(status)
-    group.command("show", epilog="Example: avo campaign show race")(show)
-    group.command("pause", epilog="Example: avo campaign pause race --line 2")(pause)
-    group.command("resume", epilog="Example: avo campaign resume race")(resume)
-    group.command("end", epilog="Example: avo campaign end race --line 2")(end)
-    group.command("hint", epilog="Example: avo campaign hint race TILE_K=64 --line 1")(hint)
-    group.command("split", epilog="Example: avo campaign split race 2 --version 5")(split)
-    group.command("budget", epilog="Example: avo campaign budget race --evaluations 800")(budget)
-    group.callback()(_group)
-    app.add_typer(group, name="campaign")
+app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+app.command("list", epilog="Example: avo campaign list --json")(list_campaigns)
 
 
-def _group() -> None:
-    """Run several sessions on one task that now and then pass on their best version."""
-
-
+@app.command("run", epilog="Example: avo campaign run attention_cpu --lines 4 --evaluations 400")
 def run(
-    task: Annotated[str, typer.Argument(help="A task; `avo tasks` lists them.")],
+    task: TaskName,
     lines: Annotated[int, typer.Option("--lines", min=1, max=64, help="Sessions to run.")] = 4,
     migrate: Annotated[
         int,
@@ -128,13 +141,6 @@ def run(
     Each line sends its best version to the next one on a ring every so many evaluations; the
     receiving line's own gate decides. All lines share one budget.
     """
-    from avo_tui.campaign.process import start_conductor
-    from avo_tui.cli import opening
-    from avo_tui.cli.notify import start_watcher
-    from avo_tui.domain.base import now
-    from avo_tui.domain.campaigns import Campaign, Line, first_shares, line_session
-    from avo_tui.domain.run_settings import RunSettings
-    from avo_tui.store import check_name, create_campaign, known_sessions
 
     info = opening.find_task(task)
     name = name or _free_name(task)
@@ -178,7 +184,6 @@ def run(
 
 
 def _after_start(folder: CampaignFolder, *, headless: bool, detach: bool, as_json: bool) -> None:
-    from avo_tui.cli.opening import in_terminal
 
     if as_json:
         print_status(folder, True)
@@ -190,36 +195,30 @@ def _after_start(folder: CampaignFolder, *, headless: bool, detach: bool, as_jso
         _open(folder)
 
 
+@app.command("status", epilog="Example: avo campaign status race")
 def status(name: CampaignName, as_json: Json = False) -> None:
     """Say how a campaign stands: lines, budget, versions that were passed on, what happened."""
-    from avo_tui.store import find_campaign
 
     print_status(find_campaign(name), as_json)
 
 
+@app.command("show", epilog="Example: avo campaign show race")
 def show(name: CampaignName) -> None:
     """Open the app on all lines of a campaign."""
-    from avo_tui.store import find_campaign
 
     _open(find_campaign(name))
 
 
+@app.command("pause", epilog="Example: avo campaign pause race --line 2")
 def pause(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Pause all lines, or one."""
-    from avo_tui.domain.commands import Pause
 
     tell_lines(name, line, Pause(), as_json, lambda state: state not in {"paused", "pausing"})
 
 
+@app.command("resume", epilog="Example: avo campaign resume race")
 def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Go on after a pause, after a loss of the processes, or after the end."""
-    from avo_tui.campaign.process import start_conductor
-    from avo_tui.cli.control import deliver
-    from avo_tui.cli.notify import start_watcher
-    from avo_tui.domain.budget import exhausted
-    from avo_tui.domain.commands import Resume
-    from avo_tui.evolution.process import start_after_inbox
-    from avo_tui.store import find_campaign
 
     folder = find_campaign(name)
     require_agreement(folder.path)
@@ -254,6 +253,7 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
     report(name, done, as_json)
 
 
+@app.command("end", epilog="Example: avo campaign end race --line 2")
 def end(
     name: CampaignName,
     line: OneLine = None,
@@ -261,9 +261,6 @@ def end(
     as_json: Json = False,
 ) -> None:
     """End all lines in good order, or one; what it has left of the budget goes to the others."""
-    from avo_tui.domain.commands import Stop
-    from avo_tui.evolution.process import wait_for_end
-    from avo_tui.store import find_campaign
 
     folder = find_campaign(name)
     if line is None:
@@ -274,6 +271,7 @@ def end(
             raise Failure(f"{one.session} has not ended within {wait:g} s; it will")
 
 
+@app.command("hint", epilog="Example: avo campaign hint race TILE_K=64 --line 1")
 def hint(
     name: CampaignName,
     text: Annotated[list[str], typer.Argument(help="The message; for the tuner NAME=value.")],
@@ -284,13 +282,13 @@ def hint(
     as_json: Json = False,
 ) -> None:
     """Give all lines a hint, or one."""
-    from avo_tui.domain.commands import SendHint
 
     scope = "until_cleared" if until_cleared else "once"
     command = SendHint.model_validate({"text": " ".join(text), "scope": scope})
     tell_lines(name, line, command, as_json, lambda state: True)
 
 
+@app.command("split", epilog="Example: avo campaign split race 2 --version 5")
 def split(
     name: CampaignName,
     line: Annotated[int, typer.Argument(min=1, help="Number of the line to split.")],
@@ -303,9 +301,6 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Begin a further line from a version of another, with half of the budget it has left."""
-    from avo_tui.campaign.process import start_conductor
-    from avo_tui.domain.campaigns import Split
-    from avo_tui.store import find_campaign
 
     folder = find_campaign(name)
     require_agreement(folder.path)
@@ -313,6 +308,7 @@ def split(
     start_conductor(folder)
 
 
+@app.command("budget", epilog="Example: avo campaign budget race --evaluations 800")
 def budget(
     name: CampaignName,
     usd: Usd = None,
@@ -323,8 +319,6 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Change the budget of a campaign, or show it where nothing is given."""
-    from avo_tui.domain.campaigns import SetCaps
-    from avo_tui.store import CampaignReader, find_campaign
 
     folder = find_campaign(name)
     caps = _budget(usd, hours, evaluations, tokens, steps).run
@@ -347,7 +341,6 @@ def _budget(
     tokens: int | None,
     steps: int | None,
 ) -> Budget:
-    from avo_tui.domain.budget import Budget, Caps
 
     return Budget(
         run=Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
@@ -355,7 +348,6 @@ def _budget(
 
 
 def _free_name(task: str) -> str:
-    from avo_tui.store import campaign_folders
 
     stem = task.replace("@", "-")[:40]
     taken = {folder.name for folder in campaign_folders()}
@@ -367,10 +359,6 @@ def _line_settings(
     base: RunSettings, operators: list[str] | None, index: int, pairs: list[str] | None
 ) -> RunSettings:
     """The settings of line `index`, counted from 0; operators are dealt round robin."""
-    from avo_tui.cli.opening import default_operator, with_defaults
-    from avo_tui.cli.options import parse_pairs
-    from avo_tui.evolution.options import changed_settings
-    from avo_tui.operators import registry
 
     try:
         name = (
@@ -387,7 +375,6 @@ def _line_settings(
 def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]:
     """The devices of each line: with more devices than lines each has several of its own, with
     fewer the lines take turns on them."""
-    from avo_tui.evaluation.workers.devices import split_devices
 
     if named is None:
         return [None] * lines
@@ -398,7 +385,5 @@ def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]
 
 
 def _open(folder: CampaignFolder) -> None:
-    from avo_tui.cli.app import open_app
-    from avo_tui.ui.places import CampaignLines
 
     open_app(place=CampaignLines(folder.path))

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import typer
 
+from avo_tui.campaign.conductor import settle
 from avo_tui.cli.campaign_view import print_status
+from avo_tui.cli.control import ANSWER_SECONDS, answer, deliver
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.json_output import emit
 from avo_tui.cli.session_trust import require_agreement
-
-if TYPE_CHECKING:
-    from avo_tui.domain.campaigns import Line, Order
-    from avo_tui.domain.commands import Command
-    from avo_tui.store import CampaignFolder, SessionReader
+from avo_tui.domain.campaigns import Line, Order
+from avo_tui.domain.commands import Command
+from avo_tui.domain.plain import plain
+from avo_tui.store import (
+    CampaignFolder,
+    CampaignReader,
+    CampaignWriter,
+    SessionLocked,
+    SessionNotFound,
+    SessionReader,
+    find_campaign,
+)
 
 ORDER_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -25,7 +37,6 @@ FOLLOW_SECONDS = 1.0
 
 def line_readers(folder: CampaignFolder, number: int | None) -> list[tuple[Line, SessionReader]]:
     """The lines that have a session, or the one with that number. Raises Failure."""
-    from avo_tui.store import SessionNotFound, SessionReader
 
     campaign = folder.read()
     try:
@@ -53,8 +64,6 @@ def tell_lines(
     quiet: bool = False,
 ) -> None:
     """Send a command to the lines that run, and say what each answered."""
-    from avo_tui.cli.control import ANSWER_SECONDS, answer, deliver
-    from avo_tui.store import find_campaign
 
     folder = find_campaign(name)
     sent = []
@@ -88,8 +97,6 @@ def tell_lines(
 
 def report(name: str, done: list[dict[str, object]], as_json: bool) -> None:
     """Print what became of a command, line by line."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.plain import plain
 
     if as_json:
         emit({"campaign": name, "lines": done})
@@ -101,7 +108,6 @@ def report(name: str, done: list[dict[str, object]], as_json: bool) -> None:
 
 def give_order(folder: CampaignFolder, order: Order, as_json: bool) -> None:
     """Give an order to the campaign's process, or carry it out here where none runs."""
-    from avo_tui.cli.json_output import emit
 
     identity = folder.send(order)
     deadline = time.monotonic() + ORDER_SECONDS
@@ -124,8 +130,6 @@ def give_order(folder: CampaignFolder, order: Order, as_json: bool) -> None:
 
 def settle_here(folder: CampaignFolder, *, revive: bool) -> None:
     """Take the orders that wait and share the budget anew, in this process."""
-    from avo_tui.campaign.conductor import settle
-    from avo_tui.store import CampaignWriter, SessionLocked
 
     require_agreement(folder.path)
     try:
@@ -140,9 +144,6 @@ def settle_here(folder: CampaignFolder, *, revive: bool) -> None:
 
 def end_conductor(folder: CampaignFolder) -> None:
     """End the campaign's process, so that it does not start again what is being ended."""
-    import os
-    import signal
-    import socket
 
     conductor = folder.conductor()
     if not conductor.alive or conductor.pid is None:
@@ -162,8 +163,6 @@ def end_conductor(folder: CampaignFolder) -> None:
 
 def follow(folder: CampaignFolder) -> None:
     """Print what happens until every line is over; ending this ends nothing else."""
-    from avo_tui.domain.plain import plain
-    from avo_tui.store import CampaignReader
 
     typer.echo(f"campaign {folder.name} at {folder.path}", err=True)
     reader, seen = CampaignReader(folder), set[object]()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from avo_tui.cli.queries import Json
-
-if TYPE_CHECKING:
-    from avo_tui.store import CampaignFolder, CampaignView, LineView
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json
+from avo_tui.cli.terminal import table
+from avo_tui.domain.budget import cap_states
+from avo_tui.domain.plain import plain
+from avo_tui.export.json_documents import moment
+from avo_tui.store import (
+    CampaignFolder,
+    CampaignReader,
+    CampaignView,
+    LineView,
+    StoreError,
+    campaign_folders,
+)
 
 
 def list_campaigns(as_json: Json = False) -> None:
     """List the campaigns on this machine."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.queries import table
-    from avo_tui.store import CampaignReader, StoreError, campaign_folders
 
     forms: list[dict[str, object]] = []
     rows = []
@@ -46,10 +51,6 @@ def list_campaigns(as_json: Json = False) -> None:
 
 def print_status(folder: CampaignFolder, as_json: bool) -> None:
     """Print how a campaign stands."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.queries import table
-    from avo_tui.domain.plain import plain
-    from avo_tui.store import CampaignReader
 
     view = CampaignReader(folder).view()
     if as_json:
@@ -89,7 +90,6 @@ def print_status(folder: CampaignFolder, as_json: bool) -> None:
 
 def budget_lines(view: CampaignView) -> list[str]:
     """What all lines have spent together, and of which caps."""
-    from avo_tui.domain.budget import cap_states
 
     spend = view.spend
     texts = [f"spent {spend.evaluations} evaluations, ${spend.usd:.2f}, {spend.tokens} tokens"]
@@ -122,7 +122,6 @@ def _line_rows(view: CampaignView) -> tuple[list[list[str]], list[str]]:
 
 def view_form(view: CampaignView) -> dict[str, object]:
     """A campaign as JSON."""
-    from avo_tui.export.json_documents import moment
 
     campaign, best = view.campaign, view.best
     return {

@@ -10,6 +10,20 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
+from avo_tui.cli.opening import with_defaults
+from avo_tui.config_place import config_file
+from avo_tui.domain.run_settings import RunSettings
+from avo_tui.evaluation.backends import registry as backends
+from avo_tui.evaluation.doctor import examine_sandbox
+from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evaluation.workers import dask, dask_slurm, ssh
+from avo_tui.operators import registry as operators
+from avo_tui.operators.agent.model.probe import probe
+from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.settings import settings
+from avo_tui.store import own_root
+
 Row = dict[str, object]
 
 
@@ -55,12 +69,10 @@ def _torch() -> Iterator[Row]:
 
 
 def _backends() -> Iterator[Row]:
-    from avo_tui.evaluation.backends import registry
-    from avo_tui.evaluation.ports import EvaluatorError
 
-    for language in registry.languages():
+    for language in backends.languages():
         try:
-            backend = registry.descriptor(language)
+            backend = backends.descriptor(language)
             findings = backend.examine()
         except EvaluatorError as error:
             yield _row("warn", "backend", str(error))
@@ -73,8 +85,6 @@ def _backends() -> Iterator[Row]:
 
 
 def _sandbox() -> Iterator[Row]:
-    from avo_tui.evaluation.doctor import examine_sandbox
-    from avo_tui.settings import settings
 
     finding = asyncio.run(examine_sandbox(settings().allow_weak_sandbox))
     yield _row(finding.state, "sandbox", finding.text)
@@ -82,15 +92,12 @@ def _sandbox() -> Iterator[Row]:
 
 def _evaluators() -> Iterator[Row]:
     """Whether devices beside this machine's own could be used; none is asked."""
-    from avo_tui.evaluation.workers import dask, dask_slurm, ssh
 
     for scheme, site in (("ssh", ssh), ("dask", dask), ("dask+slurm", dask_slurm)):
         yield _row("ok", "evaluator", f"{scheme}://: {site.what_is_missing() or 'can be used'}")
 
 
 def _tasks() -> Iterator[Row]:
-    from avo_tui.evaluation.ports import BrokenTask
-    from avo_tui.evaluation.tasks import find_tasks
 
     tasks_here = find_tasks()
     listing = list(tasks_here.listing())
@@ -102,7 +109,6 @@ def _tasks() -> Iterator[Row]:
 
 
 def _sessions() -> Iterator[Row]:
-    from avo_tui.store import own_root
 
     root, origin = own_root().folder, own_root().origin
     existing = root
@@ -119,8 +125,6 @@ def _sessions() -> Iterator[Row]:
 
 
 def _settings() -> Iterator[Row]:
-    from avo_tui.config_place import config_file
-    from avo_tui.settings import settings
 
     settings()
     there = "read" if config_file().exists() else "not there, defaults hold"
@@ -128,22 +132,17 @@ def _settings() -> Iterator[Row]:
 
 
 def _operators() -> Iterator[Row]:
-    from avo_tui.operators import registry
 
-    for operator in registry.offer():
+    for operator in operators.offer():
         why = operator.unavailable()
         sentence = f"{operator.name}: {why or operator.label}"
         yield _row("warn" if why else "ok", "operator", sentence)
-    for sentence in registry.broken():
+    for sentence in operators.broken():
         yield _row("warn", "operator", sentence)
 
 
 def check_model() -> Iterator[Row]:
     """What the agent's endpoint supports and costs, from one small question to it."""
-    from avo_tui.cli.opening import with_defaults
-    from avo_tui.domain.run_settings import RunSettings
-    from avo_tui.operators.agent.model.probe import probe
-    from avo_tui.operators.agent.settings import AgentSettings
 
     settings = AgentSettings.of(with_defaults(RunSettings(operator="agent")))
     for answer in asyncio.run(probe(settings)):

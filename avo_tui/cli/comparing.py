@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from avo_tui.cli import comparing_arms
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.pictures import figure_for, save
-
-if TYPE_CHECKING:
-    from avo_tui.domain.trajectory import Axis, Trajectory
+from avo_tui.domain.arms import Arm
+from avo_tui.domain.trajectory import Axis, Trajectory, common_budget, position
+from avo_tui.store import SessionReader, find_session
+from avo_tui.ui.curves import MARKS, Curve, draw
 
 AXES: dict[str, tuple[Axis, str]] = {
     "evaluations": ("evaluations", "evaluations"),
@@ -24,11 +25,10 @@ AXES: dict[str, tuple[Axis, str]] = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo compare demo demo-2 --axis hours --out runs.svg")(compare)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo compare demo demo-2 --axis hours --out runs.svg")
 def compare(
     names: Annotated[
         list[str],
@@ -51,8 +51,6 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Compare runs: the best score against evaluations, time or dollars, at equal budget."""
-    from avo_tui.domain.arms import Arm
-    from avo_tui.domain.trajectory import common_budget
 
     if axis not in AXES:
         raise typer.BadParameter(f"it is one of {', '.join(AXES)}", param_hint="--axis")
@@ -104,8 +102,6 @@ def _budget(asked: float | None, common: float, label: str) -> float:
 
 
 def _read(names: list[str]) -> tuple[dict[str, Trajectory], str, str]:
-    from avo_tui.domain.trajectory import Trajectory
-    from avo_tui.store import SessionReader, find_session
 
     runs: dict[str, Trajectory] = {}
     tasks: dict[str, str] = {}
@@ -172,8 +168,6 @@ def _print(
     baseline: str,
     budget: float,
 ) -> None:
-    from avo_tui.domain.trajectory import position
-    from avo_tui.ui.curves import MARKS, Curve, draw
 
     curves = [
         Curve(name, tuple((position(p, axis), p.best) for p in run.closed()))
@@ -205,7 +199,6 @@ def _picture(
     title: str,
     budget: float,
 ) -> None:
-    from avo_tui.domain.trajectory import position
 
     figure, axes = figure_for(out, label, title)
     for name, run in runs.items():

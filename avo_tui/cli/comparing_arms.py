@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import statistics
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from avo_tui.cli.pictures import figure_for, save
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from avo_tui.domain.arms import Arm, Interval
-    from avo_tui.domain.trajectory import Axis
+from avo_tui.domain.arms import Arm, Interval, mean, ratio
+from avo_tui.domain.trajectory import Axis
+from avo_tui.ui.curves import MARKS, Curve, draw
 
 
 def split(words: Sequence[str]) -> dict[str, list[str]] | None:
@@ -38,7 +37,6 @@ def split(words: Sequence[str]) -> dict[str, list[str]] | None:
 
 def rows(arms: Sequence[Arm], axis: Axis, budget: float) -> list[dict[str, Any]]:
     """What is known of each arm at a budget; `against_first` compares it with the first arm."""
-    from avo_tui.domain.arms import mean, ratio
 
     first = arms[0].scores(axis, budget)
     table = []
@@ -58,7 +56,6 @@ def rows(arms: Sequence[Arm], axis: Axis, budget: float) -> list[dict[str, Any]]
 
 def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float) -> None:
     """Print the chart of medians and the table."""
-    from avo_tui.ui.curves import Curve, draw
 
     curves = [
         Curve(arm.name, tuple((x, middle) for x, _, middle, _ in arm.course(axis, budget)))
@@ -86,10 +83,6 @@ def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float)
 
 def _table(arms: Sequence[Arm], axis: Axis, budget: float, *, ranges: bool) -> list[str]:
     """A heading and a row for each arm, with the range of its runs or without it."""
-    import statistics
-
-    from avo_tui.domain.arms import mean, ratio
-    from avo_tui.ui.curves import MARKS
 
     width = max(len("arm"), *(len(arm.name) for arm in arms))
     first = arms[0].scores(axis, budget)

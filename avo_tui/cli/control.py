@@ -5,16 +5,34 @@ from __future__ import annotations
 import sys
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.queries import Json, Name, VersionName, pick
-
-if TYPE_CHECKING:
-    from avo_tui.domain.commands import Command, CommandRecord
-    from avo_tui.store import SessionReader
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json, Name, VersionName, pick
+from avo_tui.domain.budget import Budget, Caps, cap_states
+from avo_tui.domain.commands import (
+    AbortStep,
+    Annotate,
+    Approve,
+    ClearHint,
+    Command,
+    CommandRecord,
+    Pause,
+    Reject,
+    Remeasure,
+    Resume,
+    Rewind,
+    SendHint,
+    SetBookmark,
+    SetBudget,
+    Stop,
+)
+from avo_tui.domain.plain import plain
+from avo_tui.evolution.process import EngineFailed, take_inbox, wait_for_end
+from avo_tui.store import SessionReader, find_session
 
 ANSWER_SECONDS = 10.0
 JOB_SECONDS = 3600.0
@@ -44,24 +62,10 @@ class Scope(StrEnum):
     until_cleared = "until-cleared"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example: avo pause demo --when step")(pause)
-    app.command(epilog="Example: avo resume demo")(resume)
-    app.command(epilog="Example: avo stop demo")(stop)
-    app.command(epilog="Example: avo hint demo TILE_K=64 --scope until-cleared")(hint)
-    app.command("clear-hint", epilog="Example: avo clear-hint demo 0176…")(clear_hint)
-    app.command(epilog='Example: avo rewind demo 12 --why "try the other tiling"')(rewind)
-    app.command(epilog="Example: avo abort demo")(abort)
-    app.command(epilog="Example: avo approve demo")(approve)
-    app.command(epilog='Example: avo reject demo --why "unreadable"')(reject)
-    app.command(epilog="Example: avo budget demo --hours 2 --evaluations 500")(budget)
-    app.command(epilog="Example: avo undo demo")(undo)
-    app.command(epilog="Example: avo bookmark demo 12 baseline")(bookmark)
-    app.command(epilog='Example: avo note demo 12 "first with online softmax"')(note)
-    app.command(epilog="Example: avo remeasure demo best")(remeasure)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo pause demo --when step")
 def pause(
     name: Name,
     when: Annotated[
@@ -70,34 +74,32 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Pause a run."""
-    from avo_tui.domain.commands import Pause
 
     modes = {"tool": "after_tool", "step": "after_step", "now": "now"}
     send(name, Pause.model_validate({"mode": modes[when.value]}), as_json, live=True)
 
 
+@app.command(epilog="Example: avo resume demo")
 def resume(name: Name, as_json: Json = False) -> None:
     """Go on after a pause, or cut a wait short."""
-    from avo_tui.domain.commands import Resume
 
     send(name, Resume(), as_json, live=True)
 
 
+@app.command(epilog="Example: avo stop demo")
 def stop(
     name: Name,
     wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for the end.")] = 30.0,
     as_json: Json = False,
 ) -> None:
     """End a run in good order; `avo run --resume NAME` goes on with it."""
-    from avo_tui.domain.commands import Stop
-    from avo_tui.evolution.process import wait_for_end
-    from avo_tui.store import find_session
 
     send(name, Stop(), as_json, live=True)
     if wait > 0 and not wait_for_end(find_session(name), wait):
         raise Failure(f"{name} has not ended within {wait:g} s; it will")
 
 
+@app.command(epilog="Example: avo hint demo TILE_K=64 --scope until-cleared")
 def hint(
     name: Name,
     text: Annotated[list[str], typer.Argument(help="The message; for the tuner NAME=value.")],
@@ -108,21 +110,19 @@ def hint(
     as_json: Json = False,
 ) -> None:
     """Give the operator of variation a hint."""
-    from avo_tui.domain.commands import SendHint
 
     form = {"text": " ".join(text), "delivery": when.value, "scope": scope.value}
     form = {k: v.replace("-", "_") if k != "text" else v for k, v in form.items()}
     send(name, SendHint.model_validate(form), as_json)
 
 
+@app.command("clear-hint", epilog="Example: avo clear-hint demo 0176…")
 def clear_hint(
     name: Name,
     identity: Annotated[str, typer.Argument(metavar="HINT", help="Its id, or `all`.")],
     as_json: Json = False,
 ) -> None:
     """Take back a hint that is queued or in force."""
-    from avo_tui.domain.commands import ClearHint
-    from avo_tui.store import SessionReader, find_session
 
     if identity != "all":
         send(name, ClearHint(hint=identity), as_json)
@@ -134,6 +134,7 @@ def clear_hint(
         send(name, ClearHint(hint=hint.id), as_json)
 
 
+@app.command(epilog='Example: avo rewind demo 12 --why "try the other tiling"')
 def rewind(
     name: Name,
     version: VersionName,
@@ -141,40 +142,40 @@ def rewind(
     as_json: Json = False,
 ) -> None:
     """Make an earlier version the head; what came after stays as a branch."""
-    from avo_tui.domain.commands import Rewind
 
     send(name, Rewind(version=number_of(name, version), reason=why), as_json)
 
 
+@app.command(epilog="Example: avo abort demo")
 def abort(
     name: Name,
     why: Annotated[str, typer.Option("--why", help="The reason.")] = "",
     as_json: Json = False,
 ) -> None:
     """End the step that is running; the run goes on with the next."""
-    from avo_tui.domain.commands import AbortStep
 
     send(name, AbortStep(reason=why), as_json)
 
 
+@app.command(epilog="Example: avo approve demo")
 def approve(name: Name, as_json: Json = False) -> None:
     """Let the commit that waits for approval through."""
-    from avo_tui.domain.commands import Approve
 
     send(name, Approve(), as_json, live=True)
 
 
+@app.command(epilog='Example: avo reject demo --why "unreadable"')
 def reject(
     name: Name,
     why: Annotated[str, typer.Option("--why", help="The reason; the agent is told.")] = "",
     as_json: Json = False,
 ) -> None:
     """Refuse the commit that waits for approval."""
-    from avo_tui.domain.commands import Reject
 
     send(name, Reject(reason=why), as_json, live=True)
 
 
+@app.command(epilog="Example: avo budget demo --hours 2 --evaluations 500")
 def budget(
     name: Name,
     usd: Annotated[float | None, typer.Option("--usd", min=0)] = None,
@@ -187,10 +188,6 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Change the caps of a run, or show them where none is given."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.budget import Budget, Caps, cap_states
-    from avo_tui.domain.commands import SetBudget
-    from avo_tui.store import SessionReader, find_session
 
     session = SessionReader.open(find_session(name)).state.session
     given = {
@@ -227,9 +224,9 @@ def budget(
     send(name, SetBudget(budget=changed), as_json)
 
 
+@app.command(epilog="Example: avo undo demo")
 def undo(name: Name, as_json: Json = False) -> None:
     """Take back the last command that can be taken back; again, and it is done anew."""
-    from avo_tui.store import SessionReader, find_session
 
     commands = SessionReader.open(find_session(name)).state.commands.values()
     for record in reversed(commands):
@@ -241,6 +238,7 @@ def undo(name: Name, as_json: Json = False) -> None:
     raise Failure(f"{name} has no command that can be taken back")
 
 
+@app.command(epilog="Example: avo bookmark demo 12 baseline")
 def bookmark(
     name: Name,
     version: VersionName,
@@ -250,11 +248,11 @@ def bookmark(
     as_json: Json = False,
 ) -> None:
     """Mark a version with a word."""
-    from avo_tui.domain.commands import SetBookmark
 
     send(name, SetBookmark(version=number_of(name, version), label=label), as_json)
 
 
+@app.command(epilog='Example: avo note demo 12 "first with online softmax"')
 def note(
     name: Name,
     version: VersionName,
@@ -262,26 +260,21 @@ def note(
     as_json: Json = False,
 ) -> None:
     """Write a note on a version."""
-    from avo_tui.domain.commands import Annotate
 
     send(name, Annotate(version=number_of(name, version), text=text), as_json)
 
 
+@app.command(epilog="Example: avo remeasure demo best")
 def remeasure(name: Name, version: VersionName, as_json: Json = False) -> None:
     """Measure a version again; the score at the gate stays beside it."""
-    from avo_tui.domain.commands import Remeasure
 
     send(name, Remeasure(version=number_of(name, version)), as_json, seconds=JOB_SECONDS)
 
 
 def number_of(name: str, version: str) -> int:
     """The number of a session's version named as 12, v12, head or best. Raises Failure."""
-    from avo_tui.store import SessionReader, find_session
 
-    state = SessionReader.open(find_session(name)).state
-    best = state.best
-    versions: dict[int, object] = dict(state.versions)
-    return pick(version, versions, state.session.head, best.number if best else None)
+    return pick(SessionReader.open(find_session(name)).state, version)
 
 
 def send(
@@ -293,7 +286,6 @@ def send(
     seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Send a command and print its effect. If no engine runs, a short-lived one carries it out."""
-    from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
     identity = deliver(reader, command, live=live)
@@ -305,7 +297,6 @@ def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> s
 
     Returns the command's id. Raises Failure if `live` requires an engine that is not running.
     """
-    from avo_tui.evolution.process import EngineFailed, take_inbox
 
     alive = reader.engine().alive
     if not alive and live:
@@ -337,7 +328,6 @@ def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecor
 
 
 def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
-    from avo_tui.cli.json_output import emit
 
     record = answer(reader, identity, seconds)
     if as_json:
@@ -358,8 +348,6 @@ def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds
     if record.refused is not None:
         raise Failure(f"refused: {record.refused}")
     if not as_json:
-        from avo_tui.domain.plain import plain
-
         typer.echo(plain(record.effect, 400))
 
 

@@ -8,48 +8,54 @@ from typing import Annotated
 
 import typer
 
+import avo_tui
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.terminal import in_terminal, table
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo docs first-kernel")(docs)
+app = typer.Typer()
 
 
 def folder() -> Path:
     """Where the pages are: in the checkout, or in the installed package."""
-    import avo_tui
-
     package = Path(avo_tui.__file__).resolve().parent
     shipped = package / "data" / "docs"
     return shipped if shipped.is_dir() else package.parent / "docs"
 
 
+def page_names(incomplete: str) -> list[str]:
+    return [name for name in pages() if name.startswith(incomplete)]
+
+
+def pages() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder().glob("*.md"))}
+
+
+@app.command(epilog="Example: avo docs first-kernel")
 def docs(
-    page: Annotated[str | None, typer.Argument(help="A page; without one they are listed.")] = None,
+    page: Annotated[
+        str | None,
+        typer.Argument(help="A page; without one they are listed.", autocompletion=page_names),
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="The page's text as it is.")] = False,
 ) -> None:
     """Read a page of the documentation."""
-    from avo_tui.cli.opening import in_terminal
-
-    pages = {path.stem: path for path in sorted(folder().glob("*.md"))}
-    if not pages:
+    there = pages()
+    if not there:
         raise Failure(f"the documentation is not there: {folder()} has no pages")
     if page is None:
-        from avo_tui.cli.queries import table
-
-        table([[name, _title(path)] for name, path in pages.items()], ["page", "about"])
+        table([[name, _title(path)] for name, path in there.items()], ["page", "about"])
         return
     name = page.removesuffix(".md").removeprefix("docs/")
-    if name not in pages:
-        near = difflib.get_close_matches(name, pages, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(pages)}"
+    if name not in there:
+        near = difflib.get_close_matches(name, there, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there)}"
         raise Failure(f"there is no page {name!r}; {hint}")
-    text = pages[name].read_text(encoding="utf-8")
+    text = there[name].read_text(encoding="utf-8")
     if plain or not in_terminal():
         typer.echo(text)
         return
-    from rich.console import Console
+
+    from rich.console import Console  # what the list of pages and completion need not wait for
     from rich.markdown import Markdown
 
     console = Console()

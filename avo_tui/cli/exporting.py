@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avo_tui.cli.queries import Json, Name, pick
+from avo_tui.cli.parameters import Json, Name, pick
 from avo_tui.user_paths import from_home
 
 if TYPE_CHECKING:
@@ -212,11 +212,10 @@ FORMS = (
 """What `avo export --as` can make; one entry each."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo export demo --to demo-git --as git")(export)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo export demo --to demo-git --as git")
 def export(
     name: Name,
     to: Annotated[
@@ -285,10 +284,7 @@ def export(
 
 
 def _number(reader: SessionReader, version: str | None) -> int | None:
-    if version is None:
-        return None
-    state, best = reader.state, reader.state.best
-    return pick(version, dict(state.versions), state.session.head, best.number if best else None)
+    return None if version is None else pick(reader.state, version)
 
 
 def _say(reader: SessionReader, done: Exported, form: ExportForm, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from avo_tui.cli.errors import Failure
 from avo_tui.config_place import config_file
+from avo_tui.store import own_root
 
 _VARIABLES = {"sessions": "AVO_SESSIONS", "kernels": "AVO_KERNELS"}
 """Setting → the environment variable that says the same."""
@@ -21,7 +22,7 @@ def take_from_settings() -> None:
     missing = {name: var for name, var in _VARIABLES.items() if not os.environ.get(var)}
     if not missing or not config_file().is_file():
         return
-    from avo_tui.settings import settings
+    from avo_tui.settings import settings  # which most people do not have
 
     chosen = {"sessions": settings().sessions, "kernels": settings().kernels}
     for name, variable in missing.items():
@@ -39,7 +40,6 @@ def take_from_settings() -> None:
 
 def sessions_text() -> str:
     """Where new sessions go and why, such as `./sessions` or `~/runs (settings)`."""
-    from avo_tui.store import own_root
 
     root = own_root()
     return root.origin if root.origin.startswith("./") else f"{short(root.folder)} ({root.origin})"
@@ -47,7 +47,7 @@ def sessions_text() -> str:
 
 def tasks_text() -> str:
     """Where tasks come from, in the order in which they are looked for."""
-    from avo_tui.evaluation.roots import roots
+    from avo_tui.evaluation.roots import roots  # which the first picture does not wait for
 
     origins = [r.origin if r.trusted else f"{r.origin} (not trusted)" for r in roots()]
     return ", ".join(dict.fromkeys(origins))

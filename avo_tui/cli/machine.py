@@ -5,39 +5,37 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from avo_tui.cli.queries import Json
+from avo_tui.cli.checks import check_machine, check_model
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.opening import find_task
+from avo_tui.cli.parameters import Json, TaskName, session_names
+from avo_tui.cli.terminal import table
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
+from avo_tui.evaluation.candidates import read_candidate
+from avo_tui.evaluation.client import LocalEvaluator
+from avo_tui.evaluation.ports import BrokenTask, ProgressSink
+from avo_tui.evaluation.report import ProgressLines, as_text
+from avo_tui.evaluation.report import as_json as document
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.operators import registry
+from avo_tui.settings import settings
+from avo_tui.store import find_session
+from avo_tui.store.doctor import diagnose
 
-if TYPE_CHECKING:
-    from avo_tui.domain.candidate import Candidate
-    from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-    from avo_tui.evaluation.client import LocalEvaluator
-    from avo_tui.evaluation.ports import ProgressSink
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example: avo tasks")(tasks)
-    app.command(epilog="Example: avo operators")(operators)
-    app.command(epilog="Example: avo evaluate attention_cpu kernel.cpp --json")(evaluate)
-    app.command(epilog="Example: avo doctor demo --repair")(doctor)
-    app.command(
-        "knowledge",
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    )(knowledge)
-
-
+@app.command(epilog="Example: avo tasks")
 def tasks(as_json: Json = False) -> None:
     """List the tasks; a broken one is named with its error."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.queries import table
-    from avo_tui.domain.task import TaskInfo
-    from avo_tui.evaluation.ports import BrokenTask
-    from avo_tui.evaluation.tasks import find_tasks
 
     tasks_here = find_tasks()
     listing = list(tasks_here.listing())
@@ -69,11 +67,9 @@ def tasks(as_json: Json = False) -> None:
         )
 
 
+@app.command(epilog="Example: avo operators")
 def operators(as_json: Json = False) -> None:
     """List what can make the steps; one that cannot be used here says why."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.queries import table
-    from avo_tui.operators import registry
 
     offered = [(d, d.unavailable()) for d in registry.offer()]
     broken = registry.broken()
@@ -89,8 +85,9 @@ def operators(as_json: Json = False) -> None:
         typer.echo(f"broken: {sentence}", err=True)
 
 
+@app.command(epilog="Example: avo evaluate attention_cpu kernel.cpp --json")
 def evaluate(
-    task: Annotated[str, typer.Argument(help="A task; `avo tasks` lists them.")],
+    task: TaskName,
     path: Annotated[
         Path | None, typer.Argument(help="A file or a folder; default the seed.")
     ] = None,
@@ -107,11 +104,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
-    from avo_tui.cli.opening import find_task
-    from avo_tui.domain.plain import safe
-    from avo_tui.evaluation.candidates import read_candidate
-    from avo_tui.evaluation.report import as_json as document
-    from avo_tui.evaluation.report import as_text
 
     info = find_task(task)
     candidate = read_candidate(path) if path is not None else None
@@ -124,9 +116,6 @@ def evaluate(
 
 
 def _evaluator(arch: str | None, weak: bool) -> LocalEvaluator:
-    from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
-    from avo_tui.evaluation.client import LocalEvaluator
-    from avo_tui.settings import settings
 
     if arch is not None:
         try:
@@ -153,8 +142,6 @@ async def _evaluate(
 
 def _progress() -> ProgressSink:
     """Writes what is worth a line to standard error."""
-    from avo_tui.domain.plain import plain
-    from avo_tui.evaluation.report import ProgressLines
 
     lines = ProgressLines()
 
@@ -166,9 +153,13 @@ def _progress() -> ProgressSink:
     return write
 
 
+@app.command(epilog="Example: avo doctor demo --repair")
 def doctor(
     name: Annotated[
-        str | None, typer.Argument(help="A session; without one the machine is checked.")
+        str | None,
+        typer.Argument(
+            help="A session; without one the machine is checked.", autocompletion=session_names
+        ),
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
     model: Annotated[
@@ -177,18 +168,13 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check a session, or the machine: compiler, GPU, sandbox, key; or the agent's model."""
-    from avo_tui.cli.json_output import emit
 
     if model:
         if name is not None or repair:
             raise typer.BadParameter("asks the model alone", param_hint="--model")
-        from avo_tui.cli.checks import check_model
 
         rows = [{**row, "repaired": False} for row in check_model()]
     elif name is not None:
-        from avo_tui.store import find_session
-        from avo_tui.store.doctor import diagnose
-
         rows = [
             {"level": f.level, "what": f.what, "sentence": f.sentence, "repaired": f.repaired}
             for f in diagnose(find_session(name), repair)
@@ -196,7 +182,6 @@ def doctor(
     else:
         if repair:
             raise typer.BadParameter("name the session to repair", param_hint="--repair")
-        from avo_tui.cli.checks import check_machine
 
         rows = [{**row, "repaired": False} for row in check_machine()]
     if as_json:
@@ -208,10 +193,3 @@ def doctor(
             typer.echo(f"{marks[str(row['level'])]}  {row['what']}: {row['sentence']}{mended}")
     if any(row["level"] == "fail" and not row["repaired"] for row in rows):
         raise typer.Exit(1)
-
-
-def knowledge(context: typer.Context) -> None:
-    """Search K, the knowledge base, or add to it."""
-    from avo_tui.knowledge.cli import app as inner
-
-    inner(args=context.args, prog_name="avo knowledge", standalone_mode=True)

@@ -1,4 +1,4 @@
-"""The commands of `avo`, put together. Each command imports what is heavy when it runs."""
+"""The program `avo`: what every command has in common."""
 
 from __future__ import annotations
 
@@ -10,42 +10,14 @@ from typing import Annotated
 import typer
 
 from avo_tui import __version__
-from avo_tui.cli import (
-    attempts,
-    benching,
-    campaign,
-    comparing,
-    control,
-    docs,
-    exporting,
-    launching,
-    machine,
-    mcp,
-    metrics,
-    notes,
-    notify,
-    options,
-    queries,
-    seat,
-    service,
-    session_trust,
-    submitting,
-    suite,
-    task,
-    web,
-    workers,
-)
-from avo_tui.cli.errors import Group, set_debug
-from avo_tui.cli.folders import take_from_settings
-from avo_tui.cli.needed_parameters import only
+from avo_tui.cli.commands import Root
+from avo_tui.cli.errors import set_debug
 
 app = typer.Typer(
     name="avo",
-    cls=Group,
-    help="Supervised evolution of compute kernels, in the terminal.",
+    cls=Root,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -70,34 +42,14 @@ def _root(
     """
     if debug or os.environ.get("AVO_DEBUG"):
         set_debug(True)
+    # Not at the top: help and completion, which come here never, need no settings and no app.
+    from avo_tui.cli.folders import take_from_settings
+
     take_from_settings()
     if context.invoked_subcommand is None:
-        launching.open_sessions_screen()
+        from avo_tui.cli.launching import open_sessions_screen
 
-
-launching.register(app)
-queries.register(app)
-attempts.register(app)
-comparing.register(app)
-exporting.register(app)
-notes.register(app)
-control.register(app)
-submitting.register(app)
-options.register(app)
-suite.register(app)
-campaign.register(app)
-docs.register(app)
-machine.register(app)
-task.register(app)
-session_trust.register(app)
-seat.register(app)
-benching.register(app)
-mcp.register(app)
-service.register(app)
-notify.register(app)
-metrics.register(app)
-web.register(app)
-workers.register(app)
+        open_sessions_screen()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -107,15 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     rest = [a for a in arguments if a != "--debug"]
     if len(rest) != len(arguments):
         set_debug(True)
-    if rest and rest[0] == "knowledge":
-        from avo_tui.knowledge.cli import app as knowledge
-
-        app.add_typer(knowledge, name="knowledge")
-    called = next((argument for argument in rest if not argument.startswith("-")), None)
-    # a shell that completes asks for names of options too, in a way of its own
-    program = app if "_AVO_COMPLETE" in os.environ else only(app, called)
     try:
-        result = program(args=rest, prog_name="avo", standalone_mode=True)
+        result = app(args=rest, prog_name="avo", standalone_mode=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return result if isinstance(result, int) else 0

@@ -7,18 +7,19 @@ import enum
 import os
 import secrets
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.queries import Name
+from avo_tui.cli.parameters import Name
 from avo_tui.cli.seat import TakeOver
 from avo_tui.cli.seating import require_seat, sit_down, waiting_text
-
-if TYPE_CHECKING:
-    from avo_tui.operators.seat.wire import Hello
-    from avo_tui.seat.client import SeatClient
+from avo_tui.evolution.library import SessionKnowledge
+from avo_tui.operators.seat.wire import Hello
+from avo_tui.seat.client import SeatClient, SeatError
+from avo_tui.seat.resources import Library
+from avo_tui.store import SessionReader, find_session
 
 TOKEN_VARIABLE = "AVO_MCP_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -30,11 +31,10 @@ class Way(enum.StrEnum):
     acp = "acp"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: claude mcp add avo -- avo mcp demo")(mcp)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: claude mcp add avo -- avo mcp demo")
 def mcp(
     name: Name,
     http: Annotated[
@@ -54,13 +54,10 @@ def mcp(
 
     Over HTTP clients show a token: $AVO_MCP_TOKEN, or one that is drawn and printed.
     """
-    try:
+    try:  # an extra
         from avo_tui.seat.server import SeatServer, serve_http, serve_stdio
     except ImportError as error:
         raise Failure("the MCP server needs: pip install 'avo-tui[mcp]'") from error
-    from avo_tui.evolution.library import SessionKnowledge
-    from avo_tui.seat.resources import Library
-    from avo_tui.store import SessionReader, find_session
 
     folder = find_session(name)
     reader, watcher = SessionReader.open(folder), SessionReader.open(folder)
@@ -68,7 +65,6 @@ def mcp(
     require_seat(reader)
 
     async def sit(hello: Hello) -> SeatClient:
-        from avo_tui.seat.client import SeatError
 
         reader.poll()
         try:

@@ -11,15 +11,16 @@ from typing import Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.domain.base import now
+from avo_tui.store import summaries
 
 PORT = 9464
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo metrics --port 9464")(metrics)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo metrics --port 9464")
 def metrics(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
@@ -37,9 +38,7 @@ def metrics(
     """Serve all sessions and their devices to Prometheus, at /metrics, until ctrl+c."""
     if find_spec("prometheus_client") is None:
         raise Failure("avo metrics needs prometheus-client: pip install 'avo-tui[metrics]'")
-    from avo_tui.domain.base import now
-    from avo_tui.metrics import collector, serving
-    from avo_tui.store import summaries
+    from avo_tui.metrics import collector, serving  # of the extra
 
     if dashboard:
         typer.echo(serving.dashboard(), nl=False)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from avo_tui.cli.queries import Json, Name
-
-if TYPE_CHECKING:
-    from avo_tui.domain.records import NoteCategory
-    from avo_tui.store import SessionReader
+from avo_tui.cli.control import send
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json, Name
+from avo_tui.domain.commands import EditMemory
+from avo_tui.domain.memory import owed_text, owing, size
+from avo_tui.domain.plain import plain
+from avo_tui.domain.records import NoteCategory
+from avo_tui.store import SessionReader, find_session
 
 MOST = 4000
 """Characters of each note that are printed."""
@@ -26,13 +29,10 @@ class Category(StrEnum):
     fact = "fact"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog='Example: avo memory demo --add "loads are the limit" --category fact')(
-        memory
-    )
+app = typer.Typer()
 
 
+@app.command(epilog='Example: avo memory demo --add "loads are the limit" --category fact')
 def memory(
     name: Name,
     add: Annotated[str | None, typer.Option("--add", help="Write a note of your own.")] = None,
@@ -49,9 +49,6 @@ def memory(
     as_json: Json = False,
 ) -> None:
     """Read the notes that are carried from step to step, or write, replace and remove one."""
-    from avo_tui.cli.control import send
-    from avo_tui.domain.commands import EditMemory
-    from avo_tui.store import SessionReader, find_session
 
     if remove is not None and (add is not None or replace is not None):
         raise typer.BadParameter("it goes alone", param_hint="--remove")
@@ -74,9 +71,6 @@ def _category(reader: SessionReader, replaced: str | None) -> NoteCategory:
 
 
 def _show(reader: SessionReader, as_json: bool) -> None:
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.memory import owed_text, owing, size
-    from avo_tui.domain.plain import plain
 
     state = reader.state
     versions = owing(state.versions.values())

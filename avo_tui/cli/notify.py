@@ -6,14 +6,19 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
+import platformdirs
 import typer
 
 from avo_tui.cli.errors import Failure
-
-if TYPE_CHECKING:
-    from avo_tui.notify import Channel, Kind, Rules
+from avo_tui.config_place import config_file
+from avo_tui.domain.base import now
+from avo_tui.notify import KINDS, Alert, Channel, Hook, Kind, Messages, QuietHours, Rules, Watcher
+from avo_tui.notify.watch import Told, only_one
+from avo_tui.notify.watch import watch as watch_on
+from avo_tui.settings import settings
+from avo_tui.store import summaries
 
 NOWHERE = (
     "no notifications are set up yet: put urls into the table [notify] of {file}, such as "
@@ -21,21 +26,14 @@ NOWHERE = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    group = typer.Typer(help="Reach a person who is away: messages and hooks.")
-    group.command(epilog="Example: avo notify test")(test)
-    group.command(epilog="Example: avo notify watch")(watch)
-    app.add_typer(group, name="notify")
+app = typer.Typer(help="Reach a person who is away: messages and hooks.")
 
 
+@app.command(epilog="Example: avo notify test")
 def test(
     kind: Annotated[str, typer.Option(help="Run the hook of this kind only.")] = "",
 ) -> None:
     """Send a test message by every way that is set up, and say which came through."""
-    from avo_tui.config_place import config_file
-    from avo_tui.domain.base import now
-    from avo_tui.notify import Alert, Hook
 
     channels, _ = _set_up()
     if kind:
@@ -63,6 +61,7 @@ def test(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: avo notify watch")
 def watch(
     while_runs: Annotated[
         bool, typer.Option("--while-runs", help="End when no run has lived for two minutes.")
@@ -72,10 +71,6 @@ def watch(
 
     It is started by itself with every run that is started while there is somebody to tell.
     """
-    from avo_tui.notify import Watcher
-    from avo_tui.notify.watch import Told, only_one
-    from avo_tui.notify.watch import watch as watch_on
-    from avo_tui.store import summaries
 
     channels, rules = _set_up()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -92,7 +87,6 @@ def watch(
 
 def start_watcher() -> None:
     """Start the watcher beside a run, detached, if notifications are set up. Never raises."""
-    from avo_tui.settings import settings
 
     chosen = settings()
     if not (chosen.notify.urls or chosen.hooks):
@@ -112,16 +106,12 @@ def start_watcher() -> None:
 
 
 def _state() -> Path:
-    import platformdirs
 
     return platformdirs.user_state_path("avo-tui")
 
 
 def _set_up() -> tuple[list[Channel], Rules]:
     """Channels and rules from the settings. Raises Failure if no notifications are set up."""
-    from avo_tui.config_place import config_file
-    from avo_tui.notify import KINDS, Hook, Messages, QuietHours, Rules
-    from avo_tui.settings import settings
 
     chosen = settings()
     hooks = [
@@ -146,7 +136,6 @@ def _set_up() -> tuple[list[Channel], Rules]:
 
 def _kinds(names: object, where: str) -> list[Kind]:
     """Notification kinds by name. Raises Failure for an unknown one."""
-    from avo_tui.notify import KINDS
 
     given = [str(name) for name in cast(list[str], names)]
     for name in given:

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import sys
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
+
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.terminal import in_terminal
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation import trust
+from avo_tui.evaluation.evaluators import check_evaluator, with_absolute_paths
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evolution.create import create_session
+from avo_tui.operators import registry
 from avo_tui.settings import settings
-
-
-def in_terminal() -> bool:
-    """True where the app can be shown, in a terminal."""
-    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def default_operator() -> OperatorName:
     """The operator of a new session that names none. Raises UnknownOperator, a ValueError."""
-    from avo_tui.operators import registry
 
     chosen = settings().operator
     return registry.default().name if chosen == "auto" else registry.descriptor(chosen).name
 
 
-def tasks() -> list[TaskInfo]:
-    """Tasks that load."""
-    from avo_tui.evaluation.tasks import find_tasks
-
-    return find_tasks().infos()
-
-
 def find_task(name: str) -> TaskInfo:
     """The task of that name. Raises Failure with near names or the reason it is broken."""
-    import difflib
-
-    from avo_tui.evaluation.ports import EvaluatorError
-    from avo_tui.evaluation.tasks import find_tasks
 
     tasks_here = find_tasks()
     if name in tasks_here.names:
@@ -59,9 +51,6 @@ def find_task(name: str) -> TaskInfo:
 
 def _agreed(folder: Path) -> bool:
     """Ask the person whether code of the folder may be run; False if nobody can be asked."""
-    import typer
-
-    from avo_tui.evaluation import trust
 
     if not in_terminal():
         return False
@@ -79,7 +68,6 @@ def make_session(
     origin: str | None = None,
 ) -> Path:
     """Create a session. Raises Failure, StoreError."""
-    from avo_tui.evolution.create import create_session
 
     info = find_task(task)
     check(run_settings, info)
@@ -88,8 +76,6 @@ def make_session(
 
 def check(run_settings: RunSettings, task: TaskInfo) -> None:
     """Raises Failure or ValueError for settings that cannot be run here."""
-    from avo_tui.evaluation.evaluators import check_evaluator
-    from avo_tui.operators import registry
 
     operator = registry.descriptor(run_settings.operator)
     why = operator.accepts(run_settings) if operator.accepts else operator.unavailable()
@@ -100,7 +86,6 @@ def check(run_settings: RunSettings, task: TaskInfo) -> None:
 
 def evaluators(named: Sequence[str] | None) -> str | None:
     """The evaluators that a command names, as a session keeps them."""
-    from avo_tui.evaluation.evaluators import with_absolute_paths
 
     return with_absolute_paths(" ".join(named)) if named else None
 
@@ -119,7 +104,6 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
     budget = Budget(run=caps.model_copy(update=update), step=run_settings.budget.step)
     options = {**preferred.run_options(), **run_settings.options}
     model = run_settings.model
-    from avo_tui.operators import registry
 
     models = registry.descriptor(run_settings.operator).models
     # the command's --model counts most, then the operator's own table, then the general setting
@@ -131,6 +115,5 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
 
 def estimate(run_settings: RunSettings) -> list[str]:
     """The possible cost of a run and its caps, before the first request; empty if it is free."""
-    from avo_tui.operators import registry
 
     return list(registry.descriptor(run_settings.operator).estimate(run_settings))

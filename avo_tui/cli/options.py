@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from avo_tui.cli.queries import Json, Name
+from avo_tui.cli.control import send
+from avo_tui.cli.folders import take_from_settings
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json, Name
+from avo_tui.domain.commands import SetOptions
+from avo_tui.domain.plain import plain
+from avo_tui.domain.run_settings import OptionValue, RunSettings
+from avo_tui.evolution.options import known_options
+from avo_tui.store import SessionReader, StoreError, find_session
 
-if TYPE_CHECKING:
-    from avo_tui.domain.run_settings import OptionValue, RunSettings
+
+def option_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The options of the session that stands on the line already, each with its `=`."""
+    take_from_settings()
+    try:
+        settings = SessionReader.open(find_session(context.params["name"])).state.session.settings
+        names = [f"{option.name}=" for option in known_options(settings)]
+    except (StoreError, ValueError, KeyError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
 
 Pairs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME=VALUE]...", help="`NAME=` alone puts back the default."),
+    typer.Argument(
+        metavar="[NAME=VALUE]...",
+        help="`NAME=` alone puts back the default.",
+        autocompletion=option_names,
+    ),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("set", epilog="Example: avo set my-run agent.effort=low agent.max_tokens=16000")(
-        set_options
-    )
+app = typer.Typer()
 
 
+@app.command("set", epilog="Example: avo set my-run agent.effort=low agent.max_tokens=16000")
 def set_options(name: Name, options: Pairs = None, as_json: Json = False) -> None:
     """Change options of a run, such as the agent's model; without any, list them."""
-    from avo_tui.cli.control import send
-    from avo_tui.domain.commands import SetOptions
-    from avo_tui.store import SessionReader, find_session
 
     if options:
         send(name, SetOptions.model_validate({"options": parse_pairs(options)}), as_json)
@@ -53,9 +68,6 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, OptionValue | None]:
 
 
 def _list(name: str, settings: RunSettings, as_json: bool) -> None:
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.plain import plain
-    from avo_tui.evolution.options import known_options
 
     rows = [(option, settings.option(option.name)) for option in known_options(settings)]
     if as_json:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from avo_tui.cli.errors import Failure
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def figure_for(out: Path, label: str, title: str) -> tuple[Any, Any]:

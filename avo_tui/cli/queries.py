@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from avo_tui.domain.candidate import Candidate
-    from avo_tui.domain.difference import Difference
-    from avo_tui.domain.records import Intervention, Version
-    from avo_tui.domain.score import Score
-    from avo_tui.domain.state import SessionState
-    from avo_tui.store import SessionReader
+from avo_tui.cli.folders import sessions_text
+from avo_tui.cli.json_output import (
+    emit,
+    intervention_form,
+    lineage_form,
+    state_word,
+    status_form,
+    summary_form,
+)
+from avo_tui.cli.parameters import Json, Name, pick, version_names
+from avo_tui.cli.showing import show_attempt
+from avo_tui.cli.terminal import table
+from avo_tui.domain import stall_rules
+from avo_tui.domain.base import now
+from avo_tui.domain.budget import cap_states
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.difference import Difference, unified
+from avo_tui.domain.evidence import ERROR, Ledger
+from avo_tui.domain.outlook import outlook
+from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.progress import cost_text, progress, progress_text, state_text, waiting_text
+from avo_tui.domain.records import Intervention, Version
+from avo_tui.domain.score import Score
+from avo_tui.domain.stall_rules import before_version
+from avo_tui.domain.state import SessionState
+from avo_tui.domain.workers import doing_text, queue_text, usable_text
+from avo_tui.export.json_documents import version_form
+from avo_tui.store import (
+    DamagedSession,
+    SessionReader,
+    by_attention,
+    find_session,
+    own_root,
+    read_workers,
+    summaries,
+)
 
 PARAGRAPHS = 20
 """Characters of a plan, summary or note that are shown."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Name = Annotated[str, typer.Argument(help="A session, by name or folder.")]
-VersionName = Annotated[str, typer.Argument(help="A version: 12, v12, head or best.")]
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example: avo sessions --json")(sessions)
-    app.command(epilog="Example: avo status demo")(status)
-    app.command(epilog="Example: avo lineage demo --json")(lineage)
-    app.command(epilog="Example: avo show demo best --diff")(show)
+app = typer.Typer()
 
 
 def ago(at: datetime | None) -> str:
     """A time as the distance to now, such as `3 min ago`."""
-    from avo_tui.domain.base import now
 
     if at is None:
         return "never"
@@ -48,23 +65,9 @@ def ago(at: datetime | None) -> str:
     return f"{seconds:.0f} s ago"
 
 
-def table(rows: list[list[str]], header: list[str]) -> None:
-    """Print left-aligned columns. Text from outside is made safe for the terminal."""
-    from avo_tui.domain.plain import plain
-
-    safe = [header, *([plain(cell, 100) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in safe) for i in range(len(header))]
-    for row in safe:
-        typer.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
-
-
+@app.command(epilog="Example: avo sessions --json")
 def sessions(as_json: Json = False) -> None:
     """List sessions: those that need you first, then the latest active."""
-    from avo_tui.cli.folders import sessions_text
-    from avo_tui.cli.json_output import emit, state_word, summary_form
-    from avo_tui.domain.base import now
-    from avo_tui.domain.progress import state_text
-    from avo_tui.store import by_attention, own_root, summaries
 
     listed = by_attention(summaries(), now())
     if as_json:
@@ -86,14 +89,9 @@ def sessions(as_json: Json = False) -> None:
     typer.echo(f"new sessions go to {sessions_text()}")
 
 
+@app.command(epilog="Example: avo status demo")
 def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
-    from avo_tui.cli.json_output import emit, state_word, status_form
-    from avo_tui.domain.base import now
-    from avo_tui.domain.budget import cap_states
-    from avo_tui.domain.plain import plain
-    from avo_tui.domain.progress import cost_text, progress, progress_text, waiting_text
-    from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
     form = status_form(reader)
@@ -148,7 +146,6 @@ def status(name: Name, as_json: Json = False) -> None:
 
 def _seat_lines(state: SessionState) -> list[str]:
     """Who sits in the seat, and the hints that wait for delivery."""
-    from avo_tui.domain.plain import plain
 
     lines = []
     sits = state.session.occupant
@@ -163,10 +160,6 @@ def _seat_lines(state: SessionState) -> list[str]:
 
 def _device_lines(reader: SessionReader) -> list[str]:
     """Of a run that goes on: how many devices can be used, and what became of the others."""
-    from avo_tui.domain.base import now
-    from avo_tui.domain.plain import plain
-    from avo_tui.domain.workers import doing_text, queue_text, usable_text
-    from avo_tui.store import read_workers
 
     seen = read_workers(reader.folder)
     if seen is None or not reader.engine().alive:
@@ -182,8 +175,6 @@ def _device_lines(reader: SessionReader) -> list[str]:
 
 def _gate_lines(state: SessionState) -> list[str]:
     """What is left of the error budget, and what a commit needs now."""
-    from avo_tui.domain.evidence import ERROR, Ledger
-    from avo_tui.domain.outlook import outlook
 
     lines = []
     ledger = Ledger(state.comparisons.values())
@@ -200,7 +191,6 @@ def _gate_lines(state: SessionState) -> list[str]:
 
 def _supervisor_lines(state: SessionState) -> list[str]:
     """How near the next intervention is, and which one is in force."""
-    from avo_tui.domain import stall_rules
 
     ladder = state.session.settings.operator_traits.ladder
     if not ladder or not state.versions:
@@ -218,7 +208,6 @@ def _supervisor_lines(state: SessionState) -> list[str]:
 
 def intervention_lines(made: Intervention) -> list[str]:
     """An intervention in the text of a command."""
-    from avo_tui.domain.plain import plain
 
     lines = [f"! {made.level.replace('_', ' ')} in step {made.step}: {plain(made.trigger, 300)}"]
     lines += [f"  {plain(text, 600)}" for text in (made.diagnosis, made.review) if text]
@@ -227,10 +216,9 @@ def intervention_lines(made: Intervention) -> list[str]:
     return lines
 
 
+@app.command(epilog="Example: avo lineage demo --json")
 def lineage(name: Name, as_json: Json = False) -> None:
     """List the versions of a session with their scores."""
-    from avo_tui.cli.json_output import emit, lineage_form
-    from avo_tui.store import SessionReader, find_session
 
     state = SessionReader.open(find_session(name)).state
     if as_json:
@@ -268,20 +256,6 @@ def lineage(name: Name, as_json: Json = False) -> None:
         )
 
 
-def pick(name: str, versions: dict[int, object], head: int | None, best: int | None) -> int:
-    """The number of a version named as 12, v12, head or best. Raises Failure."""
-    if name == "head" and head is not None:
-        return head
-    if name == "best" and best is not None:
-        return best
-    digits = name.removeprefix("v")
-    if digits.isdigit() and int(digits) in versions:
-        return int(digits)
-    if not versions:
-        raise Failure("the session has no versions yet")
-    raise Failure(f"there is no version {name}; there are v0 to v{max(versions)}, head and best")
-
-
 def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
     """A row for each configuration and one for all, and the heads: the ratio to every baseline."""
     others, rows = score.other_baselines, []
@@ -297,34 +271,30 @@ def _score_table(score: Score) -> tuple[list[list[str]], list[str]]:
     return [*rows, last], [*heads, *(f"of {name}" for name in others)]
 
 
+@app.command(epilog="Example: avo show demo best --diff")
 def show(
     name: Name,
     version: Annotated[
-        str, typer.Argument(help="A version: 12, v12, head or best; or an attempt: 12.3.")
+        str,
+        typer.Argument(
+            help="A version: 12, v12, head or best; or an attempt: 12.3.",
+            autocompletion=version_names,
+        ),
     ],
     source: Annotated[bool, typer.Option("--source", help="Print the source files.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change to the parent.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show a version, or an attempt such as 12.3: its score, source, or change to the parent."""
-    from avo_tui.cli.json_output import emit, intervention_form
-    from avo_tui.domain.plain import safe
-    from avo_tui.domain.stall_rules import before_version
-    from avo_tui.export.json_documents import version_form
-    from avo_tui.store import SessionReader, find_session
 
     if source and diff:
         raise typer.BadParameter("choose one of --source and --diff", param_hint="--source")
     reader = SessionReader.open(find_session(name))
     state = reader.state
     if "." in version:
-        from avo_tui.cli.showing import show_attempt
-
         show_attempt(reader, version, source, diff, as_json)
         return
-    best = state.best
-    versions: dict[int, object] = dict(state.versions)
-    number = pick(version, versions, state.session.head, best.number if best else None)
+    number = pick(state, version)
     shown = state.versions[number]
     interventions = before_version(state, number)
     candidate, change, damage = _source(reader, number)
@@ -358,7 +328,6 @@ def show(
 
 def _print_version(version: Version, interventions: Sequence[Intervention]) -> None:
     """What `avo show` says of a version; `interventions` are those that led to it."""
-    from avo_tui.domain.plain import plain
 
     parent = "" if version.parent is None else f" from v{version.parent}"
     typer.echo(
@@ -390,8 +359,6 @@ def _print_version(version: Version, interventions: Sequence[Intervention]) -> N
 
 def _source(reader: SessionReader, number: int) -> tuple[Candidate | None, Difference | None, str]:
     """(source of a version, its change to the parent, what of them cannot be read)."""
-    from avo_tui.domain.difference import unified
-    from avo_tui.store import DamagedSession
 
     versions = reader.state.versions
     version, candidate = versions[number], None

@@ -6,15 +6,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.evaluation.measurement.cases import counted
+from avo_tui.evaluation.references.adopting import adopt as write
+from avo_tui.evaluation.references.adopting import wishes_for
+from avo_tui.evaluation.references.cases import reference_cases
+from avo_tui.evaluation.references.files import gather, problem_name
+from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec
+from avo_tui.evaluation.roots import own_root
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.settings import settings
 from avo_tui.user_paths import without_links
-
-if TYPE_CHECKING:
-    from avo_tui.evaluation.references.spec import ReferenceSpec
 
 Language = Annotated[str, typer.Option("--language", help="Of the kernel: cpp or cuda.")]
 Set = Annotated[
@@ -66,7 +73,6 @@ def task_from(
 
 def tell_where_to_look(task: str, folder: Path) -> None:
     """Name the variable to set where a new task lies in a folder that is not looked into."""
-    from avo_tui.evaluation.tasks import find_tasks
 
     if task not in find_tasks().names:
         typer.echo(
@@ -94,13 +100,6 @@ def adopt(
 
     Raises Failure and EvaluatorError with one sentence.
     """
-    from avo_tui.evaluation.references.adopting import adopt as write
-    from avo_tui.evaluation.references.adopting import wishes_for
-    from avo_tui.evaluation.references.files import gather, problem_name
-    from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec
-    from avo_tui.evaluation.roots import own_root
-    from avo_tui.evaluation.sandbox.run import Sandbox
-    from avo_tui.settings import settings
 
     root = to or own_root()
     base = name or re.sub(r"[^A-Za-z0-9._-]+", "_", problem_name(file)).strip("._-") or "reference"
@@ -137,9 +136,6 @@ def adopt(
 
 def sentence(spec: ReferenceSpec) -> str:
     """What was derived, in one line."""
-
-    from avo_tui.evaluation.measurement.cases import counted
-    from avo_tui.evaluation.references.cases import reference_cases
 
     def count_of(number: int, word: str) -> str:
         return f"{number} {word}{'' if number == 1 else 's'}"

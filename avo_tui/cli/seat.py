@@ -8,20 +8,28 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from avo_tui.cli.errors import INTERRUPTED, Failure, expected, sentence
-from avo_tui.cli.queries import Json, Name
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json, Name
+from avo_tui.cli.seat_names import NOBODY, caller
 from avo_tui.cli.seating import QUIET_SECONDS, require_seat, sit_down, waiting_text
+from avo_tui.domain.plain import plain, safe
+from avo_tui.evolution.library import SessionKnowledge
 from avo_tui.given_text import read_given_text
-
-if TYPE_CHECKING:
-    from avo_tui.operators.seat.wire import Answer, Call, Hello, Letter
-    from avo_tui.operators.toolbox.box import ToolSpec
-    from avo_tui.seat.client import SeatClient
-    from avo_tui.store import SessionReader
+from avo_tui.operators.seat.step import BEGIN, OWN_TOOLS, READING, tool_specs
+from avo_tui.operators.seat.wire import Answer, Call, Hello, Letter
+from avo_tui.operators.toolbox import ToolError, check_arguments
+from avo_tui.operators.toolbox.box import ToolSpec
+from avo_tui.operators.toolbox.signature import argument_lines
+from avo_tui.operators.toolbox.switched_off import parts_off
+from avo_tui.seat.after_the_run import is_over, read_record
+from avo_tui.seat.brief import brief as page
+from avo_tui.seat.client import SeatClient, SeatError
+from avo_tui.store import SessionReader, find_session
 
 TAKES_FILES = frozenset({"scratch"})
 """Tools that run their own files: `--file` is passed to them instead of to the candidate."""
@@ -46,20 +54,12 @@ Out = Annotated[
 TakeOver = Annotated[bool, typer.Option("--take-over", help="Send away whoever sits in the seat.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(
-        epilog='Example: avo seat demo evaluate "title=query rows as lanes" --file attention.cpp'
-    )(seat)
-    app.command(epilog="Example: avo brief demo")(brief)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo brief demo")
 def brief(name: Name, as_json: Json = False) -> None:
     """Print the page that tells an agent how to work in the seat of a session."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.plain import safe
-    from avo_tui.seat.brief import brief as page
-    from avo_tui.store import SessionReader, find_session
 
     state = SessionReader.open(find_session(name)).state
     if as_json:
@@ -68,6 +68,9 @@ def brief(name: Name, as_json: Json = False) -> None:
     typer.echo(safe(page(state)))
 
 
+@app.command(
+    epilog='Example: avo seat demo evaluate "title=query rows as lanes" --file attention.cpp'
+)
 def seat(
     name: Name,
     tool: Annotated[
@@ -97,9 +100,6 @@ def seat(
     is the text that read_candidate raw=true gives.
     Exit status 1 where the tool answers that it could not do it.
     """
-    from avo_tui.cli.seat_names import NOBODY, caller
-    from avo_tui.operators.seat.step import BEGIN, tool_specs
-    from avo_tui.store import SessionReader, find_session
 
     try:
         reader = SessionReader.open(find_session(name))
@@ -139,11 +139,6 @@ def _answer(
 
     Raises Failure, SeatError, typer.BadParameter.
     """
-    from avo_tui.operators.seat.step import READING, tool_specs
-    from avo_tui.operators.seat.wire import Call, Hello
-    from avo_tui.operators.toolbox.switched_off import parts_off
-    from avo_tui.seat.after_the_run import is_over
-    from avo_tui.seat.client import SeatError
 
     settings = reader.state.session.settings
     specs = tool_specs(settings)
@@ -173,8 +168,6 @@ def _answer(
 
 def _from_the_record(reader: SessionReader, call: Call) -> Answer:
     """The answer of a tool that only reads the record, of a run that has ended."""
-    from avo_tui.evolution.library import SessionKnowledge
-    from avo_tui.seat.after_the_run import read_record
 
     knowledge = SessionKnowledge(reader.folder, reader.state.session.task)
     try:
@@ -197,7 +190,6 @@ def _check_writable(out: Path) -> None:
 
 def _show(answer: Answer, out: Path | None, as_json: bool) -> None:
     """Print an answer; with `out` its text goes there, and what others said is printed."""
-    from avo_tui.domain.plain import safe
 
     if not answer.ok:
         out = None  # an error is not the answer that was asked for
@@ -208,8 +200,6 @@ def _show(answer: Answer, out: Path | None, as_json: bool) -> None:
             typer.echo(f"avo: --out {out} cannot be written: {error.strerror}", err=True)
             out = None
     if as_json:
-        from avo_tui.cli.json_output import emit
-
         emit(answer.model_dump(mode="json", exclude={"id"}))
         return
     if out is not None:
@@ -227,7 +217,6 @@ def _is_raw(tool: str, arguments: list[str]) -> bool:
 def _show_raw(answer: Answer) -> None:
     """Print all of a text and nothing else, since it may go into a file; the rest on standard
     error."""
-    from avo_tui.domain.plain import safe
 
     terminal = sys.stdout.isatty()
     typer.echo(safe(answer.text) if terminal else answer.text, nl=terminal)
@@ -237,8 +226,6 @@ def _show_raw(answer: Answer) -> None:
 
 def _emit_failure(text: str) -> None:
     """What cannot be done at all: in the form of an answer, and with `error` as every command."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.operators.seat.wire import Answer
 
     answer = Answer(id=0, ok=False, text=text, characters=len(text))
     emit({**answer.model_dump(mode="json", exclude={"id"}), "error": text})
@@ -246,11 +233,8 @@ def _emit_failure(text: str) -> None:
 
 def _list(specs: tuple[ToolSpec, ...], as_json: bool) -> None:
     if as_json:
-        from avo_tui.cli.json_output import emit
-
         emit({"tools": [spec.model_dump(mode="json") for spec in specs]})
         return
-    from avo_tui.operators.toolbox.signature import argument_lines
 
     for spec in specs:
         typer.echo(spec.name)
@@ -300,8 +284,6 @@ def _check(
 
     `parts` are those that the run does without.
     """
-    from avo_tui.operators.seat.step import OWN_TOOLS
-    from avo_tui.operators.toolbox import ToolError, check_arguments
 
     try:
         if tool not in {own.name for own in OWN_TOOLS}:
@@ -331,7 +313,6 @@ def _value(key: str, text: str) -> Any:
 
 async def _call(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, str]) -> Answer:
     """Call a tool after `texts` (file name → text) were put into the working candidate."""
-    from avo_tui.operators.seat.wire import Call
 
     client = await sit_down(reader, hello, say=_say)
     letters: tuple[Letter, ...] = ()
@@ -375,12 +356,10 @@ async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> A
 
 def _tell(text: str) -> None:
     """Print intermediate messages on standard error."""
-    from avo_tui.domain.plain import plain
 
     sys.stderr.write(f"avo: {plain(text, 400)}\n")
 
 
 def _say(text: str) -> None:
-    from avo_tui.domain.plain import plain
 
     sys.stderr.write(f"avo: waiting: {plain(text, 300)}\n")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avo_tui.cli.errors import Failure
-
-if TYPE_CHECKING:
-    from avo_tui.operators.seat.wire import Hello
-    from avo_tui.seat.client import SeatClient
-    from avo_tui.store import SessionReader
+from avo_tui.cli.json_output import current_attempt
+from avo_tui.evolution.process import start_engine
+from avo_tui.operators.seat.wire import Hello
+from avo_tui.seat.client import SeatClient, SeatNotThereError
+from avo_tui.store import SessionReader
 
 START_SECONDS = 300.0
 """Seconds to wait for the seat while the engine starts and evaluates the seed."""
@@ -32,7 +32,6 @@ def require_seat(reader: SessionReader) -> None:
 
 def waiting_text(reader: SessionReader) -> str:
     """What a caller waits for: the run's state with its reason, the stage of an evaluation."""
-    from avo_tui.cli.json_output import current_attempt
 
     reader.poll()
     attempt, stage = current_attempt(reader.state)
@@ -51,8 +50,6 @@ async def sit_down(reader: SessionReader, hello: Hello, say: Any = None) -> Seat
     the person takes that back.
     Raises SeatError where somebody else sits there.
     """
-    from avo_tui.evolution.process import start_engine
-    from avo_tui.seat.client import SeatClient, SeatNotThereError
 
     require_seat(reader)
     if not reader.engine().alive:

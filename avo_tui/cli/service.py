@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,9 @@ from typing import Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.parameters import Name
 from avo_tui.cli.session_trust import require_agreement
+from avo_tui.store import find_session
 
 UNIT = """\
 [Unit]
@@ -32,18 +35,16 @@ WantedBy=default.target
 """
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo service attention_cpu")(service)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo service attention_cpu")
 def service(
-    name: Annotated[str, typer.Argument(help="A session.")],
+    name: Name,
     remove: Annotated[bool, typer.Option("--remove", help="Remove its unit.")] = False,
     show: Annotated[bool, typer.Option("--print", help="Print the unit, write nothing.")] = False,
 ) -> None:
     """Write a systemd user unit that starts the run again after a crash or a reboot."""
-    from avo_tui.store import find_session
 
     folder = find_session(name)
     path = _units() / f"avo-{folder.name}.service"
@@ -66,7 +67,6 @@ def service(
 
 
 def _units() -> Path:
-    import os
 
     base = os.environ.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "systemd" / "user"

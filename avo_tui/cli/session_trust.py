@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli.errors import Failure
-
-if TYPE_CHECKING:
-    from avo_tui.domain.run_settings import RunSettings
+from avo_tui.cli.parameters import session_names
+from avo_tui.cli.terminal import in_terminal
+from avo_tui.domain.budget import Caps
+from avo_tui.domain.plain import plain
+from avo_tui.domain.run_settings import RunSettings
+from avo_tui.store import (
+    CampaignFolder,
+    SessionNotFound,
+    SessionReader,
+    campaign_folders,
+    find_session,
+    known_sessions,
+)
+from avo_tui.user_paths import from_home
 
 _HELP = "Agree to go on with a session that somebody else made."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group `session` to the commands."""
-    group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
-    group.command(epilog="Example: avo session trust ./from-a-colleague")(trust)
-    group.callback()(_group)
-    app.add_typer(group, name="session")
+app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
-def _group() -> None:
-    """Agree to go on with a session that somebody else made."""
-
-
+@app.command(epilog="Example: avo session trust ./from-a-colleague")
 def trust(
-    name: Annotated[str, typer.Argument(help="A session, by name or path, or a campaign.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A session, by name or path, or a campaign.", autocompletion=session_names
+        ),
+    ],
     show: Annotated[
         bool, typer.Option("--show", help="Only show what it starts; agree to nothing.")
     ] = False,
@@ -37,7 +45,6 @@ def trust(
 
     Sessions that you make yourself, and those that you only read, need no such word.
     """
-    from avo_tui.store import known_sessions
 
     folder = _folder_of(name)
     for line in _what_it_starts(folder):
@@ -55,8 +62,6 @@ def require_agreement(folder: Path) -> None:
 
     Raises Failure where the person refuses, and NotTrusted where nobody can be asked.
     """
-    from avo_tui.cli.opening import in_terminal
-    from avo_tui.store import known_sessions
 
     if known_sessions.is_known(folder):
         return
@@ -72,8 +77,6 @@ def require_agreement(folder: Path) -> None:
 
 def _folder_of(name: str) -> Path:
     """The folder of a session or campaign, by name or path. Raises SessionNotFound."""
-    from avo_tui.store import CampaignFolder, SessionNotFound, campaign_folders, find_session
-    from avo_tui.user_paths import from_home
 
     if "/" in name:
         campaign = CampaignFolder(from_home(name).absolute())
@@ -90,7 +93,6 @@ def _folder_of(name: str) -> Path:
 
 def _remember(folder: Path) -> None:
     """Note the agreement; of a campaign, that to the sessions of its lines too."""
-    from avo_tui.store import known_sessions
 
     for one in [folder, *(session for session, _ in _lines(folder) if session.is_dir())]:
         known_sessions.remember(one)
@@ -98,7 +100,6 @@ def _remember(folder: Path) -> None:
 
 def _lines(folder: Path) -> list[tuple[Path, RunSettings]]:
     """The sessions of a campaign's lines, there or not, with their settings; none for a session."""
-    from avo_tui.store import CampaignFolder
 
     campaign = CampaignFolder(folder)
     if not (campaign.record.is_file() or campaign.previous.is_file()):
@@ -108,7 +109,6 @@ def _lines(folder: Path) -> list[tuple[Path, RunSettings]]:
 
 def _what_it_starts(folder: Path) -> list[str]:
     """What the settings of a session, or of the lines of a campaign, name; safe to print."""
-    from avo_tui.store import SessionReader
 
     lines = _lines(folder)
     if not lines:
@@ -123,8 +123,6 @@ def _what_it_starts(folder: Path) -> list[str]:
 
 def starts(settings: RunSettings) -> list[str]:
     """One line for each thing that an engine with these settings does on this machine."""
-    from avo_tui.domain.budget import Caps
-    from avo_tui.domain.plain import plain
 
     options = {name: plain(str(value), 300) for name, value in sorted(settings.options.items())}
     told = [f"operator {plain(settings.operator)}"]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from avo_tui.cli.errors import Failure
-
-if TYPE_CHECKING:
-    from avo_tui.domain.gate_rules import GateDecision
-    from avo_tui.domain.records import Attempt
-    from avo_tui.store import SessionReader
+from avo_tui.cli.json_output import attempt_form, emit
+from avo_tui.domain.attempts import attempt_name, attempt_status
+from avo_tui.domain.difference import unified
+from avo_tui.domain.events import GateDecided
+from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.outlook import paired_gains
+from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.records import Attempt
+from avo_tui.evaluation.report import form
+from avo_tui.operators.toolbox.report_text import report_text
+from avo_tui.store import SessionReader
 
 
 def show_attempt(reader: SessionReader, name: str, source: bool, diff: bool, as_json: bool) -> None:
     """Print an attempt: report, gate's numbers and log; or its source, or its change."""
-    from avo_tui.domain.difference import unified
-    from avo_tui.domain.plain import safe
 
     attempt = _attempt(reader, name)
     candidate = reader.candidate(attempt.candidate)
@@ -46,7 +48,6 @@ def _attempt(reader: SessionReader, name: str) -> Attempt:
 
 def decision_on(reader: SessionReader, attempt: Attempt) -> GateDecision | None:
     """The gate's decision on an attempt; None if the gate was never asked."""
-    from avo_tui.domain.events import GateDecided
 
     decision = None
     for event in reader.events(attempt.step):
@@ -56,8 +57,6 @@ def decision_on(reader: SessionReader, attempt: Attempt) -> GateDecision | None:
 
 
 def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change: str) -> None:
-    from avo_tui.cli.json_output import attempt_form, emit
-    from avo_tui.evaluation.report import form
 
     report, decision = reader.report(attempt), decision_on(reader, attempt)
     emit(
@@ -73,10 +72,6 @@ def _emit(reader: SessionReader, attempt: Attempt, files: dict[str, str], change
 
 
 def _print(reader: SessionReader, attempt: Attempt) -> None:
-    from avo_tui.domain.attempts import attempt_name, attempt_status
-    from avo_tui.domain.outlook import paired_gains
-    from avo_tui.domain.plain import plain, safe
-    from avo_tui.operators.toolbox.report_text import report_text
 
     status = attempt_status(attempt, reader.state.open_step)
     about = f"{attempt_name(attempt)} from v{attempt.parent}: {status}"

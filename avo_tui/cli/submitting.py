@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from avo_tui.cli.busy import UnlessBusy, say_busy
+from avo_tui.cli.control import JOB_SECONDS, answer, deliver, number_of
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.queries import Json, Name
-
-if TYPE_CHECKING:
-    from avo_tui.domain.candidate import Candidate
-    from avo_tui.domain.commands import CommandRecord
-    from avo_tui.domain.records import Attempt
-    from avo_tui.store import SessionReader
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.parameters import Json, Name
+from avo_tui.cli.showing import decision_on
+from avo_tui.domain.attempts import attempt_name, attempt_status
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import CommandRecord, Submit
+from avo_tui.domain.evidence import MOST_REPLICATES
+from avo_tui.domain.gate_rules import may_settle
+from avo_tui.domain.plain import safe
+from avo_tui.domain.records import Attempt
+from avo_tui.evaluation.candidates import files_below, read_file
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.report import as_text, form
+from avo_tui.store import SessionReader, find_session
 
 NOT_COMMITTED = 3
 """Exit status of a submission that is correct but was not accepted by the gate."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog='Example: avo submit demo kernel.cpp --plan "unroll by hand"')(submit)
+app = typer.Typer()
 
 
+@app.command(epilog='Example: avo submit demo kernel.cpp --plan "unroll by hand"')
 def submit(
     name: Name,
     paths: Annotated[list[Path], typer.Argument(help="Files, or one folder: the whole candidate.")],
@@ -56,10 +64,6 @@ def submit(
     The files given are the whole candidate, as with `avo evaluate`. Exit status 0: committed;
     3: correct, but not committed; 1: not correct, or it could not be found out.
     """
-    from avo_tui.cli.control import JOB_SECONDS, answer, deliver, number_of
-    from avo_tui.domain.commands import Submit
-    from avo_tui.domain.plain import safe
-    from avo_tui.store import SessionReader, find_session
 
     reader = SessionReader.open(find_session(name))
     head = reader.state.session.head
@@ -97,8 +101,6 @@ def submit(
         if not as_json and record is not None:
             typer.echo(safe(record.effect), err=True)
     if as_json:
-        from avo_tui.cli.json_output import emit
-
         emit(submission_form(reader, identity, record, attempt))
     _conclude(reader, record, attempt, as_json)
 
@@ -107,8 +109,6 @@ def _conclude(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
 ) -> None:
     """Print the result, and exit with the corresponding status."""
-    from avo_tui.cli.showing import decision_on
-    from avo_tui.domain.plain import safe
 
     if record is None:
         sys.stderr.write("avo: sent; the engine has not taken it yet\n")
@@ -124,8 +124,6 @@ def _conclude(
         if decision is not None and decision.time:
             typer.echo(f"gate: {decision.time}")
         if report is not None:
-            from avo_tui.evaluation.report import as_text
-
             typer.echo(safe(as_text(report)))
     if attempt is not None and attempt.version is not None:
         return
@@ -136,9 +134,6 @@ def _may_settle(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None
 ) -> bool:
     """Whether the gate took the submission, found it unclear, and may add pairs to it."""
-    from avo_tui.cli.showing import decision_on
-    from avo_tui.domain.evidence import MOST_REPLICATES
-    from avo_tui.domain.gate_rules import may_settle
 
     if record is None or record.refused is not None or attempt is None:
         return False
@@ -158,9 +153,6 @@ def submission_form(
     attempt: Attempt | None,
 ) -> dict[str, object]:
     """`avo submit --json`: what was decided and why, and the whole report of the evaluation."""
-    from avo_tui.cli.showing import decision_on
-    from avo_tui.domain.attempts import attempt_name, attempt_status
-    from avo_tui.evaluation.report import form
 
     report = reader.report(attempt) if attempt is not None else None
     status = attempt_status(attempt, reader.state.open_step) if attempt is not None else None
@@ -187,11 +179,6 @@ def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candid
 
     Raises Failure with one sentence for files that cannot be a candidate's.
     """
-    from pydantic import ValidationError
-
-    from avo_tui.domain.candidate import Candidate
-    from avo_tui.evaluation.candidates import files_below
-    from avo_tui.evaluation.ports import EvaluatorError
 
     files = dict(origin.files) if origin is not None else {}
     for path in paths:
@@ -213,8 +200,6 @@ def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candid
 
 
 def _read(path: Path) -> str:
-    from avo_tui.evaluation.candidates import read_file
-    from avo_tui.evaluation.ports import EvaluatorError
 
     if path.exists() and not path.is_file():
         raise Failure(f"{path} is a pipe or a device: give a file")

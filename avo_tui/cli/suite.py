@@ -6,17 +6,28 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from avo_tui.cli.errors import Failure
-from avo_tui.cli.queries import Json, table
+from avo_tui.cli.control import JOB_SECONDS, answer, deliver
+from avo_tui.cli.errors import Failure, expected, sentence
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.opening import make_session, with_defaults
+from avo_tui.cli.parameters import Json
+from avo_tui.cli.referring import Wanted, adopt
+from avo_tui.cli.submitting import read_candidate
+from avo_tui.cli.terminal import table
+from avo_tui.domain.budget import Budget, Caps
+from avo_tui.domain.commands import Stop, Submit
+from avo_tui.domain.run_settings import RunSettings
+from avo_tui.domain.suites import SPEEDUPS, Problem, Suite, fast
+from avo_tui.evaluation.references.files import is_problem_folder, problem_name
+from avo_tui.evolution.process import start_engine
 from avo_tui.given_text import read_given_text
-
-if TYPE_CHECKING:
-    from avo_tui.domain.suites import Problem, Suite
-    from avo_tui.store import SessionReader
+from avo_tui.operators import registry
+from avo_tui.store import SessionReader, StoreError, find_session, sessions_roots
 
 _HELP = "Run a whole suite of problems, and see how many became fast."
 _RESTS = frozenset({"paused", "parked"})
@@ -33,19 +44,10 @@ class _Wishes:
     candidates: Path | None
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group `suite` to the commands."""
-    group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
-    group.command("run", epilog="Example: avo suite run problems/ --operator agent")(run)
-    group.command("table", epilog="Example: avo suite table problems")(show)
-    group.callback()(_group)
-    app.add_typer(group, name="suite")
+app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
-def _group() -> None:
-    """Run a whole suite of problems, and see how many became fast."""
-
-
+@app.command("run", epilog="Example: avo suite run problems/ --operator agent")
 def run(
     source: Annotated[
         Path,
@@ -95,6 +97,7 @@ def run(
         raise Failure(f"no problem of {source} could be begun")
 
 
+@app.command("table", epilog="Example: avo suite table problems")
 def show(
     name: Annotated[str, typer.Argument(help="Name of a suite that was run.")],
     as_json: Json = False,
@@ -112,15 +115,11 @@ def _plain(name: str) -> str:
 
 def _file(name: str) -> Path:
     """The file with the list of a suite's problems, stored beside the sessions."""
-    from avo_tui.store import sessions_roots
 
     return sessions_roots()[0] / f".suite-{name}.json"
 
 
 def _read(name: str) -> Suite:
-    from pydantic import ValidationError
-
-    from avo_tui.domain.suites import Suite
 
     file = _file(_plain(name))
     try:
@@ -145,8 +144,6 @@ def _keep(suite: Suite) -> None:
 
 def _take_up(name: str, source: Path) -> Suite:
     """The suite according to its source, combined with its earlier progress."""
-    from avo_tui.domain.suites import Problem, Suite
-    from avo_tui.evaluation.references.files import is_problem_folder, problem_name
 
     if source.is_dir():
         files = [
@@ -183,9 +180,6 @@ def _take_up(name: str, source: Path) -> Suite:
 
 def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
     """Run one problem until its budget is spent; an error is recorded in the problem."""
-    from avo_tui.cli.errors import expected, sentence
-    from avo_tui.cli.referring import Wanted, adopt
-    from avo_tui.store import SessionReader, find_session
 
     try:
         task = problem.task
@@ -208,10 +202,6 @@ def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
 
 def _begin(session: str, task: str, wishes: _Wishes) -> str:
     """Creates the session of a problem; returns its name."""
-    from avo_tui.cli.opening import make_session, with_defaults
-    from avo_tui.domain.budget import Budget, Caps
-    from avo_tui.domain.run_settings import RunSettings
-    from avo_tui.operators import registry
 
     budget = Budget(run=Caps(evaluations=wishes.evaluations))
     operator = registry.descriptor(wishes.operator).name
@@ -221,10 +211,6 @@ def _begin(session: str, task: str, wishes: _Wishes) -> str:
 
 def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
     """Runs the session's engine until its budget is spent, or nothing more will come."""
-    from avo_tui.cli.control import JOB_SECONDS, answer, deliver
-    from avo_tui.cli.submitting import read_candidate
-    from avo_tui.domain.commands import Stop, Submit
-    from avo_tui.evolution.process import start_engine
 
     if not reader.engine().alive:
         start_engine(reader.folder, resume=True)
@@ -257,8 +243,6 @@ def _candidate(folder: Path | None, problem: str) -> Path | None:
 
 
 def _print(suite: Suite, as_json: bool) -> None:
-    from avo_tui.cli.json_output import emit
-    from avo_tui.domain.suites import SPEEDUPS, fast
 
     rows = [_row(problem) for problem in suite.problems]
     ratios = [ratio if isinstance(ratio := row["best_ratio"], float) else None for row in rows]
@@ -287,7 +271,6 @@ def _print(suite: Suite, as_json: bool) -> None:
 
 def _row(problem: Problem) -> dict[str, object]:
     """One problem as JSON; its numbers are read from its session."""
-    from avo_tui.store import SessionReader, StoreError, find_session
 
     row: dict[str, object] = {
         "problem": problem.name, "task": problem.task or None, "session": problem.session or None,

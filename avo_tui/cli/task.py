@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avo_tui.cli import referring
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.queries import Json
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.opening import find_task
+from avo_tui.cli.parameters import Json, TaskName
 from avo_tui.cli.task_check import check
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.scratch import InputsWanted
+from avo_tui.evaluation import trust as trusted
+from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
+from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
+from avo_tui.evaluation.measurement.cases import counted
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evaluation.templates import write_template
 from avo_tui.user_paths import without_links
-
-if TYPE_CHECKING:
-    from avo_tui.domain.candidate import Candidate
 
 _HELP = "Make a task of your own, see what it asks, look whether it is sound, trust a folder."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group `task` to the commands."""
-    group = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
-    group.command(epilog="Example: avo task check attention_cpu")(check)
-    group.command(epilog="Example: avo task trust ./kernels")(trust)
-    group.command(epilog="Example: avo task show attention_cpu --seed-to start/")(show)
-    group.command(
-        "inputs", epilog="Example: avo task inputs attention_cpu full-256 --kind outliers --to in/"
-    )(inputs)
-    group.command("new", epilog="Example: avo task new my_kernel --language cpp")(new)
-    group.command("from", epilog="Example: avo task from model.py --set batch_size=8")(
-        referring.task_from
-    )
-    group.callback()(_group)
-    app.add_typer(group, name="task")
+app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+app.command(epilog="Example: avo task check attention_cpu")(check)
+app.command("from", epilog="Example: avo task from model.py --set batch_size=8")(
+    referring.task_from
+)
 
 
-def _group() -> None:
-    """Make a task of your own, see what it asks, look whether it is sound, trust a folder."""
-
-
+@app.command(epilog="Example: avo task show attention_cpu --seed-to start/")
 def show(
-    name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
+    name: TaskName,
     seed_to: Annotated[
         Path | None,
         typer.Option("--seed-to", help="Folder to write the first version's files to."),
@@ -53,10 +47,6 @@ def show(
     With --seed-to its first version is written there, to start from; of a task without one, a
     kernel of the right signature that computes nothing. Files that are there already stay.
     """
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.opening import find_task
-    from avo_tui.evaluation.measurement.cases import counted
-    from avo_tui.evaluation.tasks import find_tasks
 
     find_task(name)  # asks for trust, and suggests similar names
     task = find_tasks().get(name)
@@ -88,8 +78,11 @@ def _write_seed(folder: Path, seed: Candidate) -> list[Path]:
     return list(paths)
 
 
+@app.command(
+    "inputs", epilog="Example: avo task inputs attention_cpu full-256 --kind outliers --to in/"
+)
 def inputs(
-    name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
+    name: TaskName,
     configuration: Annotated[
         str, typer.Argument(help="A scored configuration; the first one without.")
     ] = "",
@@ -107,12 +100,6 @@ def inputs(
     Each input is NAME.bin, its elements one after the other as in memory; for C, C++ and CUDA
     `inputs.h` reads them. Files of these names in the folder are replaced.
     """
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.opening import find_task
-    from avo_tui.domain.scratch import InputsWanted
-    from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
-    from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
-    from avo_tui.evaluation.tasks import find_tasks
 
     find_task(name)  # asks for trust, and suggests similar names
     task = find_tasks().get(name)
@@ -144,13 +131,13 @@ def _named(text: str) -> Path:
     return Path(text)
 
 
+@app.command(epilog="Example: avo task trust ./kernels")
 def trust(
     folder: Annotated[
         Path, typer.Argument(parser=_named, help="A folder of tasks, such as ./kernels.")
     ],
 ) -> None:
     """Allow the code of a folder's tasks to run, from now on. Look at it before."""
-    from avo_tui.evaluation import trust as trusted
 
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
@@ -160,6 +147,7 @@ def trust(
     typer.echo(f"trusted: {without_links(folder)} ({names}); recorded in {trusted.record_file()}")
 
 
+@app.command("new", epilog="Example: avo task new my_kernel --language cpp")
 def new(
     name: Annotated[str, typer.Argument(help="Name of the task, and of its folder.")],
     language: Annotated[str, typer.Option("--language", help="cpp or cuda.")] = "cpp",
@@ -171,9 +159,6 @@ def new(
 
     The folder is trusted, since what lies in it now comes from here.
     """
-    from avo_tui.evaluation import trust as trusted
-    from avo_tui.evaluation.tasks import find_tasks
-    from avo_tui.evaluation.templates import write_template
 
     if not (to / name).exists() and name in find_tasks().names:
         raise Failure(f"there is a task {name} already, as avo tasks shows; choose another name")

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from avo_tui.cli.queries import Json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from avo_tui.evaluation.task import CheckCase, Task
+from avo_tui.cli.json_output import emit
+from avo_tui.cli.opening import find_task
+from avo_tui.cli.parameters import Json, TaskName
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation import task_dynamic_checks
+from avo_tui.evaluation.case_coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps, recognised
+from avo_tui.evaluation.measurement.cases import counted
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.shapes import public_configurations
+from avo_tui.evaluation.task import CheckCase, Task
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.settings import settings
 
 
 def check(
-    name: Annotated[str, typer.Argument(help="The task, as `avo tasks` lists it.")],
+    name: TaskName,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit status 1 for what is weak, too.")
     ] = False,
@@ -31,12 +39,6 @@ def check(
     told on standard error. Exit status 1 where anything is wrong, with --strict also where
     anything is weak.
     """
-    from avo_tui.cli.json_output import emit
-    from avo_tui.evaluation import task_dynamic_checks
-    from avo_tui.evaluation.case_coverage import SMALL_ELEMENTS, SMALL_FLOPS, gaps, recognised
-    from avo_tui.evaluation.measurement.cases import counted
-    from avo_tui.evaluation.shapes import public_configurations
-
     task = _loaded(name, as_json)
     watching = (lambda what: _silent) if as_json else _told
     faults = [
@@ -86,10 +88,6 @@ def check(
 
 def _loaded(name: str, as_json: bool) -> Task:
     """The task. What keeps it from being loaded is the first thing that is wrong with it."""
-    from avo_tui.cli.json_output import emit
-    from avo_tui.cli.opening import find_task
-    from avo_tui.evaluation.ports import EvaluatorError
-    from avo_tui.evaluation.tasks import find_tasks
 
     tasks = find_tasks()
     if name not in tasks.names or not tasks.root(name).trusted:
@@ -125,9 +123,6 @@ def _silent(number: int, count: int, case: CheckCase) -> None:
 
 def _seed_compiled(task: Task) -> tuple[list[str], list[str]]:
     """(what is wrong with the seed as a source, why that could not be found out here)."""
-    from avo_tui.domain.verdict import Verdict
-    from avo_tui.evaluation.pipeline import Pipeline
-    from avo_tui.settings import settings
 
     async def compiled() -> tuple[list[str], list[str]]:
         pipeline = Pipeline(allow_weak_sandbox=settings().allow_weak_sandbox)

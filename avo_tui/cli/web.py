@@ -11,23 +11,27 @@ from typing import Annotated
 
 import typer
 
+from avo_tui.cli.app import open_app
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.parameters import session_names
+from avo_tui.store import find_session
 
 PORT = 8417
 
-Name = Annotated[str | None, typer.Argument(help="A session; without one the list of them.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(help="A session; without one the list of them.", autocompletion=session_names),
+]
 Changes = Annotated[
     bool,
     typer.Option("--allow-changes", help="Let who has the link steer runs, not only look on."),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example: avo web my-run")(web)
-    app.command("web-app", hidden=True)(web_app)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: avo web my-run")
 def web(
     name: Name = None,
     port: Annotated[
@@ -45,11 +49,10 @@ def web(
     """
     if find_spec("textual_serve") is None:
         raise Failure("avo web needs textual-serve: pip install 'avo-tui[web]'")
-    if name is not None:
-        from avo_tui.store import find_session
+    from avo_tui.web.serving import serve  # of the extra
 
+    if name is not None:
         find_session(name)
-    from avo_tui.web.serving import serve
 
     parts = [sys.executable, "-m", "avo_tui.cli", "web-app", *([name] if name else [])]
     command = shlex.join([*parts, *(["--allow-changes"] if changes else [])])
@@ -66,10 +69,9 @@ def web(
         raise Failure(why) from error
 
 
+@app.command("web-app", hidden=True)
 def web_app(name: Name = None, changes: Changes = False) -> None:
     """Run the app for one browser; `avo web` starts this."""
-    from avo_tui.cli.app import open_app
-    from avo_tui.store import find_session
 
     if not os.environ.get("TEXTUAL_DRIVER"):
         raise Failure("this is what avo web starts; use avo attach in a terminal")

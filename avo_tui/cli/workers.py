@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.queries import Json, Name, table
+from avo_tui.cli.json_output import emit, workers_form
+from avo_tui.cli.parameters import Json, Name
+from avo_tui.cli.terminal import table
+from avo_tui.domain.base import now
+from avo_tui.domain.workers import doing_text, figures_text, loss_text, queue_text, usable_text
+from avo_tui.evaluation.workers.spool_worker import work
+from avo_tui.store import SessionReader, find_session, read_workers
+
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: avo workers demo --json")(workers)
-    app.command(epilog="Example: avo worker --spool /shared/avo --until-empty")(worker)
-
-
+@app.command(epilog="Example: avo worker --spool /shared/avo --until-empty")
 def worker(
     spool: Annotated[
         Path,
@@ -37,18 +40,14 @@ def worker(
     ] = False,
 ) -> None:
     """Measure what waits in a folder, on this machine; exit status 3 where requests are left."""
-    from avo_tui.evaluation.workers.spool_worker import work
 
     options = ("--allow-weak-sandbox",) if weak else ()
     raise typer.Exit(work(spool, until_empty=until_empty, seconds=seconds, options=options))
 
 
+@app.command(epilog="Example: avo workers demo --json")
 def workers(name: Name, as_json: Json = False) -> None:
     """List the devices of a run: state, host, what each evaluates, rate, failures, last loss."""
-    from avo_tui.cli.json_output import emit, workers_form
-    from avo_tui.domain.base import now
-    from avo_tui.domain.workers import doing_text, figures_text, loss_text, queue_text, usable_text
-    from avo_tui.store import SessionReader, find_session, read_workers
 
     reader = SessionReader.open(find_session(name))
     if as_json:

@@ -18,7 +18,7 @@ Avo = Callable[..., Result]
 def occupied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy, "LOOK_SECONDS", 0.0)
     text = "cpu is in use by session other (process 7)"
-    monkeypatch.setattr("avo_tui.evaluation.measuring_now.measuring_text", lambda: text)
+    monkeypatch.setattr(busy, "measuring_text", lambda: text)
 
 
 @pytest.mark.parametrize("command", ["bench", "submit"])

@@ -117,9 +117,9 @@ def test_a_line_that_has_spent_its_share_is_not_started(
     stage: Stage, avo: Avo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Path] = []
-    monkeypatch.setattr("avo_tui.campaign.process.start_conductor", lambda folder: None)
-    monkeypatch.setattr("avo_tui.cli.notify.start_watcher", lambda: None)
-    monkeypatch.setattr("avo_tui.evolution.process.start_after_inbox", started.append)
+    monkeypatch.setattr("avo_tui.cli.campaign.start_conductor", lambda folder: None)
+    monkeypatch.setattr("avo_tui.cli.campaign.start_watcher", lambda: None)
+    monkeypatch.setattr("avo_tui.cli.campaign.start_after_inbox", started.append)
     spent, left = stage.line(1), stage.line(2)
     spent.spend(int(spent.writer.state.session.budget.run.evaluations or 0))
     spent.end()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli import app
+from avo_tui.cli import starting
 from avo_tui.evolution.process import is_kept
 from avo_tui.store import SessionReader, SessionWriter, diagnose, pages
 from avo_tui.store.layout import Layout
@@ -110,7 +110,7 @@ def test_resume_and_keep_on_a_live_run_keep_it(
 ) -> None:
     """It attaches to the engine, starts a keeper once, and says which of the two it did."""
     opened: list[Path] = []
-    monkeypatch.setattr(app, "open_app", opened.append)
+    monkeypatch.setattr(starting, "open_app", opened.append)
     engine = SessionReader.open(live).engine()
     assert not is_kept(live)
     first = avo("run", "--resume", "live", "--keep")

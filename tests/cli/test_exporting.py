@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli import launching
+from avo_tui.cli import starting
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
@@ -145,7 +145,7 @@ def test_a_conversation_is_exported_and_can_be_run(
     assert submitted["built_on"] == ["own"], "a note that nobody writes again is not named"
 
     begun: list[Path] = []
-    monkeypatch.setattr(launching, "start_session", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr(starting, "start_session", lambda folder, **_: begun.append(folder))
     monkeypatch.setattr("avo_tui.cli.opening.find_task", lambda name: TASK)
     assert avo("run", "--recording", str(file), "--name", "again", "--headless").code == 0
     settings = SessionReader.open(begun[0]).state.session.settings

@@ -161,7 +161,7 @@ def test_a_run_that_ends_under_a_call_still_lets_its_record_be_read(
     avo: Avo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = iter([False, True])
-    monkeypatch.setattr("avo_tui.seat.after_the_run.is_over", lambda reader: next(over))
+    monkeypatch.setattr("avo_tui.cli.seat.is_over", lambda reader: next(over))
     told = avo("seat", "attention-cpu-live", "list_versions", "--json")
     assert told.code == 0 and told.json["run_ended"] and "v10" in told.json["text"]
     over = iter([False, True])

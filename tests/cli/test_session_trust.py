@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli import engine_start
+from avo_tui.cli import starting
 from avo_tui.cli.session_trust import starts
 from avo_tui.domain.base import now
 from avo_tui.domain.campaigns import Campaign, Line
@@ -96,8 +96,8 @@ def test_in_a_terminal_the_person_is_asked_once_and_sees_what_it_starts(
     folder, proof = from_elsewhere(own_places)
     begun: list[Path] = []
     asked: list[str] = []
-    monkeypatch.setattr(engine_start, "start_session", lambda folder, **_: begun.append(folder))
-    monkeypatch.setattr("avo_tui.cli.opening.in_terminal", lambda: True)
+    monkeypatch.setattr(starting, "start_session", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr("avo_tui.cli.session_trust.in_terminal", lambda: True)
 
     def answer(question: str, **_: object) -> bool:
         asked.append(question)
@@ -139,10 +139,11 @@ def test_a_lost_session_from_elsewhere_is_opened_for_reading(
 ) -> None:
     folder, proof = from_elsewhere(own_places)
     opened: list[tuple[Path, str]] = []
-    monkeypatch.setattr("avo_tui.cli.opening.in_terminal", lambda: True)
+    monkeypatch.setattr("avo_tui.cli.session_trust.in_terminal", lambda: True)
+    monkeypatch.setattr("avo_tui.cli.launching.in_terminal", lambda: True)
     monkeypatch.setattr("typer.confirm", lambda question, **_: False)
     monkeypatch.setattr(
-        "avo_tui.cli.app.open_app",
+        "avo_tui.cli.launching.open_app",
         lambda *, source, notice: opened.append((source.folder, notice)),
     )
     monkeypatch.setattr(SessionReader, "run_state", lambda self: "lost")

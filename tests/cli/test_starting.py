@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli import engine_start, launching
+from avo_tui.cli import starting
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
@@ -210,7 +210,7 @@ def test_a_seed_that_cannot_start_ends_a_run_that_nobody_watches(
 
 
 def test_names_of_demos(own_places: Path) -> None:
-    from avo_tui.cli.names import demo_name
+    from avo_tui.cli.starting import demo_name
 
     assert demo_name("demo") == (None, "demo")
     make_session(own_places, "demo")
@@ -246,7 +246,7 @@ def test_the_agents_run_begins_with_an_estimate_and_its_caps(
     avo: Avo, own_places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Path] = []
-    monkeypatch.setattr(launching, "start_session", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr(starting, "start_session", lambda folder, **_: begun.append(folder))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-key")
     start = ("run", "attention_cpu", "--operator", "agent", "--headless")
     said = avo(*start, "--budget-usd", "20", "--steps", "7")
@@ -266,12 +266,12 @@ def test_a_lost_session_is_opened_also_where_its_engine_cannot_be_started(
     def fails(folder: Path) -> int:
         raise EngineFailed("No credentials for the model.")
 
-    monkeypatch.setattr("avo_tui.cli.opening.in_terminal", lambda: True)
+    monkeypatch.setattr("avo_tui.cli.launching.in_terminal", lambda: True)
     monkeypatch.setattr(
-        "avo_tui.cli.app.open_app",
+        "avo_tui.cli.launching.open_app",
         lambda *, source, notice: opened.append((source.folder, notice)),
     )
-    monkeypatch.setattr("avo_tui.evolution.process.start_engine", fails)
+    monkeypatch.setattr("avo_tui.cli.starting.start_engine", fails)
     monkeypatch.setattr(SessionReader, "run_state", lambda self: "lost")
     assert avo("attach", "gone").code == 0
     assert opened == [
@@ -286,7 +286,7 @@ def test_a_session_goes_on_where_candidates_cannot_be_confined_if_that_is_said(
 ) -> None:
     live = make_session(own_places, "alone")
     begun: list[Path] = []
-    monkeypatch.setattr(engine_start, "start_session", lambda folder, **_: begun.append(folder))
+    monkeypatch.setattr(starting, "start_session", lambda folder, **_: begun.append(folder))
     with running(live):
         refused = avo("run", "--resume", live.name, "--headless", "--allow-weak-sandbox")
         assert refused.code == 2 and "is running; stop it first" in refused.err

@@ -14,8 +14,7 @@ import pytest
 TOYS = Path(__file__).parent / "toys"
 CHOICES = """
 import json
-from avo_tui.cli.app import services
-from avo_tui.cli.opening import tasks
+from avo_tui.cli.app import services, tasks
 print(json.dumps([[o.name, o.label] for o in services().operators()]))
 print(json.dumps([[t.name, t.language] for t in tasks()]))
 """

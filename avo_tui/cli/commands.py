@@ -1,0 +1,148 @@
+"""The list of commands: which there are, in which module each is, and how `avo --help` shows them.
+
+A module is imported when one of its commands is called, so that help, completion and the first
+picture wait for none of the others. A command is a function of a module with
+`@app.command()`, and a line here; a group of commands is a module whose `app` is called by the
+group's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from avo_tui.cli.errors import Group
+
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "demo": (".starting", "Evolve a CPU kernel: no key, no GPU, nothing to set up."),
+        "run": (".starting", "Start a session and open it, or go on with one."),
+        "task": (".task", "Make a task of your own, see what it asks, check it."),
+        "docs": (".docs", "Read a page of the documentation."),
+    },
+    "Watch": {
+        "attach": (".launching", "Open the app on a session."),
+        "sessions": (".queries", "List sessions: those that need you first."),
+        "status": (".queries", "Say how a run stands."),
+        "replay": (".launching", "Play a session from its start."),
+    },
+    "Steer": {
+        "hint": (".control", "Give the operator of variation a hint."),
+        "pause": (".control", "Pause a run."),
+        "resume": (".control", "Go on after a pause, or cut a wait short."),
+        "stop": (".control", "End a run in good order."),
+        "rewind": (".control", "Make an earlier version the head."),
+        "budget": (".control", "Change the caps of a run, or show them."),
+        "set": (".options", "Change options of a run, or list them."),
+        "undo": (".control", "Take back the last command that can be taken back."),
+        "approve": (".control", ""),
+        "reject": (".control", ""),
+        "abort": (".control", ""),
+        "clear-hint": (".control", ""),
+        "bookmark": (".control", ""),
+        "note": (".control", ""),
+        "remeasure": (".control", ""),
+    },
+    "Look": {
+        "lineage": (".queries", "List the versions of a session with their scores."),
+        "show": (".queries", "Show a version or an attempt: score, source, change."),
+        "attempts": (".attempts", "List the attempts, what became of each, and why."),
+        "compare": (".comparing", "Compare runs at equal budget."),
+        "export": (".exporting", "Carry away a repository, a page, a kernel as a package."),
+    },
+    "Kernels and tasks": {
+        "tasks": (".machine", "List the tasks."),
+        "evaluate": (".machine", "Score one candidate without a session."),
+        "submit": (".submitting", "Evaluate a kernel made by hand, and commit it if it passes."),
+        "bench": (".benching", "Time candidates beside a version."),
+        "suite": (".suite", "Run a whole suite of problems."),
+        "knowledge": ("avo_tui.knowledge.cli", "Search K, the knowledge base, or add to it."),
+    },
+    "Agents": {
+        "operators": (".machine", "List what can make the steps."),
+        "seat": (".seat", "Sit in the seat of a session, and call one of its tools."),
+        "mcp": (".mcp", "Give an agent the seat of a session over MCP."),
+        "brief": (".seat", "Print how to work in the seat of a session."),
+        "memory": (".notes", "Read the notes that are carried from step to step, or edit them."),
+    },
+    "Many machines": {
+        "workers": (".workers", "List the devices of a run, and what each does."),
+        "worker": (".workers", "Measure on this machine what waits in a shared folder."),
+        "campaign": (".campaign", "Run several sessions on one task that pass on versions."),
+    },
+    "Away": {
+        "notify": (".notify", "Reach a person who is away: messages and hooks."),
+        "web": (".web", "Serve the app to browsers on this machine."),
+        "metrics": (".metrics", "Serve all sessions and devices to Prometheus."),
+        "service": (".service", "Write a systemd unit that starts a run again after a reboot."),
+    },
+    "Care": {
+        "doctor": (".machine", "Check the machine, a session, or the agent's model."),
+        "session": (".session_trust", "Agree to go on with a session that somebody else made."),
+    },
+}
+"""Heading → command → its module and what `avo --help` says; "" names it after the others."""
+
+HIDDEN = {"web-app": ".web"}
+
+
+class Commands(Mapping[str, Any]):
+    """Name → command; a command's module is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self.modules = {n: module for rows in SECTIONS.values() for n, (module, _) in rows.items()}
+        self.modules |= HIDDEN
+
+    def __getitem__(self, name: str) -> Any:
+        module = vars(import_module(self.modules[name], __package__))
+        whole = typer.Typer(rich_markup_mode=None, add_completion=False)
+        whole.add_typer(module["app"], name=name, cls=PlainGroup, no_args_is_help=True)
+        built: Any = typer.main.get_command(whole)
+        group = built.commands[name]
+        return group.commands.get(name, group)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
+class PlainGroup(TyperGroup):
+    """A group whose help shows a whole sentence for each command."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands; a sentence that is too long for a line goes on below."""
+        rows = [(name, c.get_short_help_str(limit=1000)) for name, c in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class Root(Group):
+    """The group `avo`."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": Commands()})
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands under their headings, one line each; the rarer ones by name."""
+        width = max(map(len, self.commands))
+        for heading, commands in SECTIONS.items():
+            rows = [(name.ljust(width), line) for name, (_, line) in commands.items() if line]
+            others = [name for name, (_, line) in commands.items() if not line]
+            with formatter.section(heading):
+                formatter.write_dl(rows + [("and".ljust(width), ", ".join(others))] * bool(others))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete names of commands and options from the list alone."""
+        listed = {n: line for rows in SECTIONS.values() for n, (_, line) in rows.items()}
+        shown = TyperGroup(
+            name=self.name,
+            params=self.params,
+            commands={n: TyperCommand(n, help=line) for n, line in listed.items()},
+        )
+        return shown.shell_complete(typer.Context(shown), incomplete)

@@ -1,0 +1,117 @@
+"""The list of commands: each is there, loads when it is called, and its help fits the terminal."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+import avo_tui.cli
+from avo_tui.cli.commands import SECTIONS, Commands
+from tests.cli.command_line import Result
+
+Avo = Callable[..., Result]
+
+
+def test_every_command_of_every_module_is_listed() -> None:
+    listed = Commands()
+    for module in pkgutil.iter_modules(avo_tui.cli.__path__):
+        if module.name == "__main__":
+            continue
+        app = vars(importlib.import_module(f"avo_tui.cli.{module.name}")).get("app")
+        if not isinstance(app, typer.Typer) or module.name == "main":
+            continue
+        group: set[str] = set()
+        for info in app.registered_commands:
+            name = info.name or info.callback.__name__ if info.callback else ""
+            group.add(name)
+        of_module = {n for n, m in listed.modules.items() if m == f".{module.name}"}
+        # a module of single commands has each of them listed; another is one group with a name
+        assert of_module == group or (len(of_module) == 1 and not of_module & group), module.name
+
+
+@pytest.mark.parametrize("name", list(Commands()))
+def test_a_command_loads_and_explains_itself(name: str, avo: Avo) -> None:
+    told = avo(name, "--help")
+    assert told.code == 0 and f"Usage: avo {name}" in told.out
+
+
+def test_help_fits_eighty_columns_and_cuts_nothing(
+    avo: Avo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    told = avo("--help").out
+    lines = told.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "..." not in told.replace("[ARGS]...", "") and "…" not in told
+    for heading, commands in SECTIONS.items():
+        assert f"{heading}:" in lines
+        for name, (_, line) in commands.items():
+            if line:
+                assert any(ln.split() == [name, *line.split()] for ln in lines), name
+            else:
+                assert any(ln.startswith("  and ") and name in ln for ln in lines), name
+
+
+def test_a_mistyped_command_is_told_the_right_one(avo: Avo) -> None:
+    told = avo("statsu")
+    assert told.code == 2 and "status" in told.err
+
+
+def completed(words: str, **environment: str) -> list[str]:
+    """What a shell is offered after these words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "avo_tui.cli"],
+        env={
+            **os.environ,
+            "_AVO_COMPLETE": "complete_bash",
+            "_TYPER_COMPLETE_ARGS": f"avo {words}",
+            "COMP_WORDS": f"avo {words}",
+            "COMP_CWORD": str(len(words.split(" "))),
+            **environment,
+        },
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_names_on_the_line_are_completed(own_places: Path, done: Path) -> None:
+    """Sessions, their versions and options, tasks and pages."""
+    assert completed("status do") == ["done"]
+    assert "mha-hopper" in completed("replay m", AVO_SESSIONS="")
+    versions = completed("show done ")
+    assert {"best", "head", "v0"} <= set(versions)
+    assert completed("rewind done v") == [name for name in versions if name.startswith("v")]
+    assert completed("show nonesuch v") == []
+    assert completed("evaluate attention_c")[0] == "attention_cpu"
+    assert "mha_forward" in completed("run mha_f")
+    assert completed("docs first") == ["first-kernel"]
+    assert "supervisor.attempts=" in completed("set done supervisor")
+    assert completed("campaign sta") == ["status"]
+    assert completed("clear-") == ["clear-hint"]
+
+
+def test_completing_a_command_loads_none() -> None:
+    code = (
+        "import sys, os; sys.argv = ['avo']\n"
+        "from avo_tui.cli.main import run\n"
+        "try:\n"
+        "    run([])\n"
+        "finally:\n"
+        "    print('avo_tui.cli.control' in sys.modules, file=sys.stderr)\n"
+    )
+    environment = {"_AVO_COMPLETE": "complete_bash", "COMP_WORDS": "avo re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert {"replay", "resume", "rewind"} <= set(done.stdout.split())
+    assert done.stderr.splitlines()[-1] == "False"
