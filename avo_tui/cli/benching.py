@@ -23,6 +23,7 @@ from avo_tui.domain.outlook import Spread, spread
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.quick import CACHES, MOST_SECONDS, QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.operators.toolbox.quick_tools import QuickRow, left_out, quick_rows, quick_text
@@ -119,7 +120,7 @@ def bench(
     state = reader.state
     number = pick(state, against)
     other = reader.candidate(state.versions[number].candidate)
-    variants = unique(_variants(paths, (defines or [], flags or []), other))
+    variants = unique(_variants(paths, (defines or [], flags or []), other, state.session.task))
     say_busy(unless_busy)
     if quick:
         well = _quick(reader, variants, (number, other), (configuration, seconds), as_json)
@@ -275,7 +276,7 @@ def _speed(estimate: Estimate) -> dict[str, float | list[float]]:
 
 
 def _variants(
-    paths: list[Path], varied: tuple[list[str], list[str]], origin: Candidate
+    paths: list[Path], varied: tuple[list[str], list[str]], origin: Candidate, task: TaskInfo
 ) -> list[Variant]:
     """The files with every combination of `varied`: definitions of macros, and sets of flags."""
 
@@ -290,8 +291,8 @@ def _variants(
         values[macro] = choices.split(",") if choices else ["1"]
     variants: list[Variant] = []
     for path in paths:
-        candidate = read_candidate(path)
-        if path.is_file() and len(origin.files) == 1:
+        candidate = read_candidate(path, task, origin)
+        if not task.tree and path.is_file() and len(origin.files) == 1:
             # whatever the file is called, it stands for the one file of the version
             candidate = candidate.replaced(
                 files=dict(zip(origin.files, candidate.files.values(), strict=True))

@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
         "demo": (".starting", "Evolve a CPU kernel: no key, no GPU, nothing to set up."),
         "run": (".starting", "Start a session and open it, or go on with one."),
+        "adopt": (".repository", "Make a repository of yours a task, and try its commands."),
         "task": (".task", "Make a task of your own, see what it asks, check it."),
         "docs": (".docs", "Read a page of the documentation."),
     },
@@ -66,6 +67,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "operators": (".machine", "List what can make the steps."),
         "seat": (".seat", "Sit in the seat of a session, and call one of its tools."),
         "mcp": (".mcp", "Give an agent the seat of a session over MCP."),
+        "worktree": (".repository", "Lay out a session's repository to edit it with your tools."),
         "brief": (".seat", "Print how to work in the seat of a session."),
         "memory": (".notes", "Read the notes that are carried from step to step, or edit them."),
     },

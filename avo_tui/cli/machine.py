@@ -89,7 +89,7 @@ def operators(as_json: Json = False) -> None:
 def evaluate(
     task: TaskName,
     path: Annotated[
-        Path | None, typer.Argument(help="A file or a folder; default the seed.")
+        Path | None, typer.Argument(help="A file or a folder; of a repository a patch, too.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Compile, and check the small configurations only.")
@@ -106,7 +106,7 @@ def evaluate(
     """Score one candidate without a session: compile, check, benchmark."""
 
     info = find_task(task)
-    candidate = read_candidate(path) if path is not None else None
+    candidate = read_candidate(path, info) if path is not None else None
     progress = None if as_json else _progress()
     evaluator = _evaluator(arch, weak)
     report = asyncio.run(_evaluate(evaluator, info.name, candidate, quick, progress))

@@ -14,6 +14,7 @@ from avo_tui.domain.budget import Budget
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import trust
+from avo_tui.evaluation.backends.command.store import adopted_name
 from avo_tui.evaluation.evaluators import check_evaluator, with_absolute_paths
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
@@ -30,9 +31,14 @@ def default_operator() -> OperatorName:
 
 
 def find_task(name: str) -> TaskInfo:
-    """The task of that name. Raises Failure with near names or the reason it is broken."""
+    """The task of that name, or of the repository in that folder.
 
+    Raises Failure with near names or the reason it is broken.
+    """
     tasks_here = find_tasks()
+    if name not in tasks_here.names and Path(name).is_dir():
+        name = adopted_name(Path(name))
+        tasks_here = find_tasks()
     if name in tasks_here.names:
         if not tasks_here.root(name).trusted and _agreed(tasks_here.root(name).folder):
             tasks_here = find_tasks()

@@ -44,7 +44,11 @@ Name = Annotated[
     str, typer.Argument(help="A session, by name or folder.", autocompletion=session_names)
 ]
 TaskName = Annotated[
-    str, typer.Argument(help="A task; `avo tasks` lists them.", autocompletion=task_names)
+    str,
+    typer.Argument(
+        help="A task, or a repository's folder; `avo tasks` lists them.",
+        autocompletion=task_names,
+    ),
 ]
 VersionName = Annotated[
     str,

@@ -124,7 +124,10 @@ def demo(
 def run(
     task: Annotated[
         str | None,
-        typer.Argument(help="A task; `avo tasks` lists them.", autocompletion=task_names),
+        typer.Argument(
+            help="A task, or a repository's folder; `avo tasks` lists them.",
+            autocompletion=task_names,
+        ),
     ] = None,
     resume: Annotated[
         str | None,
@@ -247,7 +250,7 @@ def run(
     opening.check(chosen, info)
     for line in opening.estimate(chosen):
         typer.echo(line, err=True)
-    folder = opening.make_session(name or free_name(task), task, chosen, origin)
+    folder = opening.make_session(name or free_name(info.name), info.name, chosen, origin)
     start_session(folder, headless=headless, keep=keep)
 
 

@@ -26,6 +26,7 @@ from avo_tui.evaluation.candidates import files_below, read_file
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.report import as_text, form
 from avo_tui.store import SessionReader, find_session
+from avo_tui.worktree import ChangeError, read_change
 
 NOT_COMMITTED = 3
 """Exit status of a submission that is correct but was not accepted by the gate."""
@@ -37,7 +38,12 @@ app = typer.Typer()
 @app.command(epilog='Example: avo submit demo kernel.cpp --plan "unroll by hand"')
 def submit(
     name: Name,
-    paths: Annotated[list[Path], typer.Argument(help="Files, or one folder: the whole candidate.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files, or one folder: the whole candidate. Of a repository a patch, or a folder."
+        ),
+    ],
     plan: Annotated[str, typer.Option("--plan", help="What was changed and why.")] = "",
     summary: Annotated[
         str, typer.Option("--summary", help="What came of it, for the record.")
@@ -78,7 +84,11 @@ def submit(
         origin = reader.candidate(reader.state.versions[number].candidate)
     run_settings = reader.state.session.settings
     author = "person" if run_settings.operator_traits.steps_by_itself else run_settings.operator
-    candidate = read_candidate(paths, origin)
+    task = reader.state.session.task
+    if task.tree:
+        candidate = _change(paths, reader, number)
+    else:
+        candidate = read_candidate(paths, origin)
     command = Submit.model_validate(
         {
             "candidate": candidate,
@@ -172,6 +182,19 @@ def submission_form(
         "gate": decision.model_dump(mode="json") if decision is not None else None,
         "report": form(report) if report is not None else None,
     }
+
+
+def _change(paths: list[Path], reader: SessionReader, parent: int | None) -> Candidate:
+    """What a patch, a folder or a worktree makes of the session's repository. Raises Failure."""
+    if len(paths) != 1:
+        raise Failure("of a repository give one patch, one folder, or one worktree")
+    head = reader.state.versions[parent].candidate if parent is not None else None
+    try:
+        return read_change(
+            paths[0], reader.state.session.task, reader.candidate(head) if head else None
+        )
+    except ChangeError as error:
+        raise Failure(str(error).rstrip(".")) from error
 
 
 def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candidate:

@@ -12,6 +12,9 @@ from pydantic import field_validator
 from avo_tui.domain.base import Value
 
 MAX_FILES = 16
+"""Most files that are read from a folder as one kernel."""
+MOST_FILES, MOST_BYTES = 2000, 16 << 20
+"""Most files of any candidate, and bytes of all together: those of a repository have many."""
 MAX_FILE_BYTES = 512 * 1024
 
 
@@ -25,10 +28,10 @@ def check_file_name(name: str) -> str:
         raise ValueError(f"{name!r} is not a plain relative file name")
     if any(part in {"..", "."} or part.startswith(".") for part in path.parts):
         raise ValueError(f"{name!r} must not contain '..' or hidden parts")
-    if len(path.parts) > 3 or len(name) > 120:
+    if len(path.parts) > 16 or len(name) > 240:
         raise ValueError(f"{name!r} is too deep or too long for a candidate's file")
-    if not all(c.isalnum() or c in "._-/" for c in name):
-        raise ValueError(f"{name!r} has a character outside letters, digits and ._-/")
+    if not all(c.isalnum() or c in "._-/+@=" for c in name):
+        raise ValueError(f"{name!r} has a character outside letters, digits and ._-/+@=")
     return name
 
 
@@ -42,8 +45,10 @@ class Candidate(Value):
     def _check(cls, files: dict[str, str]) -> dict[str, str]:
         if not files:
             raise ValueError("a candidate has at least one file")
-        if len(files) > MAX_FILES:
-            raise ValueError(f"a candidate has at most {MAX_FILES} files, not {len(files)}")
+        if len(files) > MOST_FILES:
+            raise ValueError(f"a candidate has at most {MOST_FILES} files, not {len(files)}")
+        if sum(map(len, files.values())) > MOST_BYTES:
+            raise ValueError(f"a candidate has at most {MOST_BYTES >> 20} MiB of text")
         for name, text in files.items():
             check_file_name(name)
             size = len(text.encode())

@@ -200,7 +200,7 @@ def outlook(
     variance = max(prior_of(latest, name).variance for name in names)
     error = 0.0 if gate == "paper" else ledger.next_share / len(names)
     needed = {
-        pairs: _needed(variance, pairs, error * look_share(look))
+        pairs: needed_gain(variance, pairs, error * look_share(look))
         for look, pairs in enumerate(LOOKS, start=1)
         if error > 0
     }
@@ -228,7 +228,7 @@ def _pair_seconds(state: SessionState, conditions: str) -> list[float]:
     return seconds[:PACED][::-1]
 
 
-def _needed(variance: float, pairs: int, error: float) -> float:
+def needed_gain(variance: float, pairs: int, error: float) -> float:
     """The gain that is accepted after so many pairs which scatter, as do their rounds, so much."""
     degrees = PRIOR_DEGREES + pairs - 1 + ROUNDS_DEGREES
     whole = Estimate(0.0, math.sqrt(variance / pairs), degrees, pairs)

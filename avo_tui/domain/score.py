@@ -23,6 +23,9 @@ def geomean(values: Iterable[float]) -> float:
 SECONDS_IN: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 """Units of time, for which less is better → length of the unit in seconds."""
 
+LESS = " ↓"
+"""What the unit of another metric ends in where less of it is better, such as `MiB ↓`."""
+
 
 class ConfigurationScore(Value):
     """What was measured on one configuration. Throughputs are in the score's unit."""
@@ -102,8 +105,9 @@ class Score(Value):
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether `unit` is a time. Ratios are relative speeds in any case: above 1 is faster."""
-        return self.unit in SECONDS_IN
+        """Whether `unit` is a time, or says so. Ratios are relative speeds in any case: above 1 is
+        faster."""
+        return self.unit in SECONDS_IN or self.unit.endswith(LESS)
 
     def ratio_to(self, name: str) -> float:
         """Geometric mean of the speed relative to baseline `name`; 0.0 if it was not measured."""

@@ -43,3 +43,9 @@ class TaskInfo(Value):
     """True where the seed computes nothing yet: the first correct candidate becomes v0."""
     device: str = "cpu"
     """Device kind the candidate runs on: `cpu` or `cuda`."""
+    tree: str = ""
+    """Of a repository: the folder of its base on this machine, which may be read."""
+    editable: tuple[str, ...] = ()
+    """Of a repository: patterns of the files that a candidate may change."""
+    measured_by: str = ""
+    """Whose clock the scores are from, where it is not ours."""

@@ -8,15 +8,28 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from avo_tui.domain.candidate import MAX_FILE_BYTES, MAX_FILES, Candidate
+from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.user_paths import without_links
+from avo_tui.worktree import ChangeError, read_change
 
 MOST_SEEN = 10_000
 """Files and folders that are looked at below a folder, hidden ones apart from what is in them."""
 
 
-def read_candidate(path: Path) -> Candidate:
-    """A file, or every file below a folder; raises EvaluatorError with one sentence."""
+def read_candidate(
+    path: Path, task: TaskInfo | None = None, head: Candidate | None = None
+) -> Candidate:
+    """A file, or every file below a folder; of a repository a patch, a folder or a worktree.
+
+    `head` is what a patch may be against in place of the base. Raises EvaluatorError with one
+    sentence.
+    """
+    if task is not None and task.tree:
+        try:
+            return read_change(path, task, head)
+        except ChangeError as error:
+            raise EvaluatorError(str(error).rstrip(".")) from error
     if path.is_file():
         paths = {path.name: path}
     elif path.is_dir():

@@ -41,6 +41,8 @@ DISAGREE = 0.1
 def first_look(task: Task) -> None:
     """Runs every method on the cheapest case. Raises EvaluatorError with the first fault."""
     cases = task.check_cases()
+    if not cases:
+        return  # a repository, whose own tests judge
     cheapest = min(cases, key=lambda case: task.flops(case.configuration))
     for fault in of_case(task, cheapest, thorough=False):
         if fault.in_all_cases:

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 import avo_tui
 from avo_tui.domain.plain import plain
 from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation.backends.command import store as repositories
+from avo_tui.evaluation.backends.command.task import load_repository
 from avo_tui.evaluation.languages import SEPARATOR, further_languages, in_language, require_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.paths import cache_folder
@@ -46,7 +48,10 @@ class Tasks:
         return self._folders[name][0]
 
     def folder(self, name: str) -> Path:
-        """The folder of a task. Raises KeyError for a name that is not there."""
+        """The folder of a task; of a repository, the file that says where it is.
+
+        Raises KeyError for a name that is not there.
+        """
         return self._folders[name][1]
 
     @property
@@ -67,6 +72,8 @@ class Tasks:
                 f"task {name} is code in {folder}, which was not trusted yet; look at it, then "
                 f"say: avo task trust {root.folder}"
             )
+        if name not in self._loaded and folder.is_file():
+            self._loaded[name] = load_repository(name)
         if name not in self._loaded:
             task = load_task(folder)
             language = name.partition(SEPARATOR)[2]
@@ -96,6 +103,8 @@ class Tasks:
         root, folder = self._folders[name]
         if not root.trusted:
             return self.load(name).info()  # says that it is not
+        if folder.is_file():
+            return self.load(name).info()
         note = _note(folder, name)
         known = _read_note(note)
         if known is not None:
@@ -141,6 +150,9 @@ def find_tasks(kernels: Path | None = None) -> Tasks:
                 folders[name] = (root, folder)
                 for language in further_languages(folder):
                     folders[f"{name}{SEPARATOR}{language}"] = (root, folder)
+    adopted = Root(repositories.adopted_root(), "repository", True)
+    for name, file in repositories.adopted().items():
+        folders.setdefault(name, (adopted, file))
     return Tasks(folders)
 
 

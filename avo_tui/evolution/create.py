@@ -62,7 +62,7 @@ def carried_over(origin: str, task: TaskInfo) -> Candidate:
     OSError."""
     path = Path(origin)
     if path.exists():
-        return read_candidate(path)
+        return read_candidate(path, task)
     name, _, number = origin.rpartition(":")
     number = number.removeprefix("v")
     if not name or not number.isdigit():

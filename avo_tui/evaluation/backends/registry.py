@@ -17,6 +17,7 @@ BUILT_IN: Mapping[str, str] = {
     "cuda": "avo_tui.evaluation.backends.cuda.descriptor",
     "cute": "avo_tui.evaluation.backends.cute.descriptor",
     "triton": "avo_tui.evaluation.backends.triton.descriptor",
+    "repository": "avo_tui.evaluation.backends.command.descriptor",
 }
 """Language → module whose `DESCRIPTOR` it is."""
 

@@ -1,7 +1,7 @@
 """The restrictions that the launcher takes, outermost first: namespaces, root, limits, filters."""
 
 # pathlib would take longer to import than the rest of the launcher
-# ruff: noqa: PTH100, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211
+# ruff: noqa: PTH100, PTH103, PTH110, PTH112, PTH113, PTH114, PTH115, PTH120, PTH123, PTH211
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Spec = dict[str, Any]
 
-_NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+_NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 # Users that the launcher, as root, lends to sandboxes: one per launcher, so that RLIMIT_NPROC,
 # which does not bind root, counts this sandbox alone. The range is systemd's for dynamic users.
 _LENT_USERS = range(61184, 65520)
@@ -41,17 +41,21 @@ def process_limit(spec: Spec) -> int:
     return int(spec["processes"]) + 2 + (0 if alone else tree.threads_of(user))
 
 
-def unshare_namespaces() -> None:
-    """New namespaces for the children of this process; with a user namespace unless root."""
+def unshare_namespaces(network: bool = False) -> None:
+    """New namespaces for the children of this process; with a user namespace unless root.
+
+    `network`: leave them the machine's.
+    """
     user, group = os.geteuid(), os.getegid()
+    wanted = _NAMESPACES if network else _NAMESPACES | linux.CLONE_NEWNET
     if user == 0:
         try:
-            linux.unshare(_NAMESPACES)
+            linux.unshare(wanted)
             return
         except OSError:  # root without CAP_SYS_ADMIN, as in most containers
-            linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
+            linux.unshare(wanted | linux.CLONE_NEWUSER)
     else:
-        linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
+        linux.unshare(wanted | linux.CLONE_NEWUSER)
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),
@@ -104,8 +108,20 @@ def enter_root(spec: Spec) -> None:
     linux.set_mount_attributes(root, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID)
     # The one writable place is bound after the rest became read-only.
     linux.mount(spec["outer_scratch"], root + spec["scratch"], None, linux.MS_BIND | linux.MS_REC)
+    if spec["fixed"]:
+        _fix(spec["fixed"], root + spec["scratch"])
     _mount_proc(root)
     linux.pivot_root(root)
+
+
+def _fix(names: str, scratch: str) -> None:
+    """Mounts files of the scratch folder over themselves, read-only."""
+    with open(names, "rb") as file:
+        for line in file.read().split(b"\n"):
+            path = f"{scratch}/{os.fsdecode(line)}"
+            if line and os.path.isfile(path) and not os.path.islink(path):
+                linux.mount(path, path, None, linux.MS_BIND)
+                linux.set_mount_attributes(path, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID)
 
 
 def _mount_proc(root: str) -> bool:
@@ -121,7 +137,9 @@ def _mount_proc(root: str) -> bool:
 def bubblewrap_command(spec: Spec) -> list[str]:
     """bubblewrap with the same view, and our own launcher inside for the limits and filters."""
     command = [spec["bubblewrap"], "--die-with-parent", "--proc", "/proc"]
-    command += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    command += ["--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    if not spec["network"]:
+        command.append("--unshare-net")
     if os.geteuid() == 0:  # the launcher inside still has to become the lent user
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
@@ -187,10 +205,15 @@ def _drop_root(spec: Spec) -> int | None:
     return user
 
 
+def _is_open_file(path: str) -> bool:
+    return os.path.islink(path) and os.readlink(path).startswith("/proc/self/fd")
+
+
 def restrict(spec: Spec) -> dict[str, object]:
     """Takes the last restrictions in the process that becomes the command; says which hold."""
     if spec["cpu"] is not None:
-        os.sched_setaffinity(0, {spec["cpu"]})
+        cpu = spec["cpu"]
+        os.sched_setaffinity(0, {cpu} if isinstance(cpu, int) else cpu)
     user = _drop_root(spec)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, spec["address_bytes"])
@@ -203,13 +226,14 @@ def restrict(spec: Spec) -> dict[str, object]:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     abi = 0
     if spec["landlock"]:
-        read = [p for p in spec["read"] if p not in spec["devices"]]
+        # /dev/stdout and its kind lead to what is open already
+        read = [p for p in spec["read"] if p not in spec["devices"] and not _is_open_file(p)]
         if spec["isolation"] != "processes":
             read.append("/proc")
         elif spec["hidden"]:
             asked = hiding.kept(read, spec["hidden"])
             read = [shown for path in read for shown in hiding.without(path, spec["hidden"])]
             read += asked
-        abi = landlock.restrict(read, [spec["scratch"]], spec["devices"])
+        abi = landlock.restrict(read, [spec["scratch"]], spec["devices"], spec["network"])
     filtered = spec["seccomp"] and seccomp.restrict(spec["allowed_calls"])
     return {"user": user if user is not None else "", "landlock": abi, "seccomp": int(filtered)}

@@ -80,12 +80,12 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(fd)
 
 
-def restrict(read: list[str], write: list[str], devices: list[str]) -> int:
+def restrict(read: list[str], write: list[str], devices: list[str], network: bool = False) -> int:
     """Confines this process for ever; returns the ABI in force (0: none).
 
     `read`: files and folders to read and execute; `write`: folders with every right;
     `devices`: files to read and write. TCP, abstract sockets and signals to processes outside are
-    refused too where the ABI knows them. Needs PR_SET_NO_NEW_PRIVS.
+    refused too where the ABI knows them; TCP is not with `network`. Needs PR_SET_NO_NEW_PRIVS.
     """
     abi = version()
     if abi == 0:
@@ -94,7 +94,7 @@ def restrict(read: list[str], write: list[str], devices: list[str]) -> int:
     value = _Ruleset(handled_access_fs=handled)
     size = 8
     if abi >= 4:
-        value.handled_access_net = _BIND_TCP | _CONNECT_TCP
+        value.handled_access_net = 0 if network else _BIND_TCP | _CONNECT_TCP
         size = 16
     if abi >= 6:
         value.scoped = _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL

@@ -45,8 +45,8 @@ def _command(spec: Spec, status: int) -> None:
     """The innermost process: takes its last restrictions and becomes the command."""
     try:
         applied = confine.restrict(spec)
-        _say(status, **applied)
         os.chdir(spec["scratch"])
+        _say(status, **applied, began=time.monotonic())
         os.execve(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606
     except OSError as error:
         _say(status, error=f"cannot start {spec['command'][0]}: {error}")
@@ -57,7 +57,7 @@ def _report(status: int, state: int) -> None:
     if os.WIFSIGNALED(state):
         _say(status, signal=os.WTERMSIG(state))
     else:
-        _say(status, exit=os.WEXITSTATUS(state))
+        _say(status, exit=os.WEXITSTATUS(state), ended_at=time.monotonic())
 
 
 def _init(spec: Spec, status: int, mounts: bool) -> None:
@@ -140,7 +140,7 @@ def main(text: str) -> None:
     spec["process_limit"] = confine.process_limit(spec)
     try:
         if isolation == "namespaces":
-            confine.unshare_namespaces()
+            confine.unshare_namespaces(spec["network"])
             pid = _spawn(lambda: _init(spec, status, mounts=True))
         elif isolation == "bubblewrap":
             os.set_inheritable(status, True)

@@ -55,6 +55,8 @@ class Limits:
     keep_bytes: int = 128 * 1024
     """How much of each stream is kept: its beginning and its end."""
     open_files: int = 256
+    scratch_entries: int = 20_000
+    """Files and folders in the scratch folder."""
 
 
 COMPILE_DATE = 315_619_200
@@ -77,7 +79,12 @@ class Job:
     pass_fds: tuple[int, ...] = ()
     allowed_calls: tuple[str, ...] = ()
     """System calls that the general filter refuses but this command needs."""
-    cpu: int | None = None
+    cpu: int | tuple[int, ...] | None = None
+    """Processor, or processors, that it is kept to."""
+    fixed: Path | None = None
+    """A file that names files of the scratch folder, one a line, that stay as they are: they are
+    mounted read-only where the sandbox mounts."""
+    network: bool = False
 
 
 Reason = Literal[
@@ -97,6 +104,8 @@ class Outcome:
     seconds: float
     error: str = ""
     """Why the sandbox could not start it; empty otherwise."""
+    inside: float = 0.0
+    """Seconds from the command's own start to its end; 0 where it did not end by itself."""
 
     @property
     def ok(self) -> bool:

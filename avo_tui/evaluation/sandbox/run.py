@@ -167,6 +167,8 @@ class Sandbox:
             "seccomp": self.seccomp,
             "allowed_calls": list(job.allowed_calls),
             "cpu": job.cpu,
+            "fixed": str(job.fixed) if job.fixed is not None else "",
+            "network": job.network,
             "user": user,
             "seconds": float(limits.seconds),
             "memory_bytes": limits.memory_bytes,
@@ -175,6 +177,7 @@ class Sandbox:
             "file_bytes": limits.file_bytes,
             "scratch_bytes": limits.scratch_bytes,
             "open_files": limits.open_files,
+            "scratch_entries": limits.scratch_entries,
             "cpu_seconds": int(limits.seconds * limits.processes) + 2,
         }
 

@@ -150,4 +150,7 @@ class Running:
         error = facts.get("error", "") if reason == "error" else ""
         if reason == "error" and not error:
             error = f"the sandbox ended unexpectedly: {err.strip()[-300:] or 'no message'}"
-        return Outcome(reason, code, number, out, err, seconds, error)
+        inside = 0.0
+        if reason == "exited" and "began" in facts and "ended_at" in facts:
+            inside = float(facts["ended_at"]) - float(facts["began"])
+        return Outcome(reason, code, number, out, err, seconds, error, inside)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_SCRATCH_ENTRIES = 20_000
 
 
 def everyone_else() -> list[int]:
@@ -68,8 +67,9 @@ def _resident(pids: list[int]) -> int:
     return total
 
 
-def _stored(folder: str, limit: int) -> int:
-    """Bytes on disk below `folder`; stops counting at `limit`."""
+def _stored(folder: str, limit: int, most_entries: int) -> int:
+    """Bytes on disk below `folder`; stops counting at `limit`, and counts too many entries as
+    more."""
     total = entries = 0
     waiting = [folder]
     while waiting and total <= limit:
@@ -81,7 +81,7 @@ def _stored(folder: str, limit: int) -> int:
                         waiting.append(entry.path)
                     else:
                         total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entries > _SCRATCH_ENTRIES:
+                    if entries > most_entries:
                         return limit + 1
         except OSError:  # removed or closed to us while we looked
             continue
@@ -94,7 +94,8 @@ def excess(pids: list[int], folder: str, spec: dict[str, Any]) -> str | None:
         return "processes"
     if _resident(pids) > spec["memory_bytes"]:
         return "memory"
-    if _stored(folder, spec["scratch_bytes"]) > spec["scratch_bytes"]:
+    limit = spec["scratch_bytes"]
+    if _stored(folder, limit, spec["scratch_entries"]) > limit:
         return "scratch"
     return None
 

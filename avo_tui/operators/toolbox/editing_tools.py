@@ -9,9 +9,9 @@ from avo_tui.domain.difference import unified
 from avo_tui.operators.toolbox import patch
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.placeholder import is_placeholder
-from avo_tui.operators.toolbox.report_text import numbered
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
+from avo_tui.worktree import numbered
 
 _FILE = Field(default=None, description="File of the candidate; needed if it has several.")
 

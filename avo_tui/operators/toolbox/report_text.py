@@ -179,11 +179,3 @@ def first_sentence(text: str, limit: int = 160) -> str:
     """The first line of a text, at most `limit` characters."""
     line = text.strip().partition("\n")[0].strip()
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-def numbered(text: str, first: int = 1, last: int | None = None) -> str:
-    """Lines `first` to `last` of a text (1-based, inclusive), each with its number."""
-    lines = text.splitlines()
-    stop = len(lines) if last is None else min(last, len(lines))
-    width = len(str(stop))
-    return "\n".join(f"{i:>{width}}│{lines[i - 1]}" for i in range(max(1, first), stop + 1))

@@ -1,0 +1,1 @@
+"""Repositories as candidates: built, tested and measured by commands of their own."""

@@ -1,0 +1,157 @@
+"""The backend for repositories: the same questions as of a kernel, answered by commands."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import ConfigurationCheck, Resources
+from avo_tui.domain.repository import MEASURED_BY
+from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.scratch import ScratchReport
+from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
+from avo_tui.evaluation.backends.command.checking import Checking
+from avo_tui.evaluation.backends.command.executed import executed, sentence
+from avo_tui.evaluation.backends.command.measuring import PAIRED, SCORED, Measuring, Side
+from avo_tui.evaluation.backends.command.task import RepositoryTask
+from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
+from avo_tui.evaluation.backends.cpp.machine import lock_name
+from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+
+HARNESS_VERSION = "1"
+"""Part of the conditions of a measurement: raise it when a change of the measuring makes scores
+incomparable."""
+
+
+@dataclass(frozen=True)
+class BuiltTree(Compiled):
+    """A candidate whose build succeeded."""
+
+    tree: Tree
+
+
+class CommandBackend:
+    """Backend for repositories. One project's trees are kept at a time."""
+
+    check_needs_device = False
+
+    def __init__(self) -> None:
+        self._shop: Workshop | None = None
+        self._checking: Checking | None = None
+        self._measuring: Measuring | None = None
+
+    def _open(self, task: Task, sandbox: Sandbox) -> tuple[Workshop, Checking, Measuring]:
+        assert isinstance(task, RepositoryTask)
+        if (
+            self._shop is None or self._checking is None or self._measuring is None
+            or (self._shop.project, self._shop.base.id) != (task.project, task.base.id)
+        ):  # fmt: skip
+            if self._shop is not None:
+                self._shop.close()
+            self._shop = Workshop(task.project, task.base, sandbox, task.folder)
+            self._checking = Checking(self._shop)
+            self._measuring = Measuring(self._shop)
+        return self._shop, self._checking, self._measuring
+
+    async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
+        """The processor, whose clock it is, and what makes scores comparable."""
+        assert isinstance(task, RepositoryTask)
+        level = await sandbox.level()
+        cores = task.project.benchmark.cores
+        kept = f"{cores} core{'s' if cores != 1 else ''}" if cores else "all cores"
+        device = f"cpu {cpu_model()} · {kept}"
+        told = (device, task.base.id, task.project.key(), HARNESS_VERSION, level.isolation)
+        return MachineInfo(
+            device=f"{device} · {MEASURED_BY}",
+            facts=(
+                f"Scores are {MEASURED_BY}: the candidate's code runs in the process that reads"
+                " the clock. Guaranteed are the tests, the files that are not editable, and a"
+                " plausible time of the whole command.",
+            ),
+            compiler=", ".join(_compilers()),
+            sandbox=level.describe(),
+            sandbox_warning=level.warning,
+            conditions=sha256(repr(told).encode()).hexdigest()[:24],
+        )
+
+    def device_lock(self, task: Task) -> str:
+        """Repositories share the processor with every other task."""
+        return "gpu-0" if task.device == "cuda" else lock_name()
+
+    async def close(self) -> None:
+        """Removes the trees."""
+        if self._shop is not None:
+            self._shop.close()
+
+    async def warm(self, task: Task, sandbox: Sandbox) -> None:
+        """Builds the base."""
+        await self._open(task, sandbox)[0].built_base()
+
+    async def compile(self, task: Task, candidate: Candidate, context: Context) -> BuiltTree:
+        """Applies the candidate to the built base and builds what changed."""
+        shop, _, _ = self._open(task, context.sandbox)
+        tree = await shop.built(candidate)
+        return BuiltTree(candidate, Resources(), tree.log, tree=tree)
+
+    async def check(
+        self, task: Task, compiled: Compiled, context: Context
+    ) -> tuple[ConfigurationCheck, ...]:
+        """The project's tests, hidden ones and outputs."""
+        assert isinstance(compiled, BuiltTree)
+        _, checking, _ = self._open(task, context.sandbox)
+        return await checking.check(compiled.tree, context.quick, context.progress)
+
+    async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
+        """The benchmark's command for candidate and base in turn."""
+        assert isinstance(compiled, BuiltTree)
+        shop, _, measuring = self._open(task, context.sandbox)
+        ours = Side(compiled.tree, compiled.candidate.id)
+        base = Side(await shop.built_base(), "")
+        turns = await measuring.turns(ours, base, SCORED, "benchmark", context.progress)
+        measuring.require_plausible(turns, compiled.candidate.id)
+        return measuring.score(turns, task.configurations)
+
+    async def paired(
+        self, task: Task, compiled: Compiled, other: Compiled, context: Context
+    ) -> PairedMeasurement:
+        """Two candidates in turn, each run in a fresh copy and process."""
+        assert isinstance(compiled, BuiltTree) and isinstance(other, BuiltTree)
+        _, _, measuring = self._open(task, context.sandbox)
+        began = time.monotonic()
+        turns = await measuring.turns(
+            Side(compiled.tree, compiled.candidate.id),
+            Side(other.tree, other.candidate.id),
+            PAIRED,
+            "remeasure",
+            context.progress,
+        )
+        measuring.require_plausible(turns, compiled.candidate.id)
+        return measuring.paired(turns, time.monotonic() - began)
+
+    async def finalist(self, task: Task, compiled: Compiled) -> str:
+        """How much of the change the benchmark executes."""
+        assert self._shop is not None and isinstance(compiled, BuiltTree)
+        shop, benchmark = self._shop, self._shop.project.benchmark
+        if shop.is_base(compiled.candidate):
+            return ""
+        ran = await executed(shop, compiled.candidate, benchmark.command, benchmark.seconds)
+        return sentence(shop.seed, compiled.candidate, ran)
+
+    async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
+        """There is no language of which a program could be compiled."""
+        raise EvaluatorError(
+            "a repository has no scratch programs; change a file of the candidate and check it, or"
+            " work in a worktree (avo worktree) with your own tools"
+        )
+
+
+def _compilers() -> list[str]:
+    """Compilers that builds find, by their places: versions are in the log of the build."""
+    return [path for name in ("cc", "c++", "rustc", "nvcc") if (path := shutil.which(name))]

@@ -1,0 +1,373 @@
+"""The base of a repository: a commit, or a copy of a folder, kept apart from the person's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import platformdirs
+
+from avo_tui.domain.candidate import MOST_BYTES, MOST_FILES, Candidate
+from avo_tui.domain.plain import plain
+from avo_tui.evaluation.backends.command.project import FILE, Project
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.worktree import takes
+
+MOST_BASE_BYTES = 4 << 30
+MOST_BASE_FILES = 200_000
+_JUNK = frozenset(
+    [
+        ".git",
+        ".hg",
+        ".svn",
+        ".venv",
+        "venv",
+        "node_modules",
+        "target",
+        "build",
+        "dist",
+        "__pycache__",
+        ".tox",
+        ".nox",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".idea",
+        ".vscode",
+        ".eggs",
+    ]
+)
+"""Folders that are no part of a copy: histories, environments and what builds leave."""
+_OLD = 946_684_800_000_000_000
+"""1 January 2000, in nanoseconds: the time of every file of a base. None is newer than another, so
+no build tool makes again what was shipped, and whatever a candidate changes is newer."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a base."""
+
+    mark: str
+    """SHA-256 of its content; of a link `link:` and where it leads."""
+    size: int = 0
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Base:
+    """A tree that nothing changes any more."""
+
+    folder: Path
+    id: str
+    files: Mapping[str, Entry]
+
+    @property
+    def tree(self) -> Path:
+        """The folder of its files."""
+        return self.folder / "tree"
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(entry.size for entry in self.files.values())
+
+    def editable(self, patterns: tuple[str, ...]) -> dict[str, Path]:
+        """Name → file of all that a candidate may change: text under a plain name."""
+        known = {}
+        for name, entry in self.files.items():
+            path = self.tree / name
+            if not entry.mark.startswith("link:") and takes(name, path, patterns):
+                known[name] = path
+        return known
+
+    def seed(self, patterns: tuple[str, ...]) -> Candidate:
+        """The editable files as they are in the base. Raises EvaluatorError."""
+        files = self.editable(patterns)
+        told = ", ".join(patterns)
+        if not files:
+            raise EvaluatorError(f"no text file of the base is covered by editable = {told}")
+        if len(files) > MOST_FILES:
+            raise EvaluatorError(
+                f"editable covers {len(files)} files; {MOST_FILES} is the most: name fewer folders"
+            )
+        if (total := sum(self.files[name].size for name in files)) > MOST_BYTES:
+            raise EvaluatorError(
+                f"editable covers {total >> 20} MiB of text; {MOST_BYTES >> 20} MiB is the most:"
+                " name fewer folders"
+            )
+        texts = {name: path.read_bytes().decode() for name, path in files.items()}
+        return Candidate(files=texts)
+
+    @cached_property
+    def foreign_links(self) -> tuple[str, ...]:
+        """Links that lead out of the tree: nothing is there for them in the sandbox."""
+        out = []
+        for name, entry in self.files.items():
+            if entry.mark.startswith("link:"):
+                goal = os.path.normpath(PurePosixPath(name).parent / entry.mark[5:])
+                if entry.mark[5:].startswith("/") or goal.startswith(".."):
+                    out.append(name)
+        return tuple(out)
+
+
+def bases() -> Path:
+    """Where bases are kept."""
+    return platformdirs.user_data_path("avo-tui") / "bases"
+
+
+def mark_of(path: Path) -> Entry | None:
+    """What a file is now; None where nothing, or something else, is there. Follows no link."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    if stat.S_ISLNK(facts.st_mode):
+        return Entry(f"link:{path.readlink()}")
+    if not stat.S_ISREG(facts.st_mode):
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Entry(digest, facts.st_size, bool(facts.st_mode & 0o100))
+
+
+def is_commit(folder: Path) -> str:
+    """The commit that is checked out in a folder; empty without git, or without a commit."""
+    done = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    return done.stdout.decode().strip() if done is not None and done.returncode == 0 else ""
+
+
+def dirty(folder: Path) -> list[str]:
+    """Files of a checkout that differ from its commit."""
+    done = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    lines = done.stdout.decode(errors="replace").splitlines() if done is not None else []
+    return [line[3:] for line in lines]
+
+
+def _git(
+    folder: Path, *arguments: str, index: str = ""
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Git without writing to the person's checkout; None where there is no git."""
+    program = shutil.which("git")
+    if program is None:
+        return None
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environment |= {"GIT_INDEX_FILE": index} if index else {}
+    safe = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]
+    return subprocess.run(
+        [program, *safe, *arguments], cwd=folder, env=environment, capture_output=True, check=False
+    )
+
+
+def take_base(folder: Path, project: Project) -> Base:
+    """The base that a project names, from the store, or taken from the folder now.
+
+    Raises EvaluatorError where it is not there.
+    """
+    wanted, exclude = project.project.base, project.project.exclude
+    if wanted.startswith("sha256:"):
+        known = open_base(wanted.removeprefix("sha256:"))
+        if known is not None:
+            return known
+        base = copied(folder, exclude, project.test.hidden)
+        if f"sha256:{base.id}".startswith(wanted):
+            return base
+        raise EvaluatorError(
+            f"the base {wanted[:19]}… of {folder} is not kept here and its files have changed; put"
+            f' them back, or write base = "sha256:{base.id[:12]}" into {FILE}'
+        )
+    commit = _resolved(folder, wanted)
+    secret = _secret(folder, project.test.hidden)
+    key = hashlib.sha256(repr((commit, exclude, secret)).encode()).hexdigest()[:24]
+    note = bases() / f"commit-{key}"
+    if note.is_file() and (known := open_base(note.read_text().strip())) is not None:
+        return known
+
+    def checked_out(tree: Path) -> None:
+        _check_out(folder, commit, tree)
+        for path in sorted(tree.rglob("*"), reverse=True):
+            name = path.relative_to(tree).as_posix()
+            if covered(name, exclude) or (secret and _below(name, secret)):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    base = _stored(checked_out)
+    note.write_text(base.id)
+    return base
+
+
+def covered(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns names a path, or a folder above it."""
+    return any(_below(name, pattern.rstrip("/*")) for pattern in patterns)
+
+
+def _below(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(f"{folder}/")
+
+
+def _secret(folder: Path, hidden: str) -> str:
+    """The hidden tests' folder where it lies in the repository, relative to it."""
+    if not hidden:
+        return ""
+    path = (folder / hidden).resolve()
+    return (
+        path.relative_to(folder.resolve()).as_posix()
+        if path.is_relative_to(folder.resolve())
+        else ""
+    )
+
+
+def _resolved(folder: Path, name: str) -> str:
+    done = _git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    if done is None:
+        raise EvaluatorError(
+            "there is no git on this machine; install it (Debian: apt install git)"
+        )
+    if done.returncode:
+        raise EvaluatorError(
+            f"{folder} has no commit {name!r}; write the base's commit into {FILE}, or leave the"
+            " file away and adopt the folder again"
+        )
+    return done.stdout.decode().strip()
+
+
+def _check_out(folder: Path, commit: str, tree: Path) -> None:
+    """Write a commit's files to `tree`, submodules included; the checkout stays as it is."""
+    inside = _git(folder, "rev-parse", "--show-prefix")
+    assert inside is not None
+    prefix = inside.stdout.decode().strip().rstrip("/")
+    treeish = f"{commit}:{prefix}" if prefix else commit
+    with tempfile.TemporaryDirectory() as index_folder:
+        index = str(Path(index_folder) / "index")
+        for arguments in (
+            ("read-tree", treeish),
+            ("checkout-index", "--all", "--quiet", f"--prefix={tree}/"),
+        ):
+            done = _git(folder, *arguments, index=index)
+            if done is None or done.returncode:
+                words = plain(done.stderr.decode(errors="replace"), 200) if done else "no git"
+                raise EvaluatorError(f"{folder}: the base cannot be written: {words}")
+    listed = _git(folder, "ls-tree", "-r", "-z", treeish)
+    assert listed is not None
+    for line in listed.stdout.decode(errors="surrogateescape").split("\0"):
+        facts, _, name = line.partition("\t")
+        if not facts.startswith("160000"):
+            continue
+        module, wanted = folder / name, facts.split()[2]
+        known = _git(module, "cat-file", "-e", wanted) if (module / ".git").exists() else None
+        if known is None or known.returncode:
+            raise EvaluatorError(
+                f"the submodule {name} of {folder} is not checked out; say: git -C {folder}"
+                f" submodule update --init {name}"
+            )
+        (tree / name).mkdir(parents=True, exist_ok=True)
+        _check_out(module, wanted, tree / name)
+
+
+def copied(folder: Path, exclude: tuple[str, ...] = (), hidden: str = "") -> Base:
+    """A copy of a folder as it is now, without histories and what builds leave."""
+    secret, real = _secret(folder, hidden), folder.resolve()
+
+    def ignore(inside: str, names: list[str]) -> list[str]:
+        below = Path(inside).resolve().relative_to(real).as_posix()
+        whole = {n: n if below == "." else f"{below}/{n}" for n in names}
+        return [
+            n
+            for n, path in whole.items()
+            if (n in _JUNK and (Path(inside) / n).is_dir())
+            or n.endswith((".egg-info", ".pyc"))
+            or path == FILE
+            or covered(path, exclude)
+            or (secret and path == secret)
+            or not _is_kept(Path(inside, n))
+        ]  # fmt: skip
+
+    _require_size(folder, ignore)
+    return _stored(lambda tree: shutil.copytree(real, tree, symlinks=True, ignore=ignore,
+                                                dirs_exist_ok=True))  # fmt: skip
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a copy can hold it: a pipe or a socket it cannot."""
+    return path.is_symlink() or path.is_file() or path.is_dir()
+
+
+def _require_size(folder: Path, ignore: object) -> None:
+    total = count = 0
+    assert callable(ignore)
+    for inside, folders, names in os.walk(folder):
+        left = set(ignore(inside, [*folders, *names]))
+        folders[:] = [n for n in folders if n not in left]
+        for name in names:
+            if name not in left:
+                total += Path(inside, name).lstat().st_size
+                count += 1
+        if total > MOST_BASE_BYTES or count > MOST_BASE_FILES:
+            raise _too_large(str(folder))
+
+
+def _too_large(what: str) -> EvaluatorError:
+    return EvaluatorError(
+        f"{what} has more than {MOST_BASE_BYTES >> 30} GiB or {MOST_BASE_FILES} files; name what"
+        f' build and tests do not need: exclude = ["data"] under [project] in {FILE}'
+    )
+
+
+def _stored(fill: object) -> Base:
+    """A base of what `fill` writes to a folder, kept under its content's name."""
+    assert callable(fill)
+    store = bases()
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    staging = Path(tempfile.mkdtemp(prefix=".new-", dir=store))
+    try:
+        tree = staging / "tree"
+        tree.mkdir()
+        fill(tree)
+        files: dict[str, Entry] = {}
+        total = 0
+        for path in sorted(tree.rglob("*")):
+            if path.name == FILE and path.parent == tree:
+                path.unlink()  # what it says is not a part of what it is about
+                continue
+            entry = mark_of(path)
+            os.utime(path, ns=(_OLD, _OLD), follow_symlinks=False)
+            if entry is None:
+                continue
+            files[path.relative_to(tree).as_posix()] = entry
+            total += entry.size
+        if total > MOST_BASE_BYTES or len(files) > MOST_BASE_FILES:
+            raise _too_large("the base")
+        if not files:
+            raise EvaluatorError("the base has no files")
+        lines = [f"{n}\0{e.mark}\0{int(e.executable)}" for n, e in sorted(files.items())]
+        identity = hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+        rows = {name: [e.mark, e.size, e.executable] for name, e in files.items()}
+        (staging / "files.json").write_text(json.dumps({"id": identity, "files": rows}))
+        home = store / identity[:24]
+        if not home.exists():
+            staging.chmod(0o755)
+            staging.rename(home)
+        return Base(home, identity, files)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def open_base(identity: str) -> Base | None:
+    """A base that is kept here, by its identity or the beginning of it."""
+    if len(identity) < 8:
+        return None
+    for folder in sorted(bases().glob(f"{identity[:24]}*")):
+        try:
+            content = json.loads((folder / "files.json").read_text())
+        except (OSError, ValueError):
+            continue
+        files = {name: Entry(*row) for name, row in content["files"].items()}
+        return Base(folder, content["id"], files)
+    return None

@@ -1,0 +1,213 @@
+"""Whether a built tree is right: its tests, those of a hidden folder, and its outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from avo_tui.domain.report import HIDDEN, ConfigurationCheck, EvaluationProgress
+from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.command import number_file
+from avo_tui.evaluation.backends.command.measuring import inside
+from avo_tui.evaluation.backends.command.workshop import Ran, Tree, Workshop
+from avo_tui.evaluation.ports import EvaluatorError
+
+HIDDEN_FOLDER = "hidden_tests"
+_FAILED = (
+    re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)", re.MULTILINE),  # pytest
+    re.compile(r"^\s*\d+ - (\S+) \((?:Failed|SEGFAULT|Timeout|Subprocess aborted)", re.MULTILINE),
+    re.compile(r"^test (\S+) \.\.\. FAILED", re.MULTILINE),  # cargo
+    re.compile(r"^\[  FAILED  \] (\w+[./]\S+)", re.MULTILINE),  # googletest
+    re.compile(r"^(?:FAIL|ERROR): (\S+)", re.MULTILINE),  # automake, unittest
+    re.compile(r"^not ok \d+ -? ?(.{1,80})", re.MULTILINE),  # TAP
+)
+_MOST_FILES = 64 << 20
+
+
+def failed_tests(text: str) -> list[str]:
+    """The tests that an output names as failed."""
+    for pattern in _FAILED:
+        names = list(dict.fromkeys(pattern.findall(text)))
+        if names:
+            return names
+    return []
+
+
+class Checking:
+    """Runs tests and outputs of one project."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._shop = workshop
+        self._project = workshop.project
+        self._expected: dict[str, bytes] | None = None
+
+    async def check(
+        self, tree: Tree, quick: bool, progress: Callable[[EvaluationProgress], None]
+    ) -> tuple[ConfigurationCheck, ...]:
+        """All that is asked of a candidate. Raises Rejected with the first that fails."""
+        checks: list[ConfigurationCheck] = []
+        stages = [("tests", self._tests)]
+        if self._project.test.hidden and not quick:
+            stages.append((HIDDEN, self._hidden))
+        if self._project.outputs is not None and not quick:
+            stages.append(("outputs", self._outputs))
+        for index, (name, stage) in enumerate(stages, start=1):
+            try:
+                checks.append(await stage(tree))
+            except Rejected as rejection:
+                failed = ConfigurationCheck(
+                    name=name, ok=False,
+                    detail="" if name == HIDDEN else rejection.feedback.summary,
+                )  # fmt: skip
+                rejection.checks = (*checks, failed)
+                raise
+            finally:
+                progress(
+                    EvaluationProgress(
+                        stage="check", state="configuration", index=index, count=len(stages),
+                        configuration=name, ok=len(checks) == index,
+                        detail=checks[-1].detail if len(checks) == index else "",
+                    )
+                )  # fmt: skip
+        return tuple(checks)
+
+    async def _tested(self, tree: Tree) -> tuple[Ran, list[str]]:
+        """(one run of the tests, names of the failed ones); the tree is gone afterwards."""
+        test = self._project.test
+        async with self._shop.laid_out(tree) as scratch:
+            ran = await self._shop.run(scratch, test.command, test.seconds)
+            self._shop.require_unchanged(ran.tree, "the tests")
+        return ran, failed_tests(ran.text)
+
+    async def _tests(self, tree: Tree) -> ConfigurationCheck:
+        """A candidate is blamed for what fails twice, and not on the base."""
+        seconds = self._project.test.seconds
+        first, names = await self._tested(tree)
+        if first.outcome.ok:
+            return ConfigurationCheck(name="tests", ok=True, detail=_counted(first.text))
+        verdict, words = self._shop.ending("the test command", first.outcome, seconds)
+        again, names_again = await self._tested(tree)
+        if again.outcome.ok:
+            told = f"flaky: {', '.join(names[:5]) or 'the test command'} failed once, then passed"
+            return ConfigurationCheck(name="tests", ok=True, detail=told)
+        base, _ = await self._tested(await self._shop.built_base())
+        if not base.outcome.ok:
+            on_base = failed_tests(base.text)
+            raise EvaluatorError(
+                f"the tests fail on the base, too ({', '.join(on_base[:5]) or words}), so nothing"
+                " can be said of a candidate; mend them, or leave them out of the test command"
+            )
+        named = ", ".join(names_again[:5])
+        raise Rejected(
+            verdict,
+            Feedback(
+                summary=f"tests fail: {named}" if named else words,
+                detail="They failed twice, and pass on the base.",
+                log=again.text[-12_000:],
+            ),
+        )
+
+    async def _hidden(self, tree: Tree) -> ConfigurationCheck:
+        """What fails here is not told, so that nobody can learn the tests from it."""
+        test = self._project.test
+        source = self._hidden_source()
+        files = {
+            f"tree/{HIDDEN_FOLDER}/{path.relative_to(source).as_posix()}": path.read_bytes()
+            for path in sorted(source.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        command = test.hidden_command or f"python3 -m pytest -q {HIDDEN_FOLDER}"
+
+        async def passes(of: Tree) -> bool:
+            async with self._shop.laid_out(of, files) as scratch:
+                ran = await self._shop.run(scratch, command, test.seconds)
+            return ran.outcome.ok
+
+        if await passes(tree) or await passes(tree):
+            return ConfigurationCheck(name=HIDDEN, ok=True)
+        if not await passes(await self._shop.built_base()):
+            raise EvaluatorError("the hidden tests fail on the base, too: mend them first")
+        rejection = Rejected(Verdict.WRONG_RESULT, Feedback(summary="a hidden test fails"))
+        rejection.silent = True
+        raise rejection
+
+    def _hidden_source(self) -> Path:
+        folder = self._shop.folder / Path(self._project.test.hidden).expanduser()
+        if not folder.is_dir():
+            raise EvaluatorError(f"the folder of hidden tests, {folder}, is not there")
+        return folder
+
+    async def _outputs(self, tree: Tree) -> ConfigurationCheck:
+        if self._expected is None:
+            self._expected = await self._produced(await self._shop.built_base(), base=True)
+        produced = await self._produced(tree, base=False)
+        outputs = self._project.outputs
+        assert outputs is not None
+        for name, expected in self._expected.items():
+            got = produced[name]
+            if got == expected:
+                continue
+            why = "differ"
+            if outputs.compare == "allclose":
+                why = _apart(name, expected, got, outputs.rtol, outputs.atol)
+            if why:
+                raise Rejected(
+                    Verdict.WRONG_RESULT,
+                    Feedback(summary=f"outputs are not those of the base: {name}: {why}"),
+                )
+        return ConfigurationCheck(name="outputs", ok=True, detail=f"{len(produced)} as on the base")
+
+    async def _produced(self, tree: Tree, base: bool) -> dict[str, bytes]:
+        outputs = self._project.outputs
+        assert outputs is not None
+        async with self._shop.laid_out(tree) as scratch:
+            ran = await self._shop.run(scratch, outputs.command, outputs.seconds, keep=_MOST_FILES)
+            if not ran.outcome.ok:
+                verdict, words = self._shop.ending(
+                    "the outputs command", ran.outcome, outputs.seconds
+                )
+                if base:
+                    raise EvaluatorError(f"on the base: {words}: {ran.text[-500:]}")
+                raise Rejected(verdict, Feedback(summary=words, log=ran.text[-8_000:]))
+            if not outputs.files:
+                return {"what it prints": ran.outcome.stdout.encode()}
+            produced = {}
+            for name in outputs.files:
+                path = inside(ran.tree, name)
+                if path is None or not path.is_file() or path.stat().st_size > _MOST_FILES:
+                    words = f"the outputs command leaves no file {name} of up to 64 MiB"
+                    if base:
+                        raise EvaluatorError(f"on the base: {words}")
+                    raise Rejected(Verdict.WRONG_RESULT, Feedback(summary=words))
+                produced[name] = path.read_bytes()
+            return produced
+
+
+def _counted(text: str) -> str:
+    """How many tests passed, where the output says it in a known way."""
+    for pattern in (r"(\d+) passed", r"out of (\d+)", r"Ran (\d+) tests?"):
+        if counts := re.findall(pattern, text):
+            return f"{counts[-1]} tests"
+    return ""
+
+
+def _apart(name: str, expected: bytes, got: bytes, rtol: float, atol: float) -> str:
+    """Why two files of numbers are not close to each other; empty where they are."""
+    try:
+        ours, theirs = number_file.tensors(name, got), number_file.tensors(name, expected)
+    except ValueError as error:
+        return str(error)
+    if ours.keys() != theirs.keys():
+        return "other names"
+    for key, wanted in theirs.items():
+        mine = ours[key]
+        if mine.shape != wanted.shape or mine.dtype != wanted.dtype:
+            told = f"{list(mine.shape)} of {mine.dtype}, not {list(wanted.shape)} of {wanted.dtype}"
+            return f"{key} is {told}"
+        ours_wide, wanted_wide = mine.double(), wanted.double()
+        if not ours_wide.allclose(wanted_wide, rtol=rtol, atol=atol, equal_nan=True):
+            worst = float((ours_wide - wanted_wide).abs().nan_to_num().max())
+            return f"{key} is off by up to {worst:.3g}"
+    return ""

@@ -1,0 +1,197 @@
+"""Which lines of the editable files a command executes: Python by a tracer, C and C++ by gcov."""
+
+# ruff: noqa: E501  the tracer is a program of its own
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
+from avo_tui.evaluation.ports import EvaluatorError
+
+_C = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".hh", ".hxx", ".inl")
+_SLOWER = 10
+"""How many times as long as usual a command may take under a tracer."""
+_MOST_SECONDS = 600.0
+_WATCH = "watch"
+_LARGE_BUILD = 180.0
+"""Seconds of a build beyond which it is not made again for this."""
+_FLAGS = "--coverage -O1 -g"
+
+# Runs inside the sandbox as `sitecustomize`, in whatever Python the command starts.
+_TRACER = """
+import atexit, json, os, sys, threading
+wanted = {k: set() for k in json.loads(os.environ["AVO_WATCHED"])}
+tails = {}
+def known(path, memory={}):
+    if path not in memory:
+        memory[path] = next((wanted[k] for k in wanted
+            if path.endswith("/" + k) or (k.startswith(("src/", "lib/")) and path.endswith("/" + k[4:]))), None)
+    return memory[path]
+if hasattr(sys, "monitoring"):
+    monitor = sys.monitoring
+    def on_line(code, line):
+        lines = known(code.co_filename)
+        if lines is not None:
+            lines.add(line)
+        return monitor.DISABLE
+    monitor.use_tool_id(monitor.COVERAGE_ID, "avo")
+    monitor.register_callback(monitor.COVERAGE_ID, monitor.events.LINE, on_line)
+    monitor.set_events(monitor.COVERAGE_ID, monitor.events.LINE)
+else:
+    def on_call(frame, event, argument):
+        lines = known(frame.f_code.co_filename)
+        if lines is None:
+            return None
+        def on_line(frame, event, argument):
+            lines.add(frame.f_lineno)
+            return on_line
+        lines.add(frame.f_lineno)
+        return on_line
+    sys.settrace(on_call)
+    threading.settrace(on_call)
+def tell():
+    with open(os.path.join(os.environ["AVO_WATCH"], "%d.json" % os.getpid()), "w") as file:
+        json.dump({k: sorted(v) for k, v in wanted.items() if v}, file)
+atexit.register(tell)
+"""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What a command ran of the editable files."""
+
+    lines: Mapping[str, frozenset[int]]
+    """File → its lines that were executed."""
+    how: str
+    """What tells it, such as `gcov`."""
+
+
+async def executed(
+    shop: Workshop, candidate: Candidate, command: str, seconds: float
+) -> Executed | None:
+    """The lines of a candidate that a command executes; None where no tool can tell.
+
+    Raises nothing of the candidate's: what fails under a tool is not told.
+    """
+    tree = await shop.built(candidate)
+    ran_lines: dict[str, frozenset[int]] = {}
+    how = []
+    limit = min(seconds * _SLOWER, _MOST_SECONDS)
+    if any(name.endswith(".py") for name in candidate.files):
+        ran_lines |= await _python(shop, candidate, tree, command, limit)
+        how.append("a tracer")
+    if any(name.endswith(_C) for name in candidate.files):
+        try:
+            lines = await _gcov(shop, candidate, command, limit)
+        except (Rejected, EvaluatorError):
+            lines = {}
+        if lines:
+            ran_lines |= lines
+            how.append("gcov")
+    if not ran_lines and how != ["a tracer"]:
+        return None
+    return Executed(ran_lines, " and ".join(how))
+
+
+async def _python(
+    shop: Workshop, candidate: Candidate, tree: Tree, command: str, limit: float
+) -> dict[str, frozenset[int]]:
+    names = [name for name in candidate.files if name.endswith(".py")]
+    async with shop.laid_out(tree, {f"{_WATCH}/sitecustomize.py": _TRACER.encode()}) as scratch:
+        root = await shop.root(scratch)
+        own = shop.project.environment.variables.get("PYTHONPATH", "")
+        path = ":".join(filter(None, [f"{root}/{_WATCH}", own.replace("{tree}", f"{root}/tree")]))
+        variables = {
+            "PYTHONPATH": path,
+            "AVO_WATCH": f"{root}/{_WATCH}",
+            "AVO_WATCHED": json.dumps(names),
+        }
+        await shop.run(scratch, command, limit, variables=variables)
+        lines: dict[str, set[int]] = {}
+        for file in sorted((scratch / _WATCH).glob("*.json")):
+            for name, numbers in _told(file).items():
+                if name in candidate.files:
+                    lines.setdefault(name, set()).update(numbers)
+    return {name: frozenset(numbers) for name, numbers in lines.items()}
+
+
+def _told(file: Path) -> dict[str, list[int]]:
+    """What the tracer wrote; the candidate's process could write anything there."""
+    if file.is_symlink() or not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {
+        str(name): [n for n in numbers if isinstance(n, int)]
+        for name, numbers in content.items()
+        if isinstance(numbers, list)
+    }
+
+
+async def _gcov(
+    shop: Workshop, candidate: Candidate, command: str, limit: float
+) -> dict[str, frozenset[int]]:
+    if (await shop.built_base()).seconds > _LARGE_BUILD:
+        return {}
+    flags = dict.fromkeys(("CFLAGS", "CXXFLAGS"), _FLAGS) | {"LDFLAGS": "--coverage"}
+    async with shop.unbuilt(candidate) as scratch:
+        build = await shop.run(scratch, shop.project.build.command or "true",
+                               shop.project.build.seconds, variables=flags)  # fmt: skip
+        if not build.outcome.ok:
+            return {}
+        await shop.run(scratch, command, limit)
+        tell = "find . -name '*.gcda' -exec gcov --json-format --stdout {} + 2>/dev/null"
+        told = await shop.run(scratch, tell, 120.0, keep=64 << 20)
+        root = await shop.root(scratch)
+    lines: dict[str, set[int]] = {}
+    for text in told.outcome.stdout.splitlines():
+        try:
+            document = json.loads(text)
+        except ValueError:
+            continue
+        here = document.get("current_working_directory", "")
+        for item in document.get("files", []):
+            name = _inside(f"{here}/", str(item.get("file", "")), f"{root}/tree/")
+            if name in candidate.files:
+                ran = {ln["line_number"] for ln in item.get("lines", []) if ln.get("count", 0) > 0}
+                lines.setdefault(name, set()).update(ran)
+    return {name: frozenset(numbers) for name, numbers in lines.items()}
+
+
+def _inside(here: str, path: str, tree: str) -> str:
+    """A path as gcov tells it, relative to the tree."""
+    return os.path.normpath(path if path.startswith("/") else here + path).removeprefix(tree)
+
+
+def changed_lines(base: Candidate, candidate: Candidate) -> Iterator[tuple[str, int]]:
+    """(file, line) of every line that a candidate adds or changes, blank ones apart."""
+    for name, text in candidate.files.items():
+        before, after = base.files.get(name, "").splitlines(), text.splitlines()
+        if before == after:
+            continue
+        for kind, _, _, start, end in SequenceMatcher(None, before, after, False).get_opcodes():
+            if kind in {"replace", "insert"}:
+                yield from ((name, n + 1) for n in range(start, end) if after[n].strip())
+
+
+def sentence(base: Candidate, candidate: Candidate, ran: Executed | None) -> str:
+    """How much of what a candidate changed the benchmark executes."""
+    if ran is None:
+        return "executed lines: not shown (no tool for this language, or its build takes no flags)"
+    changed = list(changed_lines(base, candidate))
+    if not changed:
+        return ""
+    hit = sum(line in ran.lines.get(name, ()) for name, line in changed)
+    return f"executed by the benchmark: {hit} of {len(changed)} changed lines ({ran.how})"

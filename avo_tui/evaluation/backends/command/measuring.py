@@ -1,0 +1,307 @@
+"""Benchmarks of two trees in turn: fresh processes in fresh copies, kept to the same cores."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avo_tui.domain.report import EvaluationProgress, Stage
+from avo_tui.domain.score import SECONDS_IN, ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.task import Configuration
+from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.command.formats import (
+    FORMATS,
+    Given,
+    Metric,
+    Reading,
+    UnreadableError,
+    readings,
+)
+from avo_tui.evaluation.backends.command.task import BASE
+from avo_tui.evaluation.backends.command.workshop import Ran, Tree, Workshop
+from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
+from avo_tui.evaluation.measurement.statistics import median, quantile
+from avo_tui.evaluation.ports import EvaluatorError
+
+_KEEP = 16 << 20
+"""Bytes of a benchmark's output that are read."""
+_MOST_RESULTS = 64 << 20
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How often the two are run."""
+
+    fewest: int
+    most: int
+    seconds: float
+    """After which no further round is begun, once the fewest are done."""
+
+
+SCORED = Rounds(2, 5, 10.0)
+PAIRED = Rounds(2, 6, 8.0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of the benchmark gave."""
+
+    readings: Mapping[str, Reading]
+    wall: float
+    """Seconds of the whole command by our own clock."""
+
+
+@dataclass
+class Turns:
+    """The runs of two trees, round by round."""
+
+    ours: list[Run] = field(default_factory=list)
+    theirs: list[Run] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two trees, and the candidate that it is of; empty for the base."""
+
+    tree: Tree
+    candidate: str
+
+
+class Measuring:
+    """Runs the benchmark of one project."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._shop = workshop
+        self._benchmark = workshop.project.benchmark
+        self._metrics = dict(
+            zip(
+                (c.name for c in workshop.project.configurations),
+                self._benchmark.metrics,
+                strict=True,
+            )
+        )
+
+    # -- one run ----------------------------------------------------------------------------
+
+    async def run(self, side: Side, cpus: tuple[int, ...], metrics: Sequence[Metric]) -> Run:
+        """One run in a fresh copy. Raises Rejected, EvaluatorError for the base."""
+        shop, benchmark = self._shop, self._benchmark
+        async with shop.laid_out(side.tree) as scratch:
+            ran = await shop.run(
+                scratch, benchmark.command, benchmark.seconds, cpus=cpus, devices=self._devices(),
+                keep=_KEEP,
+            )  # fmt: skip
+            if not ran.outcome.ok:
+                verdict, words = shop.ending("the benchmark", ran.outcome, benchmark.seconds)
+                verdict = Verdict.CRASH if verdict is Verdict.WRONG_RESULT else verdict
+                raise self._failed(side, verdict, words, ran)
+            seconds = ran.outcome.inside or ran.outcome.seconds
+            try:
+                given = self._given(ran, seconds, metrics)
+                results = readings(benchmark.format, given)
+            except UnreadableError as error:
+                raise self._failed(side, Verdict.CRASH, str(error), ran) from None
+            if side.candidate:
+                shop.require_unchanged(ran.tree, "the benchmark")
+            return Run(results, seconds)
+
+    def _devices(self) -> tuple[str, ...]:
+        if self._benchmark.device != "cuda":
+            return ()
+        return tuple(
+            str(path) for path in sorted(Path("/dev").glob("nvidia*")) if not path.is_dir()
+        )
+
+    def _failed(self, side: Side, verdict: Verdict, words: str, ran: Ran) -> Exception:
+        log = ran.text[-8_000:]
+        if not side.candidate:
+            return EvaluatorError(f"on the base: {words}\n{log[-1_500:]}".rstrip())
+        rejection = Rejected(verdict, Feedback(summary=words, log=log))
+        rejection.whose = side.candidate
+        return rejection
+
+    def _given(self, ran: Ran, seconds: float, metrics: Sequence[Metric]) -> Given:
+        if self._benchmark.format == "wall":
+            return Given("", None, seconds, metrics)
+        if not self._benchmark.output:
+            return Given(ran.outcome.stdout, None, seconds, metrics)
+        path = inside(ran.tree, self._benchmark.output)
+        if path is None:
+            raise UnreadableError(f"the benchmark wrote no {self._benchmark.output}")
+        if path.is_dir():
+            return Given("", path, seconds, metrics)
+        if path.stat().st_size > _MOST_RESULTS:
+            raise UnreadableError(
+                f"{self._benchmark.output} is longer than {_MOST_RESULTS >> 20} MiB"
+            )
+        return Given(path.read_text(encoding="utf-8", errors="replace"), None, seconds, metrics)
+
+    def cpus(self) -> tuple[int, ...]:
+        """The cores that both are kept to; empty for all."""
+        wanted, ours = self._benchmark.cores, sorted(os.sched_getaffinity(0))
+        if wanted == 0 or wanted >= len(ours):
+            return ()
+        first = benchmark_cpu()
+        rest = [cpu for cpu in ours if cpu != first]
+        return tuple(sorted([first, *rest[: wanted - 1]]))
+
+    # -- two in turn ------------------------------------------------------------------------
+
+    async def turns(
+        self,
+        ours: Side,
+        theirs: Side,
+        rounds: Rounds,
+        stage: Stage,
+        progress: Callable[[EvaluationProgress], None],
+    ) -> Turns:
+        """Both in turn (A B B A …), until there are enough rounds."""
+        cpus, done, began = self.cpus(), Turns(), time.monotonic()
+        while len(done.ours) < rounds.most:
+            number = len(done.ours)
+            pair = [(ours, done.ours), (theirs, done.theirs)]
+            for side, runs in pair if number % 2 == 0 else reversed(pair):
+                runs.append(await self.run(side, cpus, self._benchmark.metrics))
+            self._tell(done, stage, progress)
+            if len(done.ours) < rounds.fewest:
+                continue
+            if time.monotonic() - began > rounds.seconds:
+                break
+        return done
+
+    def _tell(
+        self, turns: Turns, stage: Stage, progress: Callable[[EvaluationProgress], None]
+    ) -> None:
+        for index, (name, metric) in enumerate(self._metrics.items(), start=1):
+            progress(
+                EvaluationProgress(
+                    stage=stage, state="configuration", index=index, count=len(self._metrics),
+                    configuration=name, unit=self._shop.project.unit,
+                    throughput=self._value(metric, turns.ours[-1]),
+                    ratio=median(self.speeds(turns, name)),
+                    baselines={BASE: self._value(metric, turns.theirs[-1])},
+                    detail=f"round {len(turns.ours)}; the command took {turns.ours[-1].wall:.2f} s,"
+                    f" beside it {turns.theirs[-1].wall:.2f} s",
+                )
+            )  # fmt: skip
+
+    def _value(self, metric: Metric, run: Run) -> float:
+        """The metric in its own unit."""
+        value = run.readings[metric.name].value
+        unit = self._benchmark.unit_of(metric)
+        seconds = FORMATS[self._benchmark.format].times and metric.field in {"", "cpu_time"}
+        return value / SECONDS_IN[unit] if seconds and unit in SECONDS_IN else value
+
+    def speeds(self, turns: Turns, name: str) -> list[float]:
+        """How many times better ours is, round by round."""
+        metric = self._metrics[name]
+        lower = self._benchmark.direction(metric) == "lower"
+        pairs = [
+            (self._value(metric, a), self._value(metric, b))
+            for a, b in zip(turns.ours, turns.theirs, strict=True)
+        ]
+        return [theirs / ours if lower else ours / theirs for ours, theirs in pairs]
+
+    # -- what comes of it -------------------------------------------------------------------
+
+    def score(self, turns: Turns, configurations: Sequence[Configuration]) -> Score:
+        """The score of a candidate that was run beside the base."""
+        unit = self._shop.project.unit
+        rows = []
+        for configuration in configurations:
+            metric = self._metrics[configuration.name]
+            speeds = self.speeds(turns, configuration.name)
+            mine = [self._value(metric, run) for run in turns.ours]
+            theirs = median([self._value(metric, run) for run in turns.theirs])
+            walls = median([r.wall for r in turns.ours]), median([r.wall for r in turns.theirs])
+            flags = [f"command {walls[0]:.3g} s, base's {walls[1]:.3g} s"]
+            if unit.startswith("×"):
+                own = self._benchmark.unit_of(metric)
+                flags.append(f"{median(mine):.4g} {own}, base {theirs:.4g} {own}")
+                mine, theirs = speeds, 1.0
+            rows.append(
+                ConfigurationScore(
+                    name=configuration.name,
+                    parameters=configuration.parameters,
+                    throughput=median(mine),
+                    p20=quantile(mine, 0.2),
+                    p80=quantile(mine, 0.8),
+                    ratio=median(speeds),
+                    ratio_p20=quantile(speeds, 0.2),
+                    ratio_p80=quantile(speeds, 0.8),
+                    baselines={BASE: theirs},
+                    samples=len(turns.ours),
+                    milliseconds=walls[0] * 1e3,
+                    flags=tuple(flags),
+                )
+            )
+        return Score(unit=unit, reference_baseline=BASE, configurations=tuple(rows))
+
+    def paired(self, turns: Turns, seconds: float) -> PairedMeasurement:
+        """One replicate of the gate."""
+        speeds = {name: self.speeds(turns, name) for name in self._metrics}
+        walls = median([r.wall for r in turns.ours]), median([r.wall for r in turns.theirs])
+        return PairedMeasurement(
+            configurations={
+                name: (quantile(s, 0.2), median(s), quantile(s, 0.8)) for name, s in speeds.items()
+            },
+            rounds={name: len(s) for name, s in speeds.items()},
+            milliseconds=dict.fromkeys(speeds, (walls[0] * 1000.0, walls[1] * 1000.0)),
+            seconds=seconds,
+        )
+
+    def require_plausible(self, turns: Turns, candidate: str) -> None:
+        """Raises Rejected where the command's own time says that a metric cannot have improved.
+
+        What a benchmark does not account for (start, set-up, warm-up) stays about the same when
+        its code gets faster. Where it grows by half of the time that the metrics claim to have
+        saved, work was moved out of the sight of the benchmark's clock.
+        """
+        mine, base = self._accounted(turns.ours), self._accounted(turns.theirs)
+        walls = median([r.wall for r in turns.ours]), median([r.wall for r in turns.theirs])
+        if min(mine, base) <= 0 or base < 0.2 * walls[1]:
+            return
+        saved = sum(
+            median([self._time(metric, run) for run in turns.ours]) * (gain - 1)
+            for name, metric in self._metrics.items()
+            if (gain := median(self.speeds(turns, name))) > 1
+        )
+        left = walls[0] - mine, walls[1] - base
+        if left[0] < -0.02 * walls[0] and left[1] >= 0:
+            why = f"accounts for {mine:.2f} s of a command that took {walls[0]:.2f} s"
+        elif saved > 0.05 * mine and left[0] - left[1] > 0.5 * saved + 0.1 * max(left[1], 0) + 0.05:
+            why = (
+                f"says that {saved:.2f} s were saved, but the command spends"
+                f" {left[0] - left[1]:.2f} s more outside what the benchmark measures"
+            )
+        else:
+            return
+        rejection = Rejected(
+            Verdict.SUSPICIOUS,
+            Feedback(
+                summary=f"the benchmark {why}",
+                hint="Work that is moved out of the timed region, or kept from one call to the"
+                " next, is no gain.",
+            ),
+        )
+        rejection.whose = candidate
+        raise rejection
+
+    def _accounted(self, runs: Sequence[Run]) -> float:
+        """Seconds of a run that the metrics stand for."""
+        return median([sum(self._time(m, run) for m in self._metrics.values()) for run in runs])
+
+    def _time(self, metric: Metric, run: Run) -> float:
+        reading = run.readings[metric.name]
+        unit = SECONDS_IN.get(self._benchmark.unit_of(metric), 0.0)
+        return reading.accounted or self._value(metric, run) * unit
+
+
+def inside(tree: Path, name: str) -> Path | None:
+    """A file or folder of a tree, if it is there and no link leads out of the tree."""
+    real = Path(os.path.realpath(tree / name))
+    return real if real.is_relative_to(os.path.realpath(tree)) and real.exists() else None

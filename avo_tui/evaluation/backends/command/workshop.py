@@ -1,0 +1,435 @@
+"""Where trees are laid out, built and run: each command in a fresh copy, in the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.command.base import Base, mark_of
+from avo_tui.evaluation.backends.command.project import Project
+from avo_tui.evaluation.backends.cpp.machine import lock_name
+from avo_tui.evaluation.paths import cache_folder
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.policy import MIB, Isolation, Job, Limits, Outcome
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.sandbox.scratch import remove_tree, scratch_folder
+
+KEPT_TREES = 4
+"""Built candidates that a worker keeps."""
+KEPT_BASES = 6
+"""Built bases that the cache keeps."""
+MOST_FIXED = 20_000
+"""Protected files that are mounted read-only; beyond that they are compared only."""
+_GIB = 1 << 30
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+_ALSO_READ = (
+    "/sys/devices/system/cpu", "/usr/local", "/opt", "/etc/ssl/openssl.cnf", "/etc/localtime",
+    "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/fd",
+)  # fmt: skip
+_ONLINE = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/ssl",
+    "/etc/ca-certificates",
+)
+_WITHIN = (
+    "socket", "socketpair", "connect", "bind", "listen", "kill", "tkill", "personality", "shmget",
+    "semget", "msgget", "mq_open", "memfd_create",
+)  # fmt: skip
+"""System calls that reach nothing outside a sandbox with namespaces of its own."""
+_REASONS: Mapping[str, tuple[Verdict, str]] = {
+    "time": (Verdict.TIMEOUT, "takes longer than its limit of {seconds:g} s"),
+    "memory": (Verdict.OUT_OF_MEMORY, "uses more than its limit of {memory:g} GB of memory"),
+    "processes": (Verdict.CRASH, "starts more than its limit of {processes} processes"),
+    "scratch": (Verdict.CRASH, "writes more than its limit of {disk:g} GB, or too many files"),
+    "output": (Verdict.CRASH, "prints more than it may"),
+    "cancelled": (Verdict.CANCELLED, "was cancelled"),
+}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A built tree, which nothing writes to any more, with what its build left in its home."""
+
+    folder: Path
+    log: str = ""
+    seconds: float = 0.0
+    """What building it took."""
+
+    @property
+    def files(self) -> Path:
+        """The tree itself."""
+        return self.folder / "tree"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ended."""
+
+    outcome: Outcome
+    scratch: Path
+    """The scratch folder that it ran in."""
+
+    @property
+    def tree(self) -> Path:
+        """The tree that it ran in."""
+        return self.scratch / "tree"
+
+    @property
+    def text(self) -> str:
+        """All that it printed."""
+        return "\n".join(filter(None, [self.outcome.stdout.strip(), self.outcome.stderr.strip()]))
+
+
+class Workshop:
+    """Lays out and builds the trees of one project."""
+
+    def __init__(self, project: Project, base: Base, sandbox: Sandbox, folder: Path) -> None:
+        """`folder` is the person's, which only hidden tests are read from."""
+        self.folder = folder
+        self.project = project
+        self.base = base
+        self.sandbox = sandbox
+        self._trees: OrderedDict[str, tuple[Tree, contextlib.ExitStack]] = OrderedDict()
+        self._built: Tree | None = None
+        self._touched: frozenset[str] = frozenset()
+        self.editables = base.editable(project.project.editable)
+        self.seed = base.seed(project.project.editable)
+
+    @property
+    def device(self) -> str:
+        """The name of the lock that measurements hold."""
+        return "gpu-0" if self.project.benchmark.device == "cuda" else lock_name()
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Protected files that the base's own build writes: nothing can be told from them."""
+        return self._touched
+
+    def close(self) -> None:
+        """Remove all trees but those of the cache."""
+        while self._trees:
+            self._trees.popitem()[1][1].close()
+
+    # -- built trees ------------------------------------------------------------------------
+
+    async def built_base(self) -> Tree:
+        """The base, built once on this machine. Raises EvaluatorError where it does not build."""
+        if self._built is not None:
+            return self._built
+        level = await self.sandbox.level()
+        what = (self.base.id, self.project.build.model_dump_json(),
+                self.project.environment.model_dump_json(), level.isolation, "2")  # fmt: skip
+        root = cache_folder("repositories")
+        home = root / sha256(repr(what).encode()).hexdigest()[:32]
+        if not (home / "done").is_file():
+            with scratch_folder() as scratch:
+                await _copy(self.base.tree, scratch / "tree")
+                ran = await self._build(scratch, first=True)
+                if not ran.outcome.ok:
+                    raise EvaluatorError(
+                        "the base does not build: "
+                        + self.ending("the build", ran.outcome, self.project.build.seconds)[1]
+                        + _told(ran)
+                    )
+                changed = sorted(self._changed(scratch / "tree"))
+                remove_tree(home)
+                home.mkdir(parents=True)
+                await _copy(scratch, home / "built")
+                (home / "touched").write_text("\n".join(changed))
+                (home / "seconds").write_text(str(ran.outcome.seconds))
+                (home / "done").touch()
+            _prune(root)
+        os.utime(home / "done")
+        self._touched = frozenset(filter(None, (home / "touched").read_text().split("\n")))
+        self._built = Tree(home / "built", "", float((home / "seconds").read_text()))
+        return self._built
+
+    async def built(self, candidate: Candidate) -> Tree:
+        """A candidate, built on top of the built base. Raises Rejected where it does not build."""
+        base = await self.built_base()
+        self.require_editable(candidate)
+        if self.is_base(candidate):
+            return base
+        if candidate.id in self._trees:
+            self._trees.move_to_end(candidate.id)
+            return self._trees[candidate.id][0]
+        whole = (await self.sandbox.level()).isolation is Isolation.PROCESSES
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(scratch_folder())
+            # Without mounts every sandbox has another path, and build folders keep paths.
+            await _copy(
+                self.base.tree if whole else base.folder, scratch / "tree" if whole else scratch
+            )
+            self._apply(candidate, scratch / "tree")
+            ran = await self._build(scratch)
+            if not ran.outcome.ok:
+                verdict, words = self.ending("the build", ran.outcome, self.project.build.seconds)
+                verdict = Verdict.COMPILE_ERROR if verdict is Verdict.WRONG_RESULT else verdict
+                raise Rejected(verdict, Feedback(summary=words, log=ran.text[-16_000:]))
+            self.require_unchanged(scratch / "tree", "the build")
+            tree = Tree(scratch, ran.text, ran.outcome.seconds)
+            self._trees[candidate.id] = (tree, stack.pop_all())
+        while len(self._trees) > KEPT_TREES:
+            self._trees.popitem(last=False)[1][1].close()
+        return tree
+
+    def is_base(self, candidate: Candidate) -> bool:
+        """Whether a candidate changes nothing."""
+        return candidate.id == self.seed.id
+
+    def require_editable(self, candidate: Candidate) -> None:
+        """Raises Rejected for a file that a candidate must not bring."""
+        from avo_tui.domain.repository import editable
+
+        patterns = self.project.project.editable
+        for name in candidate.files:
+            if not editable(name, patterns):
+                raise Rejected(
+                    Verdict.MANIFEST_ERROR,
+                    Feedback(
+                        summary=f"{name} is not editable",
+                        detail=f"A candidate may change files under {', '.join(patterns)}.",
+                        hint="Tests, benchmarks and what steers the build stay as in the base.",
+                    ),
+                )
+            if name in self.base.files and name not in self.editables:
+                raise Rejected(
+                    Verdict.MANIFEST_ERROR,
+                    Feedback(summary=f"{name} is no text file in the base, so it stays as it is"),
+                )
+
+    def _apply(self, candidate: Candidate, tree: Path) -> None:
+        for name in self.editables:
+            if name not in candidate.files:
+                (tree / name).unlink(missing_ok=True)
+        for name, text in candidate.files.items():
+            data = text.encode()
+            known = self.base.files.get(name)
+            if known is not None and known.mark == sha256(data).hexdigest():
+                continue
+            path = tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink() or path.exists():
+                path.unlink()
+            path.write_bytes(data)
+            path.chmod(0o755 if known is not None and known.executable else 0o644)
+
+    async def _build(self, scratch: Path, first: bool = False) -> Ran:
+        build = self.project.build
+        if not build.command:
+            for name in ("home", "tmp"):
+                (scratch / name).mkdir(exist_ok=True)
+            return Ran(Outcome("exited", 0, None, "", "", 0.0), scratch)
+        online = first and build.network
+        return await self._run(
+            scratch, build.command, build.seconds, fixed=not first, network=online
+        )
+
+    # -- commands ---------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def laid_out(
+        self, tree: Tree, files: Mapping[str, bytes] | None = None
+    ) -> AsyncIterator[Path]:
+        """A scratch folder with a fresh copy of a built tree, and further files in it."""
+        with scratch_folder() as scratch:
+            await _copy(tree.folder, scratch)
+            for name, data in (files or {}).items():
+                (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+                (scratch / name).write_bytes(data)
+            yield scratch
+
+    @contextlib.asynccontextmanager
+    async def unbuilt(self, candidate: Candidate) -> AsyncIterator[Path]:
+        """A scratch folder with a candidate's files, of which nothing is built."""
+        with scratch_folder() as scratch:
+            await _copy(self.base.tree, scratch / "tree")
+            self._apply(candidate, scratch / "tree")
+            yield scratch
+
+    async def root(self, scratch: Path) -> str:
+        """The path that a command sees its scratch folder under."""
+        inside = (await self.sandbox.level()).isolation is not Isolation.PROCESSES
+        return "/scratch" if inside else str(scratch)
+
+    async def run(
+        self,
+        scratch: Path,
+        command: str,
+        seconds: float,
+        *,
+        cpus: tuple[int, ...] = (),
+        devices: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        keep: int = 256 * 1024,
+    ) -> Ran:
+        """Run one of the project's commands in a tree that was laid out."""
+        return await self._run(scratch, command, seconds, cpus=cpus, devices=tuple(devices),
+                               variables=variables or {}, keep=keep)  # fmt: skip
+
+    async def _run(
+        self,
+        scratch: Path,
+        command: str,
+        seconds: float,
+        *,
+        fixed: bool = True,
+        network: bool = False,
+        cpus: tuple[int, ...] = (),
+        devices: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
+        keep: int = 256 * 1024,
+    ) -> Ran:
+        for name in ("home", "tmp"):
+            (scratch / name).mkdir(exist_ok=True)
+        root = await self.root(scratch)
+        inside = root != str(scratch)
+        own = self.project.environment
+        paths = [os.path.expanduser(p) for p in own.path]  # noqa: PTH111, ASYNC240
+        environment = {
+            "PATH": ":".join([*paths, _SYSTEM_PATH]),
+            "HOME": f"{root}/home",
+            "TMPDIR": f"{root}/tmp",  # noqa: S108  its own
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+            **{k: v.replace("{tree}", f"{root}/tree") for k, v in own.variables.items()},
+            **(variables or {}),
+        }
+        bounds = self.project.limits
+        limits = Limits(
+            seconds=seconds,
+            memory_bytes=int(bounds.memory_gb * _GIB),
+            address_bytes=None,
+            processes=bounds.processes,
+            file_bytes=int(bounds.disk_gb * _GIB),
+            scratch_bytes=int(bounds.disk_gb * _GIB),
+            output_bytes=64 * MIB,
+            keep_bytes=keep,
+            open_files=4096,
+            scratch_entries=400_000,
+        )
+        job = Job(
+            command=("/bin/sh", "-c", f"cd tree || exit 97\n{command}"),
+            scratch=scratch,
+            limits=limits,
+            read=tuple(_readable([*paths, *own.read]) + list(_ONLINE if network else ())),
+            environment=environment,
+            devices=devices,
+            allowed_calls=_WITHIN if inside or network else ("socketpair",),
+            cpu=cpus or None,
+            network=network,
+        )
+        if fixed and inside and (names := self._fixed(scratch)):
+            job = replace(job, fixed=names)
+        return Ran(await self.sandbox.run(job), scratch)
+
+    def _fixed(self, scratch: Path) -> Path | None:
+        """The list of the protected files, beside the scratch folder, for the launcher."""
+        names = [n for n in self._protected() if n.isprintable()]
+        if not names or len(names) > MOST_FIXED:
+            return None
+        listing = scratch.parent / "fixed"
+        listing.write_text("\n".join(names), encoding="utf-8")
+        return listing
+
+    def _protected(self) -> Iterable[str]:
+        return (n for n in self.base.files if n not in self.editables and n not in self._touched)
+
+    def _changed(self, tree: Path) -> Iterable[str]:
+        """Protected files that are not as in the base."""
+        return (n for n in self._protected() if _differs(tree / n, self.base.files[n].mark))
+
+    def require_unchanged(self, tree: Path, who: str) -> None:
+        """Raises Rejected where a protected file is not as in the base."""
+        changed = sorted(self._changed(tree))
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise Rejected(
+                Verdict.SUSPICIOUS,
+                Feedback(summary=f"{who} changed {changed[0]}{more}, which is not the candidate's"),
+            )
+
+    def ending(self, what: str, outcome: Outcome, seconds: float) -> tuple[Verdict, str]:
+        """How a command that did not succeed ended, as a verdict and a sentence."""
+        bounds = self.project.limits
+        if outcome.reason == "error":
+            raise EvaluatorError(f"{what} was not started: {outcome.error}")
+        if outcome.reason in _REASONS:
+            verdict, words = _REASONS[outcome.reason]
+            told = words.format(seconds=seconds, memory=bounds.memory_gb, disk=bounds.disk_gb,
+                                processes=bounds.processes)  # fmt: skip
+            return verdict, f"{what} {told}"
+        if outcome.reason == "signalled":
+            return Verdict.CRASH, f"{what} was ended by signal {outcome.signal}"
+        return Verdict.WRONG_RESULT, f"{what} ended with exit code {outcome.exit_code}"
+
+
+def _differs(path: Path, mark: str) -> bool:
+    entry = mark_of(path)
+    return entry is None or entry.mark != mark
+
+
+def _told(ran: Ran) -> str:
+    """The last lines of what a command printed, as the end of a sentence."""
+    lines = [line for line in ran.text.splitlines() if line.strip()][-12:]
+    return "; it words_said:\n" + "\n".join(lines) if lines else ""
+
+
+def _readable(paths: Sequence[str]) -> list[str]:
+    """The folders that programs of these paths live in, with what an interpreter needs."""
+    shown: dict[str, None] = dict.fromkeys(_ALSO_READ)
+    for text in paths:
+        path = Path(text).expanduser()
+        shown[str(path.parent if path.name in {"bin", "Scripts"} else path)] = None
+        for python in sorted(path.glob("python3*"))[:4]:
+            real = Path(os.path.realpath(python))
+            shown[str(real.parent.parent)] = None
+    return [p for p in shown if os.path.lexists(p)]
+
+
+async def _copy(source: Path, target: Path) -> None:
+    """Copy what is in a folder with its times; shares blocks where the file system can."""
+    await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        "cp", "-a", "--reflink=auto", f"{source}/.", str(target),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, words_said = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        words = words_said.decode(errors="replace").strip().splitlines()
+        raise EvaluatorError(f"the tree cannot be copied: {words[-1] if words else 'cp failed'}")
+
+
+def _prune(root: Path) -> None:
+    """Forget the built bases that were not used for longest."""
+    done = sorted(root.glob("*/done"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for path in done[KEPT_BASES:]:
+        remove_tree(path.parent)
+
+
+def python_of(project: Project) -> str:
+    """The Python that the project's commands find first; ours where they name none."""
+    for folder in project.environment.path:
+        for name in ("python", "python3"):
+            if (Path(folder).expanduser() / name).exists():
+                return str(Path(folder).expanduser() / name)
+    return shutil.which("python3", path=_SYSTEM_PATH) or sys.executable
