@@ -74,6 +74,10 @@ class Reading(Protocol):
         """
         ...
 
+    def queue(self) -> str:
+        """What waits for workers that come and go, in words; "" where a device is at hand."""
+        ...
+
     def paired(self, candidate: ObjectId) -> PairedGains | None:
         """What the gate measured of a candidate in turn with a version; None if it never did."""
         ...

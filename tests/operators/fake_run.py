@@ -159,6 +159,9 @@ class FakeRun:
     def busy(self) -> str:
         return self.occupied
 
+    def queue(self) -> str:
+        return ""
+
     def gate_outlook(self) -> str:
         known = outlook(self.state)
         return known.text if known is not None else ""

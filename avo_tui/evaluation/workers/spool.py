@@ -188,7 +188,7 @@ class SpoolEvaluator(AskingEvaluator):
             answer = await future
         except asyncio.CancelledError:
             if identity in self._waiting:  # not of an engine that ends
-                self._folder.remove(identity)
+                self._folder.withdraw(identity)
             raise
         finally:
             self._waiting.pop(identity, None)

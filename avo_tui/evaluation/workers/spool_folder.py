@@ -125,13 +125,14 @@ class SpoolFolder:
         return answers
 
     def settle(self, identity: str) -> None:
-        """Notes that an answer was used, or is not wanted any more, and removes its files."""
+        """Notes that an answer was used, and removes all files of its request."""
         (self.root / "done" / identity).touch()
-        self.remove(identity)
+        self.withdraw(identity, "answers")
 
-    def remove(self, identity: str) -> None:
-        """Removes a request and its answer, wherever they are."""
-        for folder in ("requests", "taken", "answers"):
+    def withdraw(self, identity: str, *more: str) -> None:
+        """Removes a request, wherever it is; an answer that comes all the same may be used by one
+        that asks the same."""
+        for folder in ("requests", "taken", *more):
             if path := self.names(folder).get(identity):
                 path.unlink(missing_ok=True)
 

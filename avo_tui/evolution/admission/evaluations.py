@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -108,8 +109,9 @@ class EvaluationRecorder:
         )
         try:
             return await self.unrecorded(work, cut, attempt.number)
-        except Interrupted as error:
-            report = run.cancelled(candidate.id, error.reason or "interrupted")
+        except (Interrupted, asyncio.CancelledError) as error:
+            reason = error.reason if isinstance(error, Interrupted) else "the step has ended"
+            report = run.cancelled(candidate.id, reason or "interrupted")
             self._finish(attempt.step, attempt.number, report)
             raise
         except EvaluatorError as error:

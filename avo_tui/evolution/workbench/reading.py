@@ -17,7 +17,9 @@ from avo_tui.domain.records import Attempt, Direction, Hint, Intervention, Note,
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.workers import queue_text
 from avo_tui.evaluation.measuring_now import measuring_text
+from avo_tui.evaluation.ports import Queued
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.workbench.drafts import last_draft
@@ -92,6 +94,11 @@ class StepReading:
         """Why the machine is not quiet now, in a phrase; "" if it is, or where that is not
         known."""
         return "; ".join(filter(None, [busy_text(self._run.devices), measuring_text()]))
+
+    def queue(self) -> str:
+        """What waits for workers that come and go, in words; "" where a device is at hand."""
+        evaluator = self._run.evaluator
+        return queue_text(evaluator.queue()) if isinstance(evaluator, Queued) else ""
 
     def paired(self, candidate: ObjectId) -> PairedGains | None:
         """What the gate measured of a candidate in turn with a version; None if it never did."""

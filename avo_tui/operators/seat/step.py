@@ -6,10 +6,13 @@ count as delivered when an answer with them reaches a connected client.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
+from typing import Any
 
 from avo_tui.domain.budget import exhausted
 from avo_tui.domain.events import (
@@ -51,6 +54,17 @@ READING = frozenset({
 AFTER_BUDGET = frozenset({WAIT, *(tool.name for tool in ALL_TOOLS if tool.group != "execution")})
 """Tools that may still run once the budget is used up: those that neither compile nor measure, so
 that a candidate which was evaluated can be taken up and committed, and what was learned is kept."""
+
+ON_DEVICE = frozenset({
+    "submit", *(tool.name for tool in ALL_TOOLS if tool.group == "execution"),
+}) - {"compile", "disassemble"}  # fmt: skip
+"""Tools that need the device. Where that comes and goes, their calls are set aside."""
+
+ASIDE_SECONDS = 5.0
+"""Seconds after which a call is set aside: the agent can go on with what needs no device."""
+
+WAIT_SECONDS = 40.0
+"""Seconds after which `wait` answers though no answer has come."""
 
 GRACE_SECONDS = 300.0
 """Seconds without a call after which a step whose budget is used up is ended."""
@@ -111,6 +125,8 @@ class SeatStep:
         self._called = 0.0
         """When the last call came, by the monotonic clock."""
         self._end_told = False
+        self._aside: dict[str, tuple[str, asyncio.Task[ToolResult]]] = {}
+        """Call → (tool, its work), of calls that wait for the device behind the agent's back."""
 
     async def run(self) -> StepOutcome:
         """Run the step, or the remainder of an interrupted one."""
@@ -122,6 +138,9 @@ class SeatStep:
                 await self._attend()
             while True:
                 await self.bench.control.standby(self.door.arrival, self._presence)
+                outcome = self._take_answers()
+                if outcome is not None:
+                    return outcome
                 request = self.door.next()
                 if request is None:
                     if self._attend is not None:
@@ -136,6 +155,10 @@ class SeatStep:
                 text += " begin_step opens the next one."
                 self.door.leave_letter(Letter(sender="run", text=text))
             raise
+        finally:
+            for _, work in self._aside.values():
+                work.cancel()
+            await asyncio.gather(*(w for _, w in self._aside.values()), return_exceptions=True)
 
     def _presence(self) -> Presence:
         """Whether an agent is there; also checks the seat and the budget."""
@@ -183,6 +206,8 @@ class SeatStep:
                 result, call = ToolResult(ok=False, text=text, whole=text), ""
             else:
                 result, call = await self._call(request, hints)
+                if outcome := self._take_answers():
+                    result = result.replaced(ends_step=result.ends_step or outcome)
         except StepEnded as end:
             self._end_told = True
             text = _ended(end)
@@ -201,7 +226,7 @@ class SeatStep:
         """Run a tool; returns (its result, the call's name in the record)."""
         tool, call = request.call.tool, f"c{self._calls + 1}"
         if tool == WAIT:
-            text = "There is nothing to wait for: the run goes on and no tool is at work."
+            text = await self._wait()
             return ToolResult(ok=True, text=text, whole=text), ""
         opened = self._begun_by == request.visitor.occupant.name
         if tool != BEGIN and not opened and tool not in READING:
@@ -215,14 +240,71 @@ class SeatStep:
             result = ToolResult(ok=True, text=text, whole=text)
             self.box.returned(call, tool, result)
             return result, call
+        work = self._run_tool(call, tool, request.call.arguments)
+        if tool in ON_DEVICE and self.bench.reading.queue():
+            return await self._set_aside(call, tool, asyncio.create_task(work)), call
+        return await work, call
+
+    async def _run_tool(self, call: str, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
         try:
-            return await self.box.run(call, tool, request.call.arguments), call
+            return await self.box.run(call, tool, arguments)
         except Interrupted as cut:
             text = cut_short(cut, f"Interrupted before it was finished ({cut.reason})")
-            return self.box.refuse(call, tool, f"{text}\nCall it again if you still want it."), call
+            return self.box.refuse(call, tool, f"{text}\nCall it again if you still want it.")
         except StepEnded as end:
             self.box.refuse(call, tool, _ended(end))
             raise
+
+    # -- calls that wait for a device that comes and goes
+
+    async def _set_aside(self, call: str, tool: str, work: asyncio.Task[ToolResult]) -> ToolResult:
+        """The answer of a call, or that it waits: its answer then comes with a later one."""
+        try:
+            await asyncio.wait({work}, timeout=ASIDE_SECONDS)
+        finally:
+            if not work.done():
+                self._aside[call] = tool, work
+                work.add_done_callback(lambda _: self.door.arrival.set())
+        if work.done():
+            return work.result()
+        text = (
+            f"{tool} waits as call {call}: {self.bench.reading.queue()}. Its answer comes with"
+            " that of a later call, or by `wait`. Meanwhile compile, disassemble, edit and read,"
+            " or give further candidates to the device: what waits together is measured together."
+        )
+        return ToolResult(ok=True, text=text, whole=text)
+
+    def _take_answers(self) -> StepOutcome | None:
+        """Keep the answers that have come for the next one; the outcome, if one ended the step.
+
+        Raises StepEnded.
+        """
+        outcome = None
+        for call, (tool, work) in list(self._aside.items()):
+            if not work.done():
+                continue
+            del self._aside[call]
+            result = work.result()
+            self.door.leave_letter(
+                Letter(sender="run", text=f"Answer of call {call}, {tool}:\n{result.text}")
+            )
+            outcome = outcome or result.ends_step
+        return outcome
+
+    async def _wait(self) -> str:
+        if not self._aside:
+            return "There is nothing to wait for: the run goes on and no tool is at work."
+        works = {work for _, work in self._aside.values()}
+        waiting = asyncio.wait(works, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(Interrupted):  # a hint, say, which comes with this answer
+            await self.bench.control.interruptible(waiting)
+        if any(work.done() for work in works):
+            return "An answer has come, below."
+        calls = ", ".join(f"{tool} ({call})" for call, (tool, _) in self._aside.items())
+        return (
+            f"No answer yet of {calls}: {self.bench.reading.queue()}. Go on with what needs no"
+            " device, or call `wait` again."
+        )
 
     def _tell(self, doing: str, results: tuple[str, ...]) -> None:
         """Tell the client whose call runs what its tool does."""

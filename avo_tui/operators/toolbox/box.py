@@ -23,7 +23,7 @@ from avo_tui.operators.toolbox import (
     timing_tools,
 )
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.running_call import RunningCall, Tell, tell_nobody
+from avo_tui.operators.toolbox.running_call import RunningCall, Tell, runs_now, tell_nobody
 from avo_tui.operators.toolbox.signature import signature
 from avo_tui.operators.toolbox.switched_off import parts_off
 from avo_tui.operators.toolbox.tool import (
@@ -138,7 +138,7 @@ class Toolbox:
         self.bench.recording.record(ToolCalled(call=call, tool=name, arguments=_short(arguments)))
         started = time.monotonic()
         running = RunningCall(call, self.bench.recording.record, self._tell, self._redact)
-        self.workspace.running = running
+        runs_now(running)
         with self.bench.evaluating.listening(running.hear):
             result = await self.call(name, arguments, call)
         self.returned(call, name, result, time.monotonic() - started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 
 from avo_tui.domain.events import Event, ToolProgressed, ToolReturned
 from avo_tui.domain.report import EvaluationProgress, Stage
@@ -78,6 +79,20 @@ class RunningCall:
         if (text, len(self._results)) != self._told:
             self._told = (text, len(self._results))
             self._tell(text, tuple(self._results))
+
+
+_NOW: ContextVar[RunningCall | None] = ContextVar("running call", default=None)
+"""The call whose tool runs in this task: several may run at once."""
+
+
+def running_now() -> RunningCall:
+    """The call that runs in this task; one that nobody waits for where there is none."""
+    return _NOW.get() or RunningCall()
+
+
+def runs_now(call: RunningCall) -> None:
+    """Makes it the call that runs in this task."""
+    _NOW.set(call)
 
 
 def so_far(doing: str, results: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from avo_tui.domain.events import (
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.running_call import RunningCall
+from avo_tui.operators.toolbox.running_call import RunningCall, running_now
 from avo_tui.operators.toolbox.switched_off import fitting, parts_off
 
 _ATTEMPT = re.compile(r"(\d{1,9})\.(\d{1,9})", re.ASCII)
@@ -38,8 +38,6 @@ class Workspace:
     """Finished attempts of this step, by candidate."""
     correct: set[ObjectId] = field(default_factory=set)
     """Candidates that a check of this step found correct, in full or the small configurations."""
-    running: RunningCall = field(default_factory=RunningCall)
-    """The call that runs now."""
     forgotten: set[str] = field(default_factory=set)
     """Notes that the operator itself removed in this step."""
 
@@ -70,6 +68,11 @@ class Workspace:
                 case _:
                     pass
         return space
+
+    @property
+    def running(self) -> RunningCall:
+        """The call whose tool asks."""
+        return running_now()
 
     @property
     def parent(self) -> Candidate:
