@@ -74,6 +74,7 @@ class SpoolEvaluator(AskingEvaluator):
         self._queue = QueueSeen()
         self._workers: tuple[WorkerStatus, ...] = ()
         self._pump: asyncio.Task[None] | None = None
+        self._opened = False
         self._files = ""
         """Key of the task's files, once they are in the folder."""
 
@@ -81,10 +82,13 @@ class SpoolEvaluator(AskingEvaluator):
 
     async def start(self) -> None:
         """Makes the folder, and takes over what its workers have told of the machine."""
+        if self._opened:
+            return
         self._folder.make()
         self._look()
         for note, _, _ in self._folder.workers():
             self._machine = note.machines.get(self._task, self._machine)
+        self._opened = True
 
     async def close(self) -> None:
         """Stops waiting. Answers that come later are found by the next engine that asks."""
@@ -116,6 +120,7 @@ class SpoolEvaluator(AskingEvaluator):
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
         """See `AskingEvaluator.request`."""
+        await self.start()
         operation = str(body["op"])
         if operation in _HERE or (operation in _COMPILED_FIRST and self._architecture_known):
             answer = await self._compiled_here(body, progress)
@@ -162,7 +167,6 @@ class SpoolEvaluator(AskingEvaluator):
 
     async def _put_task(self) -> None:
         if not self._files:
-            self._folder.make()
             files = parcels.read_task(find_tasks().folder(self._task))
             self._files = take_task_files(self._folder, files)
 
@@ -193,9 +197,9 @@ class SpoolEvaluator(AskingEvaluator):
         finally:
             self._waiting.pop(identity, None)
         self._folder.settle(identity)
-        return self._opened(answer)
+        return self._result(answer)
 
-    def _opened(self, answer: dict[str, Any]) -> Any:
+    def _result(self, answer: dict[str, Any]) -> Any:
         """The result in an answer. Raises EvaluatorError and WorkerGoneError."""
         if answer.get("machine") is not None:
             self._machine = told(MachineInfo, answer["machine"], "description of a machine")
