@@ -18,6 +18,11 @@ from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.score_rules import scores_bear_out
 
 
+SUBMITTED = 0.85
+"""Share of the rival's aggregate from which a candidate is likely to be submitted. A guess that
+saves a device's time and decides nothing: what is submitted all the same is measured then."""
+
+
 class GatePlan(Value):
     """One comparison as it stands, and by which rules it goes on."""
 
@@ -58,6 +63,11 @@ class GatePlan(Value):
             ),
             number=against.number, rival=rival, rival_score=against.score, score=score,
         )  # fmt: skip
+
+    def begins(self, score: Score) -> bool:
+        """Whether a candidate with this score is likely to be compared at all."""
+        audit = self.comparison.purpose == "audit"
+        return audit or score.aggregate >= SUBMITTED * self.rival_score.aggregate
 
     def with_pair(self, pair: PairedMeasurement) -> GatePlan:
         """The plan after one more pair."""

@@ -85,6 +85,11 @@ class SpoolEvaluator(AskingEvaluator):
         if self._opened:
             return
         self._folder.make()
+        for identity, path in self._folder.names("requests").items():
+            old = self._folder.read(path) or {}
+            other = old.get("program") != parcels.program_key()
+            if other and old.get("session") == self._session:
+                self._folder.withdraw(identity)  # of this session's engine before an update
         self._look()
         for note, _, _ in self._folder.workers():
             self._machine = note.machines.get(self._task, self._machine)

@@ -261,7 +261,7 @@ class SpoolWorker:
         report = sound_report(str(request["body"]["op"]), task, candidate, result)
         if report.paired is not None:
             plan = plan.with_pair(report.paired)
-        elif report.score is not None:
+        elif report.score is not None and plan.begins(report.score):
             plan = plan.replaced(score=report.score)
         else:
             return
