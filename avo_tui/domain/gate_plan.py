@@ -17,7 +17,6 @@ from avo_tui.domain.gate_rules import GateDecision, GateName, Rival, decide
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.score_rules import scores_bear_out
 
-
 SUBMITTED = 0.85
 """Share of the rival's aggregate from which a candidate is likely to be submitted. A guess that
 saves a device's time and decides nothing: what is submitted all the same is measured then."""
