@@ -11,7 +11,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from avo_tui.domain.base import Value
+
+V = TypeVar("V", bound=Value)
 
 REDACTED = "[redacted]"
 SHORTEST = 8
@@ -108,6 +112,31 @@ def redact_json(value: Any, replace: Redact) -> Any:
     if isinstance(value, list | tuple):
         return [redact_json(v, replace) for v in value]
     return value
+
+
+FREE_TEXT = frozenset(
+    {"text", "title", "idea", "plan", "summary", "reason", "label", "note", "directions"}
+)
+"""Names of the fields of commands and events that hold what somebody wrote in their own words."""
+
+
+def without_secrets(value: V) -> V:
+    """A command or an event, with its free texts redacted; names, numbers and sources stay."""
+    changes = {}
+    for name in type(value).model_fields:
+        given = getattr(value, name)
+        clean = _clean(given, name in FREE_TEXT)
+        if clean != given:
+            changes[name] = clean
+    return value.model_copy(update=changes) if changes else value
+
+
+def _clean(given: Any, free: bool) -> Any:
+    if isinstance(given, Value):
+        return without_secrets(given)
+    if isinstance(given, tuple):
+        return tuple(_clean(item, free) for item in given)
+    return redact(given) if free and isinstance(given, str) else given
 
 
 def _pattern(value: str) -> str:

@@ -19,7 +19,7 @@ from avo_tui.store.files import read_regular, replace_file, sync_folder
 from avo_tui.store.journal import JournalWriter
 from avo_tui.store.journal_repair import keep_sounder_form
 from avo_tui.store.layout import Layout
-from avo_tui.store.packed_parts import pack, packed_path
+from avo_tui.store.packed_parts import LARGEST_PACKED, pack, packed_path
 from avo_tui.store.projection import Projection
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 SMALLEST: Final = 64 << 10
 """Parts below this stay as they are, bytes: compressed they would take nearly as many blocks of a
 disk. Sessions of older versions have one such part for each step."""
-
-LARGEST: Final = 64 << 20
-"""Parts above this stay as they are, bytes: they would take too much of the engine's memory."""
 
 KEEP_SECONDS: Final = 600.0
 """Seconds for which both forms of a part are kept, so that a copy of the folder that was begun
@@ -101,7 +98,7 @@ class Compaction:
         except OSError as error:
             self._layout.refuse(error, path)
             return False
-        return stat.S_ISREG(status.st_mode) and SMALLEST <= status.st_size <= LARGEST
+        return stat.S_ISREG(status.st_mode) and SMALLEST <= status.st_size <= LARGEST_PACKED
 
     def _compress(self, part: int) -> bool:
         """Write the compressed form of a part; returns whether it is there."""

@@ -7,7 +7,14 @@ import os
 
 from avo_tui.store.database import Database
 from avo_tui.store.errors import clear_errors
-from avo_tui.store.files import leftovers, make_private_folder, remove, set_aside
+from avo_tui.store.files import (
+    leftovers,
+    make_private_folder,
+    read_regular,
+    remove,
+    replace_file,
+    set_aside,
+)
 from avo_tui.store.foreign_files import set_foreign_files_aside
 from avo_tui.store.journal_repair import cut_torn_tail, unpack_part
 from avo_tui.store.layout import Layout
@@ -33,6 +40,18 @@ def remove_leftovers(layout: Layout) -> list[str]:
         if parts and (cut := cut_torn_tail(layout.part(parts[-1]))):
             done.append(cut)
     return done
+
+
+def keep_others_out(layout: Layout) -> None:
+    """Make the newest part of the journal another file with the same lines.
+
+    Where only a lease keeps engines apart, one that slept while its lease was taken over may have
+    looked at it just before: what it still appends goes to a file that has no name any more.
+    """
+    path = max(map(layout.part, layout.parts()), default=None)
+    if path is not None and path.is_file() and not path.is_symlink():
+        with clear_errors(path, "copy"):
+            replace_file(path, read_regular(path))
 
 
 def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:

@@ -19,9 +19,9 @@ from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, cl
 from avo_tui.store.files import leftovers, remove, set_aside
 from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import read_events
+from avo_tui.store.journal import in_order, read_events
 from avo_tui.store.journal_lines import read_lines
-from avo_tui.store.journal_repair import drop_useless_lines, forms_differ, keep_sounder_form
+from avo_tui.store.journal_repair import forms_differ, mend_journal
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load, replay_journal
 from avo_tui.store.objects import ObjectStore
@@ -182,7 +182,13 @@ def _look_through(layout: Layout, flaws: list[tuple[Level, str]]) -> int:
     """Read the whole journal and add its flaws; returns the number of the last event."""
     expected = 1
     live = engine_status(layout.lock).alive
-    for part in layout.parts():
+    names = layout.parts()
+    parts = in_order(layout, names)
+    moved = [part for part, name in zip(parts, names, strict=True) if part != name]
+    if moved:
+        which = ", ".join(part_file(layout.part(part)).name for part in sorted(moved))
+        flaws.append(("fail", f"{which} stand in each other's place"))
+    for part in parts:
         path = layout.part(part)
         try:
             expected = _look_through_part(path, expected, live, flaws)
@@ -363,11 +369,7 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
             remove(path)
     set_foreign_files_aside(layout)
     if any(f.what == "journal" and f.level == "fail" for f in found):
-        expected = 1
-        for part in layout.parts():
-            with clear_errors(layout.part(part), "mend"):
-                keep_sounder_form(layout.part(part))
-            _, expected = drop_useless_lines(layout.part(part), expected)
+        mend_journal(layout)
     bad = any(f.what in {"replay", "records"} and f.level == "fail" for f in found)
     if bad and _journal_has_everything(layout):
         with clear_errors(layout.database, "move aside"):

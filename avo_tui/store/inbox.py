@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from avo_tui.domain.base import now
 from avo_tui.domain.commands import Command, parse_command
+from avo_tui.domain.secrets import without_secrets
 from avo_tui.store.errors import DiskTrouble, SessionNotFound, StoreError, clear_errors, passes
 from avo_tui.store.files import make_private_folder, replace_file
 from avo_tui.store.layout import Layout
@@ -40,13 +41,15 @@ def send_command(folder: Path, command: Command, identity: str | None = None) ->
     """Put a command into a session's inbox, durable on return. Returns its id.
 
     With an `identity` of its own a command can be sent again after a crash: the engine carries out
-    each id once. Raises SessionNotFound, DiskTrouble or StoreError.
+    each id once. Keys in its texts are not written.
+    Raises SessionNotFound, DiskTrouble or StoreError.
     """
     layout = Layout(folder)
     if not layout.is_session():
         raise SessionNotFound(f"{folder} is gone or no session: nothing was sent")
     identity = identity or f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-    sent = command.model_copy(update={"id": identity, "at": now(), "by": command.by or _person()})
+    named = {"id": identity, "at": now(), "by": command.by or _person()}
+    sent = without_secrets(command).model_copy(update=named)
     try:
         text = sent.model_dump_json()
     except ValueError as error:
@@ -170,7 +173,8 @@ def _read(path: Path, identity: str) -> Command | BadCommand | None:
     if len(data) > MAX_BYTES:
         return BadCommand(identity, f"larger than {MAX_BYTES >> 20} MiB")
     try:
-        return parse_command(data).model_copy(update={"id": identity})
+        # its sender may not have known the keys of this process
+        return without_secrets(parse_command(data)).model_copy(update={"id": identity})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

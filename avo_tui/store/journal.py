@@ -89,9 +89,10 @@ def read_event(layout: Layout, seq: int, step: int) -> Event | None:
     """
     home = layout.part_of(step)
     event = None if home is None else _event_in(layout, home, seq)
-    if event is None:
-        parts = _from(layout, layout.parts(), seq)
-        event = _event_in(layout, parts[0], seq) if parts else None
+    if event is None:  # the parts may stand in each other's place
+        firsts = {part: first_number(layout, part) or 0 for part in layout.parts()}
+        begun = [part for part, first in firsts.items() if 0 < first <= seq]
+        event = _event_in(layout, max(begun, key=firsts.__getitem__), seq) if begun else None
     return event
 
 
@@ -100,6 +101,9 @@ def _event_in(layout: Layout, part: int, seq: int) -> Event | None:
     path = layout.part(part)
     try:
         data = read_part(path)
+        if data.count(begin) > 1:  # one of them may be damaged
+            lines = read_lines(path, 0, seq - 1)
+            return next((line.event for line in lines if line.event and line.seq == seq), None)
     except OSError as error:
         layout.refuse(error, path)
         return None
@@ -110,7 +114,7 @@ def _event_in(layout: Layout, part: int, seq: int) -> Event | None:
     return None if end < 0 else parse_line(data[start:end], 0, 0).event
 
 
-def _first_seq(layout: Layout, part: int) -> int | None:
+def first_number(layout: Layout, part: int) -> int | None:
     """The number of the first event of a part, None where it holds none or cannot be read."""
     path = layout.part(part)
     try:
@@ -140,14 +144,36 @@ def read_events(
     else:
         home = begin[0] if begin[0] is not None else layout.part_of(step)
         parts = [] if home is None else [home]
-    for part in parts:
+    last, sorted_once = 0, step is not None
+    while parts:
+        part = parts.pop(0)
+        layout.account(part)
         try:
             for line in read_lines(layout.part(part), begin[1], after, step):
                 event = line.event
-                if event is not None and (step is None or event.step == step):
-                    yield event
+                if event is None or (step is not None and event.step != step):
+                    continue
+                if 0 < last < event.seq - 1 and not sorted_once:
+                    sorted_once, parts = True, in_order(layout, [part, *parts])
+                    if parts[0] != part:
+                        break
+                    parts.pop(0)
+                last = max(last, event.seq)
+                yield event
         except OSError as error:
             layout.refuse(error, layout.part(part))
+
+
+def in_order(layout: Layout, parts: list[int]) -> list[int]:
+    """Parts in the order of their events: as given, unless some stand in each other's place.
+
+    Costs the reading of the beginning of each part. One of which the number of the first event is
+    not known keeps its place.
+    """
+    firsts = [(first, part) for part in parts if (first := first_number(layout, part)) is not None]
+    ordered = iter(sorted(firsts))
+    known = {part for _, part in firsts}
+    return [next(ordered)[1] if part in known else part for part in parts]
 
 
 def _from(layout: Layout, parts: list[int], after: int) -> list[int]:
@@ -155,7 +181,7 @@ def _from(layout: Layout, parts: list[int], after: int) -> list[int]:
     low, high = 0, len(parts)
     while high - low > 1:
         middle = (low + high) // 2
-        first = _first_seq(layout, parts[middle])
+        first = first_number(layout, parts[middle])
         if first is None or first > after:
             high = middle
         else:

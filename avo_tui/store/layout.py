@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import stat
 from pathlib import Path
 
-from avo_tui.store.errors import clear_errors, may_pass
-from avo_tui.store.packed_parts import packed_path
+from avo_tui.store.errors import StoreError, clear_errors, may_pass
+from avo_tui.store.packed_parts import packed_path, part_status
 
 _PART = re.compile(r"^(\d{6,})\.jsonl(\.zst)?$")
 
@@ -17,9 +18,12 @@ _PART = re.compile(r"^(\d{6,})\.jsonl(\.zst)?$")
 class Layout:
     """Paths of one session."""
 
-    def __init__(self, folder: Path, strict: bool = False) -> None:
-        """`strict` is for a writer: it must not take for missing what merely cannot be read now."""
+    def __init__(self, folder: Path, strict: bool = False, most: int | None = None) -> None:
+        """`strict` is for a writer: it must not take for missing what merely cannot be read now.
+        `most` is for a list of sessions, which one of them must not hold up: the most bytes of its
+        journal that are read to open it."""
         self.folder = folder
+        self.most = most
         self.strict = strict
         """Whether reading raises DiskTrouble where a file or folder cannot be read for now. A
         reader that is not strict passes it over."""
@@ -82,6 +86,18 @@ class Layout:
             self.refuse(error, self.journal)
             return []
         return sorted(irregular)
+
+    def account(self, part: int) -> None:
+        """Count a part that is going to be read. Raises StoreError where it is one too many."""
+        if self.most is None:
+            return
+        with contextlib.suppress(OSError):
+            self.most -= part_status(self.part(part)).size
+        if self.most < 0:
+            raise StoreError(
+                "it has no session.json that can be read, and too long a journal to read all of "
+                f"it for a list: `avo doctor {self.folder.name} --repair` makes session.json anew"
+            )
 
     def part_of(self, step: int) -> int | None:
         """The part that holds the events of a step; None where there is none. Raises DiskTrouble

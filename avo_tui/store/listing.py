@@ -24,6 +24,9 @@ from avo_tui.store.summary_cache import SummaryCache
 
 log = logging.getLogger(__name__)
 
+LONGEST_JOURNAL = 64 << 20
+"""Most bytes of a journal that are read to list its session; those of session.json need few."""
+
 SPARKLINE = 60
 """Largest number of points of the sparkline."""
 
@@ -124,7 +127,7 @@ def _recall(folder: Path, mark: tuple[object, ...]) -> _Seen | None:
 
 def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) -> _Seen:
     try:
-        reader = reader or SessionReader.open(folder)
+        reader = reader or SessionReader.open(folder, LONGEST_JOURNAL)
         while reader.poll():
             pass
         result = _summarise(folder, reader.state)

@@ -60,6 +60,7 @@ def load(layout: Layout, for_writing: bool = False) -> Loaded:
         follow(loaded)
         if not for_writing:
             pack(loaded.state)
+    layout.most = None  # what is written from now on is read
     name_after_folder(loaded.state, layout)
     return loaded
 

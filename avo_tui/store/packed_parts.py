@@ -37,8 +37,16 @@ BLOCK: Final = 128 << 10
 LEVEL: Final = 6
 """How hard Zstandard compresses."""
 
-MAX_BLOCK: Final = 256 << 20
-"""Most bytes that a block may unpack to; a file from outside could promise any number."""
+LARGEST_PACKED: Final = 64 << 20
+"""Most bytes of lines that a compressed part may hold; we compress no larger one, and a file from
+outside could promise any number."""
+
+LARGEST_PLAIN: Final = 4 << 30
+"""Most bytes that are read of a part of lines; a file with a hole could promise any number."""
+
+PIECE: Final = 1 << 10
+"""Compressed bytes that are unpacked at a time where nothing says how much they become; a
+kilobyte of nothing but zeros becomes some thirty megabytes."""
 
 MOST_FAILURES: Final = 1000
 """How many beginnings of frames that are none are tried in a part whose index is damaged."""
@@ -119,6 +127,16 @@ def read_part(path: Path) -> bytes:
     return b"".join(chunk for chunk in part_chunks(path) if isinstance(chunk, bytes))
 
 
+def read_lines_of(path: Path) -> bytes:
+    """The lines in a file that was once a part, in whatever form; of what is no part at most as
+    many bytes as a compressed part may hold. Raises OSError."""
+    with open_regular(path) as file:
+        if file.read(4) in {_INDEX_MAGIC, zstandard.FRAME_HEADER}:
+            return b"".join(c for c in _unpacked(file, 0) if isinstance(c, bytes))
+        file.seek(0)
+        return file.read(LARGEST_PACKED)
+
+
 def first_line(path: Path, most: int) -> bytes:
     """The first line of a part, at most so many bytes of it; empty where it is damaged. Raises
     OSError."""
@@ -139,9 +157,13 @@ def part_chunks(path: Path, offset: int = 0) -> Iterator[bytes | LostBlock]:
         if packed:
             yield from _unpacked(file, offset)
             return
+        left = LARGEST_PLAIN - offset
         file.seek(offset)
-        while chunk := file.read(CHUNK):
+        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
             yield chunk
+        if (beyond := os.fstat(file.fileno()).st_size - LARGEST_PLAIN) > 0:
+            yield LostBlock(beyond)
 
 
 def _open(path: Path) -> tuple[BinaryIO, bool]:
@@ -182,7 +204,8 @@ class _Blocks:
     sizes: list[tuple[int, int]]
     """(compressed size, size) of each, bytes; of what is no block, the size is 0."""
     damaged: bool = False
-    """Whether the index was not what we write, so that there may have been more blocks."""
+    """Whether the file is neither what we write nor frames alone, so that there may have been more
+    blocks."""
 
 
 def _blocks(file: BinaryIO) -> _Blocks:
@@ -190,11 +213,14 @@ def _blocks(file: BinaryIO) -> _Blocks:
     file.seek(0)
     head = file.read(8)
     length = int.from_bytes(head[4:8], "little")
-    if head[:4] == _INDEX_MAGIC and length <= MAX_BLOCK:
+    if head[:4] == _INDEX_MAGIC and length <= LARGEST_PACKED:
         sizes = _index(file.read(length))
         if sizes is not None:
             return _Blocks(sizes)
-    return _searched(file)
+    file.seek(0)
+    blocks = _searched(file.read(LARGEST_PACKED))
+    file.seek(0)
+    return blocks
 
 
 def _index(text: bytes) -> list[tuple[int, int]] | None:
@@ -206,42 +232,44 @@ def _index(text: bytes) -> list[tuple[int, int]] | None:
         sizes = [(packed, size) for packed, size in from_json(data)["blocks"]]
     except (ValueError, KeyError, TypeError):
         return None
-    whole = all(type(n) is int and 0 < n <= MAX_BLOCK for pair in sizes for n in pair)
-    return sizes if whole else None
+    whole = all(type(n) is int and n > 0 for pair in sizes for n in pair)
+    return sizes if whole and sum(size for _, size in sizes) <= LARGEST_PACKED else None
 
 
-def _searched(file: BinaryIO) -> _Blocks:
-    """The blocks that can be unpacked, found by how a frame begins; for a part whose index is
-    damaged. Leaves the file at its beginning."""
-    file.seek(0)
-    content = file.read()
-    file.seek(0)
+def _searched(content: bytes) -> _Blocks:
+    """The blocks that can be unpacked, found by how a frame begins: of a part whose index is
+    damaged, or that somebody compressed anew, as with `zstd`."""
     sizes: list[tuple[int, int]] = []
-    end, begin, failures = 0, content.find(zstandard.FRAME_HEADER), 0
+    end, begin, failures, total = 0, content.find(zstandard.FRAME_HEADER), 0, 0
     while begin >= 0 and failures < MOST_FAILURES:
-        size, packed = _frame(content[begin:])
+        size, packed = _frame(content, begin, LARGEST_PACKED - total)
         if packed:
             if begin > end:
                 sizes.append((begin - end, 0))
             sizes.append((packed, size))
             end = begin + packed
+            total += size
         else:
             failures += 1
         begin = content.find(zstandard.FRAME_HEADER, end if packed else begin + 1)
-    return _Blocks(sizes, damaged=True)
+    whole = bool(sizes) and end == len(content) and all(size for _, size in sizes)
+    return _Blocks(sizes, damaged=not whole)
 
 
-def _frame(content: bytes) -> tuple[int, int]:
-    """(size, compressed size) of the frame that `content` begins with, bytes; (0, 0) where it is
-    not whole."""
+def _frame(content: bytes, begin: int, most: int) -> tuple[int, int]:
+    """(size, compressed size) of the frame at `begin`, bytes; (0, 0) where it is not whole, or
+    holds more than `most`."""
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    size, at = 0, begin
     try:
-        if not 0 < zstandard.frame_content_size(content) <= MAX_BLOCK:
-            return 0, 0
-        unpacker = zstandard.ZstdDecompressor().decompressobj()
-        size = len(unpacker.decompress(content))
+        while at < len(content) and not unpacker.eof and size <= most:
+            size += len(unpacker.decompress(content[at : at + PIECE]))
+            at += PIECE
     except zstandard.ZstdError:
         return 0, 0
-    return (size, len(content) - len(unpacker.unused_data)) if unpacker.eof else (0, 0)
+    if not unpacker.eof or size > most:
+        return 0, 0
+    return size, min(at, len(content)) - begin - len(unpacker.unused_data)
 
 
 def _unpacked(file: BinaryIO, offset: int) -> Iterator[bytes | LostBlock]:
@@ -251,11 +279,18 @@ def _unpacked(file: BinaryIO, offset: int) -> Iterator[bytes | LostBlock]:
         if offset >= size:
             offset -= size
             continue
-        try:
-            data = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
-        except zstandard.ZstdError:
-            data = b""
+        data = _data(frame, size)
         yield data[offset:] if len(data) == size else LostBlock(size - offset)
         offset = 0
     if blocks.damaged:
         yield LostBlock(0)
+
+
+def _data(frame: bytes, size: int) -> bytes:
+    """What a frame of `size` bytes holds; something shorter where it is not sound."""
+    try:
+        if zstandard.frame_content_size(frame) not in {size, -1}:  # before there is room for it
+            return b""
+        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
+    except zstandard.ZstdError:
+        return b""

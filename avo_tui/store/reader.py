@@ -58,9 +58,10 @@ class SessionReader:
         self._candidate = lru_cache(64)(self._read_candidate)
 
     @classmethod
-    def open(cls, folder: Path) -> SessionReader:
-        """Read a session. Raises SessionNotFound, NewerFormat, OlderFormat or DamagedSession."""
-        return cls(Layout(folder.absolute()))
+    def open(cls, folder: Path, most: int | None = None) -> SessionReader:
+        """Read a session. Raises SessionNotFound, NewerFormat, OlderFormat or DamagedSession, and
+        StoreError where more than `most` bytes of its journal would have to be read for it."""
+        return cls(Layout(folder.absolute(), most=most))
 
     @property
     def name(self) -> str:

@@ -11,13 +11,24 @@ from pathlib import Path
 
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.commands import Command
-from avo_tui.domain.events import EvaluationProgressed, Event, SessionCreated, StepStarted
+from avo_tui.domain.events import (
+    EvaluationProgressed,
+    Event,
+    HintQueued,
+    NoteWritten,
+    PlanSet,
+    SessionCreated,
+    StepStarted,
+    VersionAnnotated,
+    VersionCommitted,
+)
 from avo_tui.domain.records import Attempt, SessionRecord
 from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.secrets import without_secrets
 from avo_tui.domain.state import SessionState
 from avo_tui.store.background_writer import BackgroundWriter
 from avo_tui.store.compaction import Compaction
-from avo_tui.store.crash_repair import open_tables, remove_leftovers
+from avo_tui.store.crash_repair import keep_others_out, open_tables, remove_leftovers
 from avo_tui.store.errors import (
     DiskTrouble,
     FolderLost,
@@ -45,6 +56,9 @@ from avo_tui.store.space_for_last_record import Reserve
 from avo_tui.store.urgency import DEFERRED, SOON, URGENT
 
 log = logging.getLogger(__name__)
+
+WRITTEN_BY_SOMEBODY = (HintQueued, NoteWritten, PlanSet, VersionAnnotated, VersionCommitted)
+"""Kinds of event whose texts may hold a key that a person or an agent typed."""
 
 
 class SessionWriter:
@@ -151,6 +165,8 @@ class SessionWriter:
         lock = EngineLock(layout.lock)
         try:
             notes = lock.remarks()
+            if lock.leased:
+                keep_others_out(layout)
             try:
                 loaded = load(layout, for_writing=True)
             except OlderFormat:
@@ -216,6 +232,8 @@ class SessionWriter:
     def _must_be_ours(self) -> None:
         if self._lost is not None:
             raise self._lost
+        if self._lock.leased:  # another may have taken it over while this process slept
+            self._check_ours()
 
     def _numbered(self, events: Sequence[Event]) -> list[Event]:
         """The events with number, time, step and group, tried on a copy of the state."""
@@ -227,7 +245,8 @@ class SessionWriter:
             update = {"seq": seq, "at": now(), "step": step}
             if len(events) > 1:
                 update["group_end"] = last
-            whole = event.model_copy(update=update)
+            said = without_secrets(event) if isinstance(event, WRITTEN_BY_SOMEBODY) else event
+            whole = said.model_copy(update=update)
             try:
                 trial.admit(whole)
             except (KeyError, ValueError) as error:
@@ -335,7 +354,8 @@ class SessionWriter:
 
     def _check_ours(self) -> None:
         """Check that the folder is still ours before a file is opened by its path."""
-        self._must_be_ours()
+        if self._lost is not None:
+            raise self._lost
         try:
             self._lock.check()
         except FolderLost as error:

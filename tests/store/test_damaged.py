@@ -134,10 +134,10 @@ def test_an_exception_that_nobody_thought_of_is_the_session_s_own(
     build(tmp_path / "two")
     real = SessionReader.open.__func__  # type: ignore[attr-defined]
 
-    def odd(cls: type[SessionReader], folder: Path) -> SessionReader:
+    def odd(cls: type[SessionReader], folder: Path, *most: int) -> SessionReader:
         if folder.name == "one":
             raise ZeroDivisionError("odd")
-        reader: SessionReader = real(cls, folder)
+        reader: SessionReader = real(cls, folder, *most)
         return reader
 
     monkeypatch.setattr(SessionReader, "open", classmethod(odd))
@@ -161,3 +161,20 @@ def test_a_copy_is_called_what_its_folder_is_called(
         assert reader.name == name == reader.state.session.name
         failed = {f.what for f in diagnose(reader.folder) if f.level == "fail"}
         assert failed <= {"database", "objects"}  # these sessions speak of objects they never had
+
+
+def test_a_journal_that_is_too_long_holds_up_no_list(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avo_tui.store.listing.LONGEST_JOURNAL", 1000)
+    other = build(lived.with_name("other"))
+    for name in ("session.json", "session.json.previous"):
+        (lived / name).unlink()
+    listed = {one.name: one.error or "" for one in summaries([lived.parent])}
+    assert listed.keys() == {"one", "other"}
+    assert listed["other"] == "" and "`avo doctor one --repair`" in listed["one"]
+    assert SessionReader.open(lived).state.versions  # on its own it is read
+    diagnose(lived, repair=True)
+    os.utime(lived / "session.json")
+    assert not any(one.error for one in summaries([lived.parent]))
+    assert SessionReader.open(other).problems == []

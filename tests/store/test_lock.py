@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from avo_tui.domain import events as ev
 from avo_tui.store import FolderLost, SessionLocked, SessionReader, SessionWriter, engine_status
 from tests.session_life import build, engine_started, session_record
 
@@ -262,3 +263,34 @@ def test_an_engine_whose_clock_is_off_is_believed_while_its_heart_beats(
     with pytest.raises(SessionLocked) as caught:
         SessionWriter.open(lived)
     assert caught.value.host == "elsewhere"
+
+
+def taken_over(writer: SessionWriter) -> SessionWriter:
+    """Another host's engine, which took the lease of this one while it slept."""
+    folder = writer.folder
+    for name in ("engine.lock", "engine.lease"):
+        body = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(body | {"host": "elsewhere"}))
+        os.utime(folder / name, (time.time() - 600, time.time() - 600))
+    return SessionWriter.open(folder)
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["before", "between its look and its write"])
+def test_an_engine_that_wakes_after_its_lease_was_taken_over_writes_nothing(
+    lived: Path, no_flock: None, looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = SessionWriter.open(lived)
+    slept.flush()
+    with taken_over(slept) as heir:
+        if looks:
+            with pytest.raises(FolderLost, match="taken over"):
+                slept.record(ev.TroubleNoted(where="slept", message="awake"))
+        else:
+            monkeypatch.setattr(slept._lock, "check", lambda: None)
+            slept.record(ev.TroubleNoted(where="slept", message="awake"))
+        mine = heir.record(ev.TroubleNoted(where="heir", message="goes on"))
+        written = list(SessionReader.open(lived).events())
+        assert written[-1] == mine
+        assert not any(getattr(event, "where", "") == "slept" for event in written)
+        slept._lost = FolderLost("for the test's end")
+        slept.close()
