@@ -117,7 +117,8 @@ def _longest_rise(numbers: Iterable[int]) -> int:
     ends: list[int] = []
     """Of the rises of each length, the smallest last number."""
     for number in numbers:
-        ends[(place := bisect_left(ends, number)) : place + 1] = [number]
+        index = bisect_left(ends, number)
+        ends[index : index + 1] = [number]
     return len(ends)
 
 
@@ -186,10 +187,10 @@ def parse_line(line: bytes, end: int, after: int, step: int | None = None) -> Jo
     from its beginning to be of another step than `step`. Never raises: what is not an event comes
     back as a line with a problem.
     """
-    body, said = apart(line)
-    if said is not None and said != crc32(body):
+    body, checksum = apart(line)
+    if checksum is not None and checksum != crc32(body):
         return JournalLine(None, end, problem=OTHER_CHECKSUM, text=line)
-    checked = said is not None
+    checked = checksum is not None
     number = _SEQ.match(line)
     if number is not None and int(number[1]) <= after and line.endswith(b"}"):
         return JournalLine(None, end, int(number[1]), text=line, checked=checked)
@@ -248,8 +249,8 @@ def with_checksum(line: bytes) -> bytes:
 
 def apart(line: bytes) -> tuple[bytes, int | None]:
     """(what the checksum of a line is of, the checksum that it says); None where it has none."""
-    said = _CHECKSUM.search(line, max(0, len(line) - _CHECKSUM_BYTES))
-    return (line[:-1], None) if said is None else (line[:-_CHECKSUM_BYTES], int(said[1], 16))
+    checksum = _CHECKSUM.search(line, max(0, len(line) - _CHECKSUM_BYTES))
+    return (line[:-_CHECKSUM_BYTES], int(checksum[1], 16)) if checksum else (line[:-1], None)
 
 
 def _valid_unicode(value: object) -> object:

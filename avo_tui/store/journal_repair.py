@@ -197,15 +197,15 @@ class _Spare:
 
     @cached_property
     def lines(self) -> dict[int, bytes]:
-        found: dict[int, bytes] = {}
+        by_number: dict[int, bytes] = {}
         for path in sorted(self._folder.glob("*.damaged*")):
             with contextlib.suppress(OSError):
                 for text in read_lines_of(path).split(b"\n"):
                     for piece in _pieces(text):
                         line = parse_line(piece, 0, 0)
                         if line.event is not None:
-                            found.setdefault(line.seq, piece)
-        return found
+                            by_number.setdefault(line.seq, piece)
+        return by_number
 
     def up_to(self, part: int) -> dict[int, bytes]:
         """Those of steps before the first of `part`."""
@@ -271,16 +271,16 @@ def _found(
     from what stands in their place, or in `spare`."""
     pieces = [piece for line in between for piece in _pieces(line.text or b"")]
     alone = first if first == last and len(pieces) == 1 else None
-    found: dict[int, bytes] = {}
+    lines: dict[int, bytes] = {}
     for piece in pieces:
         for text in _perhaps(piece, alone):
             line = parse_line(text, 0, 0)
             if line.event is not None and first <= line.seq <= last:
-                found.setdefault(line.seq, text)
-    if len(found) <= last - first:
-        missing = [n for n in spare if first <= n <= last and n not in found]
-        found |= {number: spare[number] for number in missing}
-    return [found[number] for number in sorted(found)]
+                lines.setdefault(line.seq, text)
+    if len(lines) <= last - first:
+        missing = [n for n in spare if first <= n <= last and n not in lines]
+        lines |= {number: spare[number] for number in missing}
+    return [lines[number] for number in sorted(lines)]
 
 
 def _pieces(line: bytes) -> list[bytes]:
@@ -297,9 +297,9 @@ def _perhaps(line: bytes, number: int | None) -> Iterator[bytes]:
     yield line
     if number is not None:
         yield _NUMBER.sub(b'{"seq":%d,' % number, line)
-    body, said = apart(line)
-    if said is not None and len(body) <= LONGEST_MENDED:
-        difference = crc32(body) ^ said
+    body, checksum = apart(line)
+    if checksum is not None and len(body) <= LONGEST_MENDED:
+        difference = crc32(body) ^ checksum
         if any(difference & ~(0xF << digit) == 0 for digit in range(0, 32, 4)):
             yield with_checksum(body + b"}")  # of the checksum itself
         if (mended := _with_one_bit_changed(body, difference)) is not None:

@@ -260,16 +260,16 @@ def _frame(content: bytes, begin: int, most: int) -> tuple[int, int]:
     """(size, compressed size) of the frame at `begin`, bytes; (0, 0) where it is not whole, or
     holds more than `most`."""
     unpacker = zstandard.ZstdDecompressor().decompressobj()
-    size, at = 0, begin
+    size, position = 0, begin
     try:
-        while at < len(content) and not unpacker.eof and size <= most:
-            size += len(unpacker.decompress(content[at : at + PIECE]))
-            at += PIECE
+        while position < len(content) and not unpacker.eof and size <= most:
+            size += len(unpacker.decompress(content[position : position + PIECE]))
+            position += PIECE
     except zstandard.ZstdError:
         return 0, 0
     if not unpacker.eof or size > most:
         return 0, 0
-    return size, min(at, len(content)) - begin - len(unpacker.unused_data)
+    return size, min(position, len(content)) - begin - len(unpacker.unused_data)
 
 
 def _unpacked(file: BinaryIO, offset: int) -> Iterator[bytes | LostBlock]:

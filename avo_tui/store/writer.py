@@ -245,8 +245,8 @@ class SessionWriter:
             update = {"seq": seq, "at": now(), "step": step}
             if len(events) > 1:
                 update["group_end"] = last
-            said = without_secrets(event) if isinstance(event, WRITTEN_BY_SOMEBODY) else event
-            whole = said.model_copy(update=update)
+            clean = without_secrets(event) if isinstance(event, WRITTEN_BY_SOMEBODY) else event
+            whole = clean.model_copy(update=update)
             try:
                 trial.admit(whole)
             except (KeyError, ValueError) as error:
