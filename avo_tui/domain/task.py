@@ -49,3 +49,6 @@ class TaskInfo(Value):
     """Of a repository: patterns of the files that a candidate may change."""
     measured_by: str = ""
     """Whose clock the scores are from, where it is not ours."""
+    work: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Configuration → (operations of one run, bytes that must cross the memory at least once); 0
+    where the task does not say."""

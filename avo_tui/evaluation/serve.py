@@ -162,8 +162,9 @@ class Worker:
 
     async def _describe(self, request: Request) -> dict[str, object]:
         task = self._pipeline.tasks.get(request["task"])
+        work = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
         return {
-            "info": task.info().model_dump(mode="json"),
+            "info": task.info().replaced(work=work).model_dump(mode="json"),
             "seed": task.seed().model_dump(mode="json"),
         }
 

@@ -22,6 +22,7 @@ from avo_tui.operators.agent.prompts.opening import (
     hint_text,
     intervention_key,
     intervention_text,
+    knowledge_text,
     opening,
     task_text,
 )
@@ -158,13 +159,16 @@ class AgentStep:
     def _write_system(self) -> None:
         """Record the system prompt and the tools. They are the same in every step, so they stay in
         the prompt cache longest."""
-        parts = parts_off(self.bench.reading.settings)
+        bench = self.bench
+        parts = parts_off(bench.reading.settings)
+        documents = [] if "knowledge" in parts else bench.knowledge.documents()
         stable = {"type": "ephemeral", "ttl": "1h"}
         system: list[dict[str, object]] = [
             {"type": "text", "text": fitting(prompt("system"), parts)},
             {
                 "type": "text",
-                "text": task_text(self.bench.reading.task, self.bench.reading.machine),
+                "text": task_text(bench.reading.task, bench.reading.machine)
+                + knowledge_text(documents),
                 "cache_control": stable,
             },
         ]

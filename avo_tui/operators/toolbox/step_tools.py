@@ -21,23 +21,34 @@ from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
+Status = Literal["todo", "doing", "done", "dropped"]
+
 
 class Item(Value):
     """One line of the plan."""
 
     text: str = Field(min_length=1, max_length=300, description="What is to be done, one line.")
-    status: Literal["todo", "doing", "done", "dropped"] = Field(default="todo")
+    status: Status = Field(default="todo")
 
 
 class SetPlan(Arguments):
-    """The complete plan."""
+    """The plan, or what changed of it."""
 
     title: str = Field(
-        min_length=3,
+        default="",
         max_length=200,
-        description="The hypothesis in one line, with the gain you predict and why.",
+        description="The hypothesis in one line, with the gain you predict and why. Without it, the"
+        " title stays.",
     )
-    items: list[Item] = Field(min_length=1, max_length=20, description="The plan, in order.")
+    items: list[Item] = Field(
+        default_factory=list,
+        max_length=20,
+        description="The plan, in order. Without any, the items stay.",
+    )
+    status: dict[int, Status] = Field(
+        default_factory=dict,
+        description='Items whose status changes, by number: {"1": "done", "2": "doing"}.',
+    )
 
 
 class Submit(Arguments):
@@ -101,11 +112,19 @@ class ReadResult(Arguments):
 
 
 async def _set_plan(space: Workspace, arguments: SetPlan) -> ToolAnswer:
-    items = tuple(PlanItem(text=i.text, status=i.status) for i in arguments.items)
-    if (arguments.title, items) == (space.plan_title, space.plan):
+    title = arguments.title or space.plan_title
+    given = tuple(PlanItem(text=i.text, status=i.status) for i in arguments.items)
+    items = list(given or space.plan)
+    if len(title) < 3 or not items:
+        raise ToolError("There is no plan yet: give it a title (3 characters or more) and items.")
+    for number, status in arguments.status.items():
+        if not 1 <= number <= len(items):
+            raise ToolError(f"There is no item {number}; the plan has {len(items)}.")
+        items[number - 1] = items[number - 1].replaced(status=status)
+    if (title, tuple(items)) == (space.plan_title, space.plan):
         return ToolAnswer("The plan is already so.")
-    space.plan_title, space.plan = arguments.title, items
-    space.bench.recording.record(PlanSet(title=arguments.title, items=items))
+    space.plan_title, space.plan = title, tuple(items)
+    space.bench.recording.record(PlanSet(title=title, items=space.plan))
     open_items = sum(i.status in {"todo", "doing"} for i in items)
     return ToolAnswer(f"Plan set: {len(items)} items, {open_items} open.")
 
@@ -205,7 +224,7 @@ TOOLS = (
         "set_plan",
         "self",
         "Set the plan that the person sees: the hypothesis with its predicted gain, and the items "
-        "with their status. Call it at the start and whenever an item's status changes.",
+        "with their status. Call it at the start; later, `status` alone says what was done.",
         SetPlan,
         _set_plan,
     ),

@@ -68,6 +68,7 @@ class Tool(Generic[A]):
 @cache
 def _schema(arguments: type[Arguments]) -> dict[str, Any]:
     schema: dict[str, Any] = _plain(arguments.model_json_schema())
+    schema.pop("description", None)  # of the class; the tool's own says more
     return schema
 
 
@@ -77,6 +78,7 @@ def _plain(schema: Any) -> Any:
             key: _plain(value)
             for key, value in schema.items()
             if not (key == "title" and isinstance(value, str))
+            and not (key == "default" and value in (None, "", [], {}))
         }
     if isinstance(schema, list):
         return [_plain(item) for item in schema]

@@ -14,6 +14,7 @@ from avo_tui.operators.agent.model.features import LATE, SOON, Features, Remedie
 from avo_tui.operators.agent.model.port import Reply
 from avo_tui.operators.agent.model.prices import Pricing, Tokens, plain_name
 from avo_tui.operators.agent.prompts import fenced, material
+from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.agent.settings import AgentSettings
 from tests.loopback.server import Answer, Behaviour, Body, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import results, step, whole, work
@@ -246,3 +247,19 @@ async def test_members_of_ones_own_are_sent_in_the_body() -> None:
     for wrong in ("[1]", "{"):
         with pytest.raises(ValueError, match="extra_body"):
             AgentSettings.checked({"extra_body": wrong})
+
+
+# -- what the agent is told at the beginning
+
+
+async def test_the_system_prompt_names_documents_work_and_the_tools_that_tuning_needs() -> None:
+    bench = FakeWorkbench()
+    async with Server(work()) as server:
+        await step(bench, server)
+    prompt = "".join(block["text"] for block in server.requests[0]["system"])
+    assert all(name in prompt for name in ("quick_bench", "`bench`", "evaluate_many", "task.h"))
+    for name, title in bench.knowledge.documents():
+        assert f"`{name}`: {title}" in prompt
+    task = bench.reading.task
+    worked = task.replaced(work={task.configurations[0].name: (2e9, 4e6)})
+    assert "2 Gop, 4 MB to move, 500 operations per byte" in task_text(worked, None)

@@ -38,7 +38,7 @@ def test_schemas_are_what_endpoints_take(box: Toolbox) -> None:
         assert len(spec.description) > 20
         assert '"title":' not in json.dumps({k: v for k, v in schema.items() if k != "properties"})
     plan = next(s for s in box.specs() if s.name == "set_plan").input_schema
-    assert {"title", "items"} == set(plan["properties"])
+    assert {"title", "items", "status"} == set(plan["properties"])
     assert box.specs() == box.specs()
 
 
@@ -145,6 +145,18 @@ async def test_the_workspace_is_restored_from_events(box: Toolbox, bench: FakeWo
     assert again.working.files["kernel.cpp"] == source(1.7)
     assert (again.plan_title, again.plan[0].status) == ("A plan", "done")
     assert list(again.evaluated) == list(box.workspace.evaluated)
+
+
+async def test_a_plan_is_changed_by_what_is_different(box: Toolbox, bench: FakeWorkbench) -> None:
+    assert "no plan yet" in await bad(box, "set_plan", status={"1": "done"})
+    await ok(box, "set_plan", title="A plan", items=[{"text": "one"}, {"text": "two"}])
+    assert "1 open" in await ok(box, "set_plan", status={"1": "done"})
+    assert "already so" in await ok(box, "set_plan", status={"1": "done"})
+    assert "There is no item 3" in await bad(box, "set_plan", status={"3": "done"})
+    await ok(box, "set_plan", title="Another")
+    space = Workspace.restore(bench)
+    assert space.plan_title == "Another"
+    assert [(i.text, i.status) for i in space.plan] == [("one", "done"), ("two", "todo")]
 
 
 # -- unified diffs

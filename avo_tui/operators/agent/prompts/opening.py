@@ -63,19 +63,34 @@ GATES = {
 }
 
 
+MOST_TITLES = 40
+"""Documents of K that the system prompt names."""
+
+
+def knowledge_text(documents: Sequence[tuple[str, str]]) -> str:
+    """The titles of K's documents, by which the agent knows what it need not recall; the program's
+    own documentation is left out."""
+    titles = [f"- `{name}`: {title}" for name, title in documents if not name.startswith("docs:")]
+    if len(titles) > MOST_TITLES:
+        titles[MOST_TITLES:] = [f"- and {len(titles) - MOST_TITLES} more: list_knowledge"]
+    return material("\n".join(["", "The knowledge base holds:", "", *titles])) if titles else ""
+
+
 def task_text(task: TaskInfo, machine: MachineInfo | None) -> str:
     """The part of the system prompt on task and machine; the same in every step."""
     lines = []
     for c in task.configurations:
         parameters = ", ".join(f"{k}={v}" for k, v in c.parameters.items())
-        lines.append(f"- `{c.name}`" + (f": {parameters}" if parameters else ""))
+        told = filter(None, (parameters, _work_text(*task.work.get(c.name, (0.0, 0.0)))))
+        lines.append(": ".join(filter(None, (f"- `{c.name}`", "; ".join(told)))))
     return fill(
         "task",
         {
             "title": task.title,
             "description": task.description.strip(),
             "language": task.language,
-            "files": ", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them",
+            "files": (", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them")
+            + "; `task.h` beside them declares the entry point" * (task.language in {"c", "cpp"}),
             "configurations": "\n".join(lines),
             "machine": _machine(machine),
             "unit": task.unit,
@@ -83,6 +98,16 @@ def task_text(task: TaskInfo, machine: MachineInfo | None) -> str:
             "reference": task.reference_baseline,
         },
     )
+
+
+def _work_text(operations: float, moved: float) -> str:
+    """What one run of a configuration does at least; "" where the task does not say."""
+    told = [f"{operations / 1e9:.4g} Gop"] if operations > 0 else []
+    if moved > 0:
+        told.append(f"{moved / 1e6:.4g} MB to move")
+        if operations > 0:
+            told.append(f"{operations / moved:.4g} operations per byte")
+    return ", ".join(told)
 
 
 def _machine(machine: MachineInfo | None) -> str:
