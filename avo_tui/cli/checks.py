@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from avo_tui.cli.opening import with_defaults
+from avo_tui.cli.opening import default_operator, with_defaults
 from avo_tui.config_place import config_file
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.backends import registry as backends
@@ -127,6 +127,7 @@ def _sessions() -> Iterator[Row]:
 def _settings() -> Iterator[Row]:
 
     settings()
+    default_operator()  # one that the settings name has to be there
     there = "read" if config_file().exists() else "not there, defaults hold"
     yield _row("ok", "settings", f"{config_file()}: {there}")
 

@@ -85,6 +85,8 @@ def run(
     name = _plain(name or source.stem)
     wishes = _Wishes(operator, language, evaluations, candidates)
     suite = _take_up(name, source)
+    if candidates is not None:
+        _tell_unused(candidates, suite)
     for number, problem in enumerate(suite.problems, 1):
         typer.echo(f"[{number}/{len(suite.problems)}] {problem.name}", err=True)
         done = _one(name, problem, wishes)
@@ -95,6 +97,15 @@ def run(
     _print(suite, as_json)
     if all(problem.error for problem in suite.problems):
         raise Failure(f"no problem of {source} could be begun")
+
+
+def _tell_unused(candidates: Path, suite: Suite) -> None:
+    """Name what lies in the folder of first kernels and is no problem's."""
+    used = {first_kernel(candidates, problem.name) for problem in suite.problems}
+    unused = sorted(p.name for p in candidates.iterdir() if p not in used and p.name[0] != ".")
+    if unused:
+        more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
+        typer.echo(f"of no problem of the suite: {', '.join(unused[:5])}{more}", err=True)
 
 
 @app.command("table", epilog="Example: avo suite table problems")
@@ -219,7 +230,7 @@ def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
         if reader.run_state() in _RESTS:
             break
         time.sleep(0.1)
-    path = _candidate(wishes.candidates, problem)
+    path = first_kernel(wishes.candidates, problem)
     if path is not None and len(reader.state.versions) == 1 and not reader.state.attempts:
         author = "person"
         command = Submit(candidate=read_candidate([path]), plan="the first kernel", author=author)
@@ -228,17 +239,19 @@ def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
     while reader.engine().alive:
         reader.poll()
         if waits_outside or reader.run_state() in _RESTS:
-            deliver(reader, Stop())
+            deliver(reader, Stop(reason="nothing more comes to this problem of the suite"))
             while reader.engine().alive:
                 time.sleep(0.1)
         time.sleep(0.2)
     reader.poll()
 
 
-def _candidate(folder: Path | None, problem: str) -> Path | None:
+def first_kernel(folder: Path | None, problem: str) -> Path | None:
     if folder is None:
         return None
-    tries = (folder / problem, *(folder / f"{problem}{end}" for end in (".cpp", ".cu")))
+    # KernelBench ends names of kernels in an underscore where the problem's has one or not.
+    names = dict.fromkeys((problem, problem.rstrip("_"), f"{problem.rstrip('_')}_"))
+    tries = (folder / f"{name}{end}" for name in names for end in ("", ".cpp", ".cu", ".c", ".rs"))
     return next((path for path in tries if path.exists()), None)
 
 

@@ -47,6 +47,8 @@ class Resume(CommandBase):
 
 class Stop(CommandBase):
     kind: Literal["stop"] = "stop"
+    reason: Text = ""
+    """Why, where it is no person who ends the run."""
 
 
 class SendHint(CommandBase):

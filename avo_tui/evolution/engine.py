@@ -24,6 +24,7 @@ from avo_tui.evolution.commands import CommandInbox, Desk
 from avo_tui.evolution.control import Finish
 from avo_tui.evolution.lifecycle import recovery, seeding
 from avo_tui.evolution.lifecycle.waiting import Standstill
+from avo_tui.evolution.options import count
 from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
@@ -42,9 +43,6 @@ INBOX_SECONDS = 0.12
 HEARTBEAT_SECONDS = 3.0
 SPENT_SECONDS = 10.0
 """Seconds between two recordings of the running time."""
-TROUBLES = 3
-"""Default of the option `troubles`: number of consecutive failed steps after which the run
-pauses."""
 
 
 class Engine:
@@ -268,7 +266,8 @@ class Engine:
         steps.finish(run, outcome, reason)
         if over:
             raise Finish("finished", reason)
-        if self._troubles >= int(run.state.session.settings.options.get("troubles", TROUBLES)):
+        limit = count(run.state.session.settings, "troubles")
+        if limit and self._troubles >= limit:
             self._troubles = 0
             await self._waits.pause_for(f"the {run.author} failed again and again: {reason}")
 

@@ -18,6 +18,17 @@ PATIENCE_OPTION = "disk.patience_hours"
 PATIENCE_HOURS = 168.0
 """Default hours to wait for the disk: one week, so that a run survives a holiday."""
 
+COUNTS = {
+    "audit.every": (40, "Evaluations between two audits of head and best; 0 is never."),
+    "troubles": (3, "Steps that fail in a row before the run pauses; 0 is never."),
+    "crash_loop": (
+        5,
+        "Engines in a row that end unexpectedly, without progress, before the run pauses;"
+        " 0 is never.",
+    ),
+}
+"""Options that are whole numbers: default and meaning."""
+
 
 def known_options(settings: RunSettings) -> Sequence[OptionInfo]:
     """The options of a run, its operator's first. Raises ValueError if the operator is missing."""
@@ -29,6 +40,7 @@ def known_options(settings: RunSettings) -> Sequence[OptionInfo]:
             f"{PATIENCE_HOURS:g}",
             "Hours that the run waits for a disk that is full, read-only or away before it stops.",
         ),
+        *(OptionInfo(name, str(default), text) for name, (default, text) in COUNTS.items()),
     )
 
 
@@ -52,6 +64,8 @@ def changed_settings(
     registry.descriptor(settings.operator).check(new)
     _check_supervisor(new)
     disk_patience(new)
+    for name in COUNTS:
+        count(new, name)
     return new
 
 
@@ -100,6 +114,14 @@ def disk_patience(settings: RunSettings) -> float:
     if isinstance(value, bool) or not hours >= 0:
         raise ValueError(f"{PATIENCE_OPTION} must be a number of hours, 0 or more, not {value!r}")
     return hours * 3600
+
+
+def count(settings: RunSettings, name: str) -> int:
+    """The value of an option of `COUNTS`. Raises ValueError for one that is no whole number."""
+    value = settings.options.get(name, COUNTS[name][0])
+    if isinstance(value, bool) or not str(value).isascii() or not str(value).isdecimal():
+        raise ValueError(f"{name} must be a whole number, 0 or more, not {value!r}")
+    return int(value)
 
 
 def _unknown(name: str, known: Sequence[str], operator: str) -> str:

@@ -230,3 +230,12 @@ def test_options_of_the_two_ways_to_bench_do_not_mix(
     mine.write_text("int x;\n")
     refused = avo("bench", "done", str(mine), *options)
     assert refused.code == 1 and words in refused.err
+
+
+def test_doctor_tells_of_an_operator_in_the_settings_that_there_is_not(
+    avo: Avo, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text('operator = "nonsense"\n')
+    told = avo("doctor", "--json")
+    (row,) = [row for row in told.json["findings"] if row["what"] == "settings"]
+    assert told.code == 1 and row["level"] == "fail" and "nonsense" in row["sentence"]

@@ -42,6 +42,17 @@ def test_changes_and_defaults() -> None:
     assert changed_settings(low, {"agent.effort": None}).options == {"agent.max_tokens": "8000"}
 
 
+@pytest.mark.parametrize("operator", ["tuner", "external", "seat", "agent"])
+def test_every_option_that_is_listed_can_be_set_to_its_default(operator: str) -> None:
+    """And none that the engine reads is missing in the list."""
+    base = RunSettings(operator=operator)
+    listed = {option.name: option.default for option in known_options(base)}
+    assert {"audit.every", "troubles", "crash_loop", "disk.patience_hours"} <= set(listed)
+    for name, default in listed.items():
+        if default:
+            assert changed_settings(base, {name: default}).option(name) is not None, name
+
+
 def test_the_model_is_the_model_of_the_session() -> None:
     other = changed_settings(AGENT, {"agent.model": "claude-haiku-5"})
     assert other.model == "claude-haiku-5" and "agent.model" not in other.options
@@ -57,6 +68,9 @@ def test_the_model_is_the_model_of_the_session() -> None:
         ("agent.effort", "enormous", "'low'"),
         ("agent.max_tokens", "-3", "greater than"),
         ("agent.max_tokens", "many", "integer"),
+        ("audit.every", "often", "whole number"),
+        ("troubles", "-1", "whole number"),
+        ("crash_loop", "1.5", "whole number"),
         ("agent.price_input", "inf", "finite"),
         ("agent.model", " ", "agent.model"),
         ("agent.efort", "low", "did you mean agent.effort?"),

@@ -22,13 +22,10 @@ from avo_tui.evolution.admission.comparing import (
     NotComparableError,
     RivalFailedError,
 )
+from avo_tui.evolution.options import count
 from avo_tui.evolution.ports import Cut, Evaluations
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import Interrupted
-
-EVERY_OPTION = "audit.every"
-EVERY = 40
-"""Default number of evaluations between two audits; 0 switches audits off."""
 
 _UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
 """Verdicts that the machine may have caused; they do not count against a version."""
@@ -90,7 +87,7 @@ class Auditor:
 
     @property
     def _every(self) -> int:
-        return int(self._run.state.session.settings.options.get(EVERY_OPTION, EVERY))
+        return count(self._run.state.session.settings, "audit.every")
 
     def _due(self) -> list[tuple[int, str]]:
         """(version number, reason) for each audit that is due, in order of number.

@@ -13,11 +13,13 @@ def _handle(desk: Desk, command: Stop) -> CommandAnswer:
     desk.require_running()
     run = desk.run
 
+    reason = command.reason or REASON
+
     def then() -> None:
-        run.control.stop = REASON
+        run.control.stop = reason
 
     # recorded at once, so that an engine killed before its end does not count as lost
-    change = StateChanged(state="stopped", reason=REASON)
+    change = StateChanged(state="stopped", reason=reason)
     effect = f"the run ends; go on with: avo run --resume {run.state.session.name}"
     return CommandAnswer(effect, (change,), then)
 

@@ -7,11 +7,10 @@ from avo_tui.domain import stall_rules
 from avo_tui.domain.lineage import rewind_text
 from avo_tui.domain.records import LIVE_STATES, Step, StepOutcomeName
 from avo_tui.evolution import steps
+from avo_tui.evolution.options import count
 from avo_tui.evolution.run import Run
 
 ABORTED = "aborted by the person"
-CRASH_LOOP = 5
-"""Number of consecutive engines that may end without progress before the run pauses."""
 
 
 def mend(run: Run) -> list[str]:
@@ -63,7 +62,7 @@ def restore_wishes(run: Run) -> None:
     if before.state in {"paused", "pausing"}:
         control.ask_pause(before.state_reason)
         return
-    limit = int(before.settings.options.get("crash_loop", CRASH_LOOP))
+    limit = count(before.settings, "crash_loop")
     starts = _starts_without_progress(run)
     if limit and starts > limit:
         control.ask_pause(
