@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
     from avo_tui.evaluation.task import Baseline, Tensors
 
+APART = 0.125
+"""By how much O is apart from the forward pass's, as a part of each value. Where a row rests on one
+key, as every causal row 0 does, its gradients are zero for an exact O: all that a kernel gives is
+the rounding of two equal sums, which says nothing of it."""
+
 GRADIENTS = {"dq": "q", "dk": "k", "dv": "v"}
 """Output → the input that it is the gradient of."""
 
@@ -38,8 +44,10 @@ The gradients of O = softmax(Q Kᵀ / √128) V in bf16, head_dim 128, accumulat
     D = sum over head_dim of dO ∘ O
     dV = Pᵀ dO      dS = P ∘ (dO Vᵀ − D)      dQ = dS K / √128      dK = dSᵀ Q / √128
 
-`o` and `lse` are what the forward pass left: O in bf16, and the natural logarithm of each row's sum
-of exponentials. P and dS may be rounded to bf16 before they are multiplied.
+`o` and `lse` are what the forward pass left: O in bf16, and the natural logarithm of each row's
+sum of exponentials. In the inputs here O is a little apart from softmax(Q Kᵀ / √128) V, so that no
+row's gradient is zero by chance; the formulas hold for the numbers that are given. P and dS may be
+rounded to bf16 before they are multiplied.
 Query head h reads key/value head h // `GROUP`; the gradients of a group add up in `dk` and `dv`.
 
 | tensor | shape | dtype |
@@ -70,6 +78,9 @@ class AttentionBackwardTask(CudaTask):
     baseline_names = ("cudnn", "flash")
     # P and dS are rounded once, and each gradient is; each rounding to bf16 errs by up to 2^-8.
     tolerance = Tolerance(factor=2.0, floor=2.0 * 2.0**-8, rms_factor=1.4, rms_floor=2.0**-13)
+    # Where all keys or queries share a large part, as in `offset`, the sums over dS nearly vanish,
+    # and what is left is the roundings of dS, which differ from one honest kernel to the next.
+    tolerances = dict.fromkeys(("dq", "dk"), replace(tolerance, factor=3.0))
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(GRADIENTS, PROBLEM.axes)
     timed = ("normal", "outliers")
 
@@ -103,7 +114,7 @@ class AttentionBackwardTask(CudaTask):
     def fill(
         self, configuration: Configuration, seed: int, distribution: str, inputs: Tensors
     ) -> None:
-        """Q, K, V as for the forward pass, dO normal; O and the log-sum-exp follow from them."""
+        """Q, K, V as for the forward pass, dO normal; O and the log-sum-exp follow from Q, K, V."""
         import torch
 
         PROBLEM.fill(inputs, seed, distribution)
@@ -189,7 +200,10 @@ def _blocks(configuration: Configuration, device: str) -> tuple[int, int]:
 
 
 def forward(configuration: Configuration, inputs: Tensors) -> None:
-    """Writes `o` and `lse` from `q`, `k` and `v`: by torch's flash attention on a GPU."""
+    """Writes `o` and `lse` from `q`, `k` and `v`: by torch's flash attention on a GPU.
+
+    O is off by `APART`, in the same way for the same place.
+    """
     import torch
 
     q, k, v = (inputs[name].transpose(1, 2) for name in ("q", "k", "v"))
@@ -198,19 +212,22 @@ def forward(configuration: Configuration, inputs: Tensors) -> None:
         out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(
             q, _expanded(k, group), _expanded(v, group), 0.0, causal, scale=PROBLEM.scale
         )
-        inputs["o"].copy_(out.transpose(1, 2))
         inputs["lse"].copy_(lse[:, :, : q.shape[2]])
-        return
-    rows, count = _blocks(configuration, "cpu")
-    for b in range(q.shape[0]):
-        for h in range(q.shape[1]):
-            keys, values = k[b, h // group].float(), v[b, h // group].float()
-            for block in range(count):
-                part = slice(block * rows, min(q.shape[2], (block + 1) * rows))
-                scores = _scores(q[b, h, part].float(), keys, part.start, causal)
-                lse = torch.logsumexp(scores, 1)
-                inputs["lse"][b, h, part] = lse
-                inputs["o"][b, part, h] = (scores.sub_(lse[:, None]).exp_() @ values).bfloat16()
+    else:
+        out = torch.empty(q.shape, dtype=q.dtype)
+        rows, count = _blocks(configuration, "cpu")
+        for b in range(q.shape[0]):
+            for h in range(q.shape[1]):
+                keys, values = k[b, h // group].float(), v[b, h // group].float()
+                for block in range(count):
+                    part = slice(block * rows, min(q.shape[2], (block + 1) * rows))
+                    scores = _scores(q[b, h, part].float(), keys, part.start, causal)
+                    lse = torch.logsumexp(scores, 1)
+                    inputs["lse"][b, h, part] = lse
+                    out[b, h, part] = (scores.sub_(lse[:, None]).exp_() @ values).bfloat16()
+    generator = torch.Generator(device=q.device).manual_seed(0)
+    off = torch.empty_like(inputs["o"]).normal_(generator=generator)
+    inputs["o"].copy_(out.transpose(1, 2) * (1.0 + APART * off))
 
 
 def _scores(q: torch.Tensor, keys: torch.Tensor, first: int, causal: bool) -> torch.Tensor:

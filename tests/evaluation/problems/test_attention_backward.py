@@ -11,7 +11,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import noticed
 from avo_tui.evaluation.measurement.judge import expect, judge
 from avo_tui.evaluation.problems.attention import DISTRIBUTIONS
-from avo_tui.evaluation.problems.attention_backward import GRADIENTS, forward, gradients
+from avo_tui.evaluation.problems.attention_backward import APART, GRADIENTS, forward, gradients
 from avo_tui.evaluation.problems.attention_cuda import shape
 from avo_tui.evaluation.tasks import load_task
 
@@ -61,7 +61,8 @@ def test_the_forward_pass_is_the_one_of_the_inputs(configuration: Configuration)
     inputs = TASK.make_inputs(configuration, 5, "normal")
     exact = exactly_forward(configuration, inputs)
     torch.testing.assert_close(inputs["lse"].double(), exact["lse"], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(inputs["o"].double(), exact["o"], rtol=1e-2, atol=1e-2)
+    off = (inputs["o"].double() - exact["o"]).abs() / exact["o"].abs().clamp_min(1e-2)
+    assert 0.5 * APART < float(off.mean()) < 1.5 * APART
     again = {n: t.clone() for n, t in inputs.items()}
     forward(configuration, again)
     assert all(torch.equal(again[n], inputs[n]) for n in inputs)
