@@ -31,6 +31,8 @@ _TAILS = (range(33, 49), range(49, 65))
 """Sequence lengths with every remainder by 16 once, without a mask and with it: what is left of a
 vector or a tile at the end is handled apart, for some remainders wrongly."""
 _SHORT = "a very short sequence"
+_LONE = "one row or one key among plain ones that is unlike them"
+_LONG = "a sequence longer than those that are scored"
 _BATCH = "another batch size and number of heads"
 
 
@@ -112,6 +114,9 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             hidden("odd-205", _ODD, "late_needle", 1, 2, 205, causal=True, repeat=True),
             hidden("batch-3", _BATCH, "large_logits", 3, 1, 96, causal=True),
             hidden("batch-2", _BATCH, "sunk", 2, 2, 64, causal=False),
+            hidden("lone-query", _LONE, "lone_query", 3, 5, 40, causal=True, repeat=True),
+            hidden("lone-key", _LONE, "lone_key", 1, 2, 577, causal=False),
+            hidden("long", _LONG, "lone_query", 1, 1, 1283, causal=False),
             *tails,
             CheckCase(full_256, "normal", repeat=True),
             CheckCase(causal_256, "normal", perturb=True),
@@ -123,6 +128,7 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             CheckCase(causal_256, "needle", perturb=True),
             CheckCase(full_256, "small"),
             CheckCase(full_1024, "rising"),
+            CheckCase(full_1024, "lone_query"),
             CheckCase(causal_1024, "normal"),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import CheckCase, Perturbation
@@ -29,6 +29,9 @@ take a third of the time."""
 BEYOND_EXP = 150.0
 """Logits that far apart are outside the range of exp in single precision, which is 88."""
 
+LONE_KEY = 30.0
+"""Times a key is as large as the others, so that it decides every row that sees it."""
+
 DISTRIBUTIONS = {
     "normal": "plain inputs",
     "large_logits": "large logits",
@@ -39,6 +42,8 @@ DISTRIBUTIONS = {
     "needle": "one key that takes most of the weight",
     "late_needle": "a late key whose logit is far beyond the others'",
     "rising": "logits that rise or fall along the keys, beyond the range of exp",
+    "lone_query": "one query among plain ones whose largest logit is beyond the range of exp",
+    "lone_key": "one key among plain ones that is many times as large",
 }
 """Kind of inputs → what it is about, in words that may be told of a hidden case."""
 
@@ -147,6 +152,14 @@ class Attention:
             self._late_needles(q, k, v, generator)
         elif distribution == "rising":
             self._slopes(q, k, generator)
+        elif distribution == "lone_query":
+            self._lone_queries(q, k, generator)
+        elif distribution == "lone_key":
+            batch, heads, seq, _ = k.shape
+            places = torch.randint(0, seq, (batch, heads), generator=generator, device=k.device)
+            b = torch.arange(batch, device=k.device)[:, None]
+            h = torch.arange(heads, device=k.device)[None, :]
+            k[b, h, places] *= LONE_KEY
 
     def _direction(self, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A random vector of ±1."""
@@ -213,6 +226,23 @@ class Attention:
         for h in range(heads):
             along = ramp.flip(0) if h % 3 == 2 else ramp
             k[:, h].add_(along[:, None] * direction)
+
+    def _lone_queries(self, q: torch.Tensor, k: torch.Tensor, generator: torch.Generator) -> None:
+        """In every head one query is turned to a key that it sees; all else is plain noise.
+
+        Nothing that a kernel learns of the other rows tells that this one needs its maximum.
+        """
+        import torch
+
+        batch, heads, seq, _ = q.shape
+        drawn = torch.rand((2, batch, heads), generator=generator, device=q.device)
+        rows = (drawn[0] * seq).long().clamp(max=seq - 1)
+        places = (drawn[1] * (rows + 1)).long().minimum(rows)
+        b = torch.arange(batch, device=q.device)[:, None]
+        h = torch.arange(heads, device=q.device)[None, :]
+        key = k[b, h // (heads // k.shape[1]), places].float()
+        along = BEYOND_EXP / (self.scale * key.square().sum(-1, keepdim=True))
+        q[b, h, rows] = (key * along).to(q.dtype)
 
     def reference(
         self, configuration: Configuration, inputs: Tensors, precision: torch.dtype
@@ -304,9 +334,8 @@ def check_cases(
         CheckCase(configuration, "normal", repeat=True, perturb=thorough, category="plain")
         for configuration, thorough in small
     ]
-    kinds: tuple[Literal["late_needle", "rising"], ...] = ("late_needle", "rising")
     for configuration, _ in small:
-        cases += [_case(configuration, kind) for kind in kinds]
+        cases += [_case(configuration, kind) for kind in ("late_needle", "rising", "lone_query")]
     names = list(DISTRIBUTIONS)
     each = max(3, -(-len(names) // max(1, len(hidden))))
     for index, configuration in enumerate(hidden):

@@ -15,6 +15,13 @@ DISTRIBUTIONS = {
     "large": "inputs of large magnitude",
     "shifted": "inputs with a common offset",
     "outliers": "inputs with outliers",
+    "lone_row": "one row that is unlike all others",
+    "lone_value": "one huge value among plain ones",
+    "zero_row": "a row of zeros",
+    "ties": "values of which many are equal",
+    "far_below": "values that are all far below zero",
+    "offset": "values with an offset that is large beside their differences",
+    "not_finite": "infinities, and numbers that are not defined",
 }
 """Kind of inputs → what it is about, in words that may be told of a hidden case."""
 
@@ -66,14 +73,45 @@ def distribute(
             changed[name] = _whole_numbers(tensor, kind)
         elif not tensor.is_floating_point() or tensor.element_size() < 2:
             changed[name] = tensor
-        elif kind == "outliers":
-            fresh = tensor.clone()
-            fresh.view(-1)[::97].mul_(20.0)
-            changed[name] = fresh
         else:
-            scale = {"small": 0.05, "large": 6.0, "shifted": 1.0}[kind]
-            changed[name] = tensor * scale + (2.0 if kind == "shifted" else 0.0)
+            changed[name] = _floats(tensor, kind)
     return changed
+
+
+_SCALED = {
+    "small": (0.05, 0.0), "large": (6.0, 0.0), "shifted": (1.0, 2.0), "far_below": (1.0, -400.0),
+    "offset": (1.0, 200.0),
+}  # fmt: skip
+"""Kind → what numbers are multiplied by, and what is added then."""
+
+
+def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
+    """Floating-point numbers of that kind. What is unlike the rest stands at a place that follows
+    from the numbers, and nowhere else."""
+    import torch
+
+    if kind in _SCALED:
+        scale, offset = _SCALED[kind]
+        return tensor * scale + offset
+    if kind == "ties":
+        return (tensor * 2).round() / 2
+    fresh = tensor.clone()
+    if not fresh.numel():
+        return fresh
+    flat = fresh.view(-1)
+    at = int(flat[: 1 << 16].double().abs().argmax())
+    if kind == "outliers":
+        flat[::97].mul_(20.0)
+    elif kind == "lone_value":
+        flat[at] = 300.0
+    elif kind == "not_finite":
+        flat[at], flat[at // 2] = math.inf, math.nan
+    else:
+        rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)
+        row = rows[at // rows.shape[-1]]
+        # a row whose exponentials overflow, or whose squares are beyond what a cap lets through
+        row.copy_(torch.zeros_like(row) if kind == "zero_row" else row * 30.0 + 90.0)
+    return fresh
 
 
 MOST = 1 << 33

@@ -225,3 +225,32 @@ def test_a_trace_of_what_must_not_be_seen_is_found(configuration: Configuration)
 def test_full_attention_on_one_head_has_nothing_to_perturb() -> None:
     one = shape("one", 2, 128, 4, 1, False)
     assert TASK.perturb(one, TASK.make_inputs(one, 1, "normal"), 1) is None
+
+
+@pytest.mark.parametrize("configuration", [CAUSAL, FULL, LONG], ids=lambda c: c.name)
+def test_a_lone_query_differs_from_noise_in_one_row_of_a_head(configuration: Configuration) -> None:
+    """And so nothing that is sampled of the other rows tells which kind of inputs it is."""
+    plain = TASK.make_inputs(configuration, 5, "normal")
+    lone = TASK.make_inputs(configuration, 5, "lone_query")
+    assert torch.equal(plain["k"], lone["k"]) and torch.equal(plain["v"], lone["v"])
+    rows = (plain["q"] != lone["q"]).any(-1).transpose(1, 2)
+    assert (rows.sum(-1) == 1).all(), "one query of each head"
+    top = logits(configuration, lone).amax(-1)
+    assert (top[rows] > 88).all(), "its exponential overflows without the maximum"
+    assert (top[~rows] < 20).all()
+
+
+def test_attention_that_looks_at_forty_queries_for_the_maximum_is_found() -> None:
+    """It leaves the maximum out where those it looks at look like noise."""
+    caught = 0
+    for seed in range(8):
+        inputs = TASK.make_inputs(LONG, seed, "lone_query")
+        s = logits(LONG, inputs)
+        sampled = s[:, :, torch.randperm(s.shape[2], generator=torch.Generator().manual_seed(seed))]
+        if float(sampled[:, :, :40].amax()) > 60:
+            continue  # it saw what it looked for, and is right
+        p, v = s.exp(), weights(LONG, inputs)[1]
+        reference, own = TASK.reference(LONG, inputs)["o"], TASK.own(LONG, inputs)["o"]
+        expected = expect(reference, own, TASK.tolerance_of("o"))
+        caught += not judge("o", answer(p, v, torch.Tensor.float), expected).ok
+    assert caught >= 5
