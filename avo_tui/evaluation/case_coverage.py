@@ -138,6 +138,9 @@ def _values(task: Task, small: list[CheckCase]) -> Iterator[str]:
 
 def recognised(task: Task) -> Iterator[str]:
     """One sentence for each thing that the check does because of what this task computes."""
+    if task.families:
+        kinds = dict.fromkeys(case.distribution for case in task.check_cases())
+        yield f"made of {', '.join(task.families)}: kinds of inputs {', '.join(kinds)}"
     if task.jumping:
         yield jumping_text(task.jumping)
 

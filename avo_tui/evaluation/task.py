@@ -107,6 +107,8 @@ class Task(ABC):
     jumping: ClassVar[tuple[str, ...]] = ()
     """Floating-point outputs that jump where the reference chooses between nearly equal numbers:
     they are judged where it is sure. Of whole numbers and truth values that is always so."""
+    families: ClassVar[tuple[str, ...]] = ()
+    """Kinds of operations that were recognised in a reference, such as `softmax`."""
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Output → names of its dimensions, such as ("batch", "row"), for what a person reads."""
     timed: ClassVar[tuple[str, ...]] = ("normal",)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.cases import NOT_FINITE
 from avo_tui.evaluation.task import CheckCase, Task
 from avo_tui.evaluation.task_static_checks import Fault
 
@@ -91,7 +92,8 @@ def inputs_faults(task: Task, case: CheckCase, value: Any) -> Iterator[Fault]:
                     here, f"make_inputs returns {name} as {given.name}; the argument is "
                     f"{declared[name]} ({kind})",
                 )  # fmt: skip
-        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+        finite = case.distribution != NOT_FINITE and tensor.is_floating_point()
+        if finite and not bool(tensor.float().isfinite().all()):
             yield Fault(
                 here, f"make_inputs returns {name} with values that are not finite ({kind})"
             )

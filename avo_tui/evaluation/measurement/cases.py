@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 
+NOT_FINITE = "not_finite"
+"""Kind of inputs that may hold infinities and NaN; those of every other kind are finite."""
+
+
 @dataclass(frozen=True)
 class CheckCase:
     """One run of the check: a configuration with inputs of one distribution."""

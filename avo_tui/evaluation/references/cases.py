@@ -6,9 +6,10 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS
 from avo_tui.evaluation.references.independence import telling_case
-from avo_tui.evaluation.references.spec import Case, ReferenceSpec
+from avo_tui.evaluation.references.spec import ABOVE, Case, ReferenceSpec
 
 _ODD = "other sizes than those that are scored"
+_ABOVE = "sizes above those that are scored"
 
 
 def configuration_of(case: Case) -> Configuration:
@@ -20,6 +21,8 @@ def reference_cases(spec: ReferenceSpec) -> tuple[CheckCase, ...]:
     """Odd sizes first, hidden; then what is scored, with every distribution."""
     perturbed = _perturbed_case(spec)
     kinds = spec.distributions
+    above = [case for case in spec.hidden if case.name.startswith(ABOVE)]
+    odd = [case for case in spec.hidden if case not in above]
     cases = [
         CheckCase(
             configuration_of(case),
@@ -29,7 +32,10 @@ def reference_cases(spec: ReferenceSpec) -> tuple[CheckCase, ...]:
             repeat=index == 0,
             perturb=case.name == perturbed,
         )
-        for index, case in enumerate(sorted(spec.hidden, key=lambda c: c.flops))
+        for index, case in enumerate(sorted(odd, key=lambda c: c.flops))
+    ]
+    cases += [
+        CheckCase(configuration_of(case), "normal", hidden=True, category=_ABOVE) for case in above
     ]
     smallest = min(spec.scored, key=lambda case: case.flops)
     cases += [

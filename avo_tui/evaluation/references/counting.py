@@ -24,6 +24,8 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._names = {id(tensor): name for name, tensor in named.items()}
         self.used: set[str] = set()
         self.written: set[str] = set()
+        self.operations: set[str] = set()
+        """Names of torch's operations that were done."""
         self.flops = 0.0
         self.random = ""
         """The first operation that draws random numbers; empty without one."""
@@ -31,6 +33,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Counts one operation and does it."""
         kwargs = kwargs or {}
+        self.operations.add(str(func._overloadpacket).rpartition(".")[2])
         for schema, value in zip(func._schema.arguments, args, strict=False):
             for leaf in tree_leaves(value):
                 name = self._names.get(id(leaf))

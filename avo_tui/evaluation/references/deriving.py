@@ -8,17 +8,18 @@ reference stands.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS
+from avo_tui.evaluation.references.families import TIED, families, leaves_order_open
 from avo_tui.evaluation.references.fitting import fitting_distributions, jumping_outputs
 from avo_tui.evaluation.references.independence import independent_slices
 from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
 from avo_tui.evaluation.references.source import Reference
-from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Tensor
+from avo_tui.evaluation.references.spec import ABOVE, Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,12 @@ OTHER_SIZES = (3, 17, 46, 1, 131, 79, 36, 101)
 """Sizes to use for an axis in hidden cases, unless the axis itself is smaller. Those above 16 leave
 every remainder by 4, and most by 8: what is left at the end of a loop is handled apart."""
 SMALLEST = 1
+LARGE = 16
+"""A scored size up to this is left as the longest: no kernel takes such an axis in parts."""
+TELLING = 12
+"""Least size of every axis at which it is looked which kinds of inputs fit."""
+SHORT = 5
+"""Size of all other axes where one is longer than what is scored."""
 MOST_HIDDEN = len(OTHER_SIZES)
 QUICK_FLOPS = 2e8
 """Most operations of a run that is repeated for each distribution."""
@@ -70,6 +77,8 @@ class Look:
     flops: float
     random: str = ""
     """The first operation that draws random numbers; empty without one."""
+    operations: frozenset[str] = frozenset()
+    """Names of torch's operations that it is made of."""
     kept: tuple[str, ...] = ()
     """Buffers that the reference writes to; each call finds them as they were."""
 
@@ -117,7 +126,8 @@ def look(reference: Reference, sizes: Sizes) -> Look:
     if written:
         raise BadReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
     used = frozenset(counting.used - reference.filled)
-    return Look(drawn, outputs, used, counting.flops, counting.random, kept)
+    operations = frozenset(counting.operations)
+    return Look(drawn, outputs, used, counting.flops, counting.random, operations, kept)
 
 
 def _needs_data(without: Exception, on_processor: Exception | None = None) -> BadReferenceError:
@@ -170,18 +180,21 @@ def derive(
             f"the reference draws random numbers ({shown.random}), so that nothing can be "
             "compared; --eval takes a module in evaluation mode"
         )
-    sizes = {**fixed, **smallest.sizes}
+    sizes = {**fixed, **_telling((*hidden, *scored)).sizes}
     names = [t.name for t in tensors if t.role == "input"]
     if any(t.role == "input" and t.dtype.lstrip("u").startswith("int") for t in tensors):
         # whether sums of whole numbers stay in range is seen where they are longest
         sizes = {**fixed, **_longest(scored, smallest).sizes}
     progress(f"{len(DISTRIBUTIONS)} distributions of inputs")
     numbers, kinds = fitting_distributions(reference, sizes, names)
+    if leaves_order_open(shown.operations):
+        kinds = tuple(kind for kind in kinds if kind not in TIED)
     spec = ReferenceSpec(
         kind=reference.kind, origin=wishes.origin, name=wishes.name, title=wishes.title,
         language=wishes.language, evaluation_mode=wishes.evaluation_mode, overrides=fixed,
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
-        numbers=numbers, compiled=wishes.compiled, remarks=tuple(remarks),
+        numbers=numbers, families=families(shown.operations), compiled=wishes.compiled,
+        remarks=tuple(remarks),
     )  # fmt: skip
     progress("outputs that jump between near ties")
     jumping = jumping_outputs(reference, sizes)
@@ -211,6 +224,18 @@ def _remarks(
             "before the call, and what is written there is not compared"
         )
     return remarks
+
+
+def _telling(cases: Sequence[Case]) -> Case:
+    """The case of fewest operations that has room for rows that differ; without one the smallest.
+
+    Along an axis of size 1 a softmax is constant, and nothing is left of a normalisation.
+    """
+    for least in (TELLING, 2, 1):
+        wide = [case for case in cases if min(case.sizes.values(), default=1) >= least]
+        if wide:
+            break
+    return min(wide, key=lambda case: case.flops)
 
 
 def _longest(scored: tuple[Case, ...], smallest: Case) -> Case:
@@ -391,4 +416,20 @@ def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list
             continue
         if _same_program(shown, again) and all(t.numel() for t in again.outputs.values()):
             cases.append(_case(f"odd-{index + 1}", sizes, again))
-    return cases
+    return cases + list(_above(reference, base, full, shown))
+
+
+def _above(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> Iterator[Case]:
+    """For each axis a case in which it is longer than what is scored, and all others are short."""
+    for axis, value in full.items():
+        if value <= LARGE:
+            continue
+        sizes = {name: min(SHORT, size) for name, size in full.items()}
+        sizes[axis] = value + max(1, value // 4) | 1
+        try:
+            again = look(reference, {**base, **sizes})
+        except BadReferenceError:
+            continue
+        affordable = again.flops <= max(shown.flops, QUICK_FLOPS)
+        if affordable and _same_program(shown, again):
+            yield _case(f"{ABOVE}{axis}", sizes, again)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from avo_tui.evaluation.measurement.cases import NOT_FINITE
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,7 +23,7 @@ DISTRIBUTIONS = {
     "ties": "values of which many are equal",
     "far_below": "values that are all far below zero",
     "offset": "values with an offset that is large beside their differences",
-    "not_finite": "infinities, and numbers that are not defined",
+    NOT_FINITE: "infinities, and numbers that are not defined",
 }
 """Kind of inputs → what it is about, in words that may be told of a hidden case."""
 
@@ -69,7 +71,7 @@ def distribute(
         return inputs
     changed = {}
     for name, tensor in inputs.items():
-        if name in numbers:
+        if name in numbers and kind in _OF_WHOLE_NUMBERS:
             changed[name] = _whole_numbers(tensor, kind)
         elif not tensor.is_floating_point() or tensor.element_size() < 2:
             changed[name] = tensor
@@ -78,6 +80,7 @@ def distribute(
     return changed
 
 
+_OF_WHOLE_NUMBERS = {"small", "large", "shifted", "outliers"}
 _SCALED = {
     "small": (0.05, 0.0), "large": (6.0, 0.0), "shifted": (1.0, 2.0), "far_below": (1.0, -400.0),
     "offset": (1.0, 200.0),
@@ -99,12 +102,13 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
     if not fresh.numel():
         return fresh
     flat = fresh.view(-1)
-    at = int(flat[: 1 << 16].double().abs().argmax())
+    meta = fresh.device.type == "meta"
+    at = 0 if meta else int(flat[: 1 << 16].double().abs().argmax())
     if kind == "outliers":
         flat[::97].mul_(20.0)
     elif kind == "lone_value":
         flat[at] = 300.0
-    elif kind == "not_finite":
+    elif kind == NOT_FINITE:
         flat[at], flat[at // 2] = math.inf, math.nan
     else:
         rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)

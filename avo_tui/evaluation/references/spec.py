@@ -11,6 +11,8 @@ from avo_tui.domain.base import Value
 
 FILE = "reference.json"
 SOURCE = "reference.py"
+ABOVE = "above-"
+"""What the names of hidden cases begin with whose sizes are above the scored ones."""
 Kind = Literal["module", "pair", "flashinfer"]
 Sizes = dict[str, int]
 """Name of a constant of the reference → its value."""
@@ -78,6 +80,8 @@ class ReferenceSpec(Value):
     are indices, lengths or flags."""
     independent: Slices | None = None
     """The axis whose last slice is changed by the check; None where no such axis was seen."""
+    families: tuple[str, ...] = ()
+    """Kinds of operations that it is made of: see `families`."""
     jumping: tuple[str, ...] = ()
     """Outputs that jump where the reference chooses between nearly equal numbers."""
     compiled: bool = False

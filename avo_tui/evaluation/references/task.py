@@ -65,7 +65,7 @@ class ReferenceTask(Task):
         cls.baseline_names = (EAGER, COMPILED) if spec.compiled else (EAGER,)
         cls.timed = spec.distributions[:2]
         cls.has_seed = (cls.here / "seed").is_dir()
-        cls.jumping = spec.jumping
+        cls.jumping, cls.families = spec.jumping, spec.families
         cls.all_depends_on_all = spec.independent is None
         products = sum(c.flops for c in spec.scored) > 8 * sum(c.bytes for c in spec.scored) / 4
         scale = "T" if spec.language == "cuda" else "G"

@@ -1,0 +1,111 @@
+"""Derived tasks: mistakes that pass for right on plain noise of the scored sizes are found."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from avo_tui.evaluation.loading import load_task
+from avo_tui.evaluation.measurement.judge import judge
+from avo_tui.evaluation.pool import fresh_seed, make_expected
+from avo_tui.evaluation.references.adopting import adopt, wishes_for
+from avo_tui.evaluation.references.families import families
+from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.task import Task
+
+Kernel = Callable[[torch.Tensor], torch.Tensor]
+ROWS, COLUMNS = 24, 4096
+MODEL = f"""
+import torch
+rows, columns = {ROWS}, {COLUMNS}
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return BODY
+def get_inputs():
+    return [torch.randn(rows, columns)]
+def get_init_inputs():
+    return []
+"""
+
+
+def one_pass(x: torch.Tensor) -> torch.Tensor:
+    mean = x.mean(-1, keepdim=True)
+    variance = x.square().mean(-1, keepdim=True) - mean.square()
+    return (x - mean) * (variance + 1e-5).rsqrt()
+
+
+def naive(x: torch.Tensor) -> torch.Tensor:
+    return x.exp() / x.exp().sum(-1, keepdim=True)
+
+
+def in_parts(work: Kernel) -> Kernel:
+    """The work on each 4,096 columns alone."""
+    return lambda x: torch.cat([work(part) for part in x.split(COLUMNS, -1)], -1)
+
+
+def last_of_ties(x: torch.Tensor) -> torch.Tensor:
+    return x.shape[-1] - 1 - x.flip(-1).argmax(-1)
+
+
+def from_minus_100(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x.amax(-1) > -100, x.argmax(-1), 0)
+
+
+def capped(x: torch.Tensor) -> torch.Tensor:
+    return x * (x.square().clamp(max=100.0).mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+MUTANTS: dict[str, tuple[str, str, Kernel]] = {
+    "softmax without its maximum": ("torch.softmax(x, -1)", "softmax", naive),
+    "softmax above the scored size": (
+        "torch.softmax(x, -1)", "softmax", in_parts(lambda x: x.softmax(-1)),
+    ),
+    "one-pass variance": (
+        "torch.nn.functional.layer_norm(x, x.shape[-1:])", "normalisation", one_pass,
+    ),
+    "cumsum that starts again": ("x.cumsum(-1)", "scan", in_parts(lambda x: x.cumsum(-1))),
+    "argmax of the last of ties": ("x.argmax(-1)", "comparison", last_of_ties),
+    "argmax from -100": ("x.argmax(-1)", "comparison", from_minus_100),
+    "normalise without eps": (
+        "torch.nn.functional.normalize(x, dim=-1)", "normalisation",
+        lambda x: x / x.square().sum(-1, keepdim=True).sqrt(),
+    ),
+    "squares capped": (
+        "x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()", "normalisation", capped,
+    ),
+    "relu that loses NaN": (
+        "torch.relu(x)", "comparison", lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+    ),
+}  # fmt: skip
+
+
+def refused_on(task: Task, kernel: Kernel) -> list[str]:
+    """The kinds of cases on which the check refuses a kernel."""
+    wrong = []
+    for case in task.check_cases():
+        inputs = task.make_inputs(case.configuration, fresh_seed(), case.distribution)
+        ((name, expected),) = make_expected(task, case.configuration, inputs).items()
+        if not judge(name, kernel(inputs["x"]), expected).ok:
+            wrong.append(case.told)
+    return wrong
+
+
+@pytest.mark.parametrize("mistake", MUTANTS)
+def test_a_mistake_is_found_and_the_library_is_right(
+    mistake: str, tmp_path: Path, unconfined: None
+) -> None:
+    body, family, kernel = MUTANTS[mistake]
+    file = tmp_path / "model.py"
+    file.write_text(MODEL.replace("BODY", body))
+    adopt(file, tmp_path / "mine", wishes_for("mine", "cpp", str(file)), Sandbox())
+    task = load_task(tmp_path / "mine")
+    assert family in task.families
+    assert refused_on(task, lambda x: eval(body, {"torch": torch, "x": x})) == []
+    assert refused_on(task, kernel)
+
+
+def test_operations_are_sorted_into_families() -> None:
+    assert families({"_softmax", "mm"}) == ("softmax", "product")
+    assert families({"add", "mul", "view"}) == ()
+    assert families({"native_layer_norm", "cumsum"}) == ("normalisation", "scan")
