@@ -103,16 +103,16 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
         return fresh
     flat = fresh.view(-1)
     meta = fresh.device.type == "meta"
-    at = 0 if meta else int(flat[: 1 << 16].double().abs().argmax())
+    place = 0 if meta else int(flat[: 1 << 16].double().abs().argmax())
     if kind == "outliers":
         flat[::97].mul_(20.0)
     elif kind == "lone_value":
-        flat[at] = 300.0
+        flat[place] = 300.0
     elif kind == NOT_FINITE:
-        flat[at], flat[at // 2] = math.inf, math.nan
+        flat[place], flat[place // 2] = math.inf, math.nan
     else:
         rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)
-        row = rows[at // rows.shape[-1]]
+        row = rows[place // rows.shape[-1]]
         # a row whose exponentials overflow, or whose squares are beyond what a cap lets through
         row.copy_(torch.zeros_like(row) if kind == "zero_row" else row * 30.0 + 90.0)
     return fresh
