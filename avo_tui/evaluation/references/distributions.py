@@ -103,16 +103,16 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
         return fresh
     flat = fresh.view(-1)
     meta = fresh.device.type == "meta"
-    place = 0 if meta else int(flat[: 1 << 16].double().abs().argmax())
+    unlike = 0 if meta else int(flat[: 1 << 16].double().abs().argmax())
     if kind == "outliers":
         flat[::97].mul_(20.0)
     elif kind == "lone_value":
-        flat[place] = 300.0
+        flat[unlike] = 300.0
     elif kind == NOT_FINITE:
-        flat[place], flat[place // 2] = math.inf, math.nan
+        flat[unlike], flat[unlike // 2] = math.inf, math.nan
     else:
         rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)
-        row = rows[place // rows.shape[-1]]
+        row = rows[unlike // rows.shape[-1]]
         # a row whose exponentials overflow, or whose squares are beyond what a cap lets through
         row.copy_(torch.zeros_like(row) if kind == "zero_row" else row * 30.0 + 90.0)
     return fresh
