@@ -32,7 +32,7 @@ MODEL_SECONDS = 10
 ACTIVE_SECONDS = 10
 """A run that recorded something within this many seconds counts as active."""
 QUEUED = 40
-"""Most cells of what the queued commands ask for."""
+"""Most cells of what the queued commands ask for, and of what an attempt waits for."""
 REASON = 36
 """Most cells of the reason why a run is over."""
 SILENT_SECONDS = 120
@@ -153,6 +153,8 @@ def step_spans(snapshot: Snapshot, now: datetime) -> list[Span]:
         if stage is not None:
             count = f" {stage.index}/{stage.count}" if stage.count else ""
             spans += [(" · ", "faint"), (f"{stage.stage}{count}", "running")]
+            if stage.stage == "waiting" and stage.detail:
+                spans.append((f": {cut(one_line(stage.detail), QUEUED)}", "dim"))
             return spans
     return spans + model_spans(snapshot, now)
 

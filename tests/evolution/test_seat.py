@@ -17,11 +17,24 @@ from avo_tui.domain.commands import (
     SendHint,
     Supervise,
 )
+from avo_tui.domain.gate_plan import GatePlan
+from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.workers import QueueSeen
+from avo_tui.operators.seat import step as seat_step
 from avo_tui.operators.seat.operator import SeatOperator
 from avo_tui.operators.seat.wire import Answer, Hello
 from avo_tui.seat.client import SeatClient
+from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import Laboratory, MakeLab
-from tests.evolution.seat_lab import HELLO, begun, evaluating, improve, seated, settings
+from tests.evolution.seat_lab import (
+    DEADLINE,
+    HELLO,
+    begun,
+    evaluating,
+    improve,
+    seated,
+    settings,
+)
 
 
 async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
@@ -278,3 +291,55 @@ async def test_a_newcomer_is_not_nudged_for_the_time_of_those_before(make_lab: M
     assert (await second.call("recall")).ok
     assert len(lab.of(ev.SupervisorIntervened)) == 1
     await second.close()
+
+
+class WaitingEvaluator(FakeEvaluator):
+    """As one whose device comes and goes: what waits is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.foreseen: list[str] = []
+
+    def queue(self) -> QueueSeen:
+        return QueueSeen(waiting=2)
+
+    def foresee(self, plan: GatePlan) -> None:
+        self.foreseen.append(plan.comparison.candidate)
+
+
+async def test_an_agent_goes_on_while_its_calls_wait_for_a_device(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seat_step, "ASIDE_SECONDS", 0.05)
+    monkeypatch.setattr(seat_step, "WAIT_SECONDS", 0.05)
+    lab = make_lab(settings())
+    lab.evaluator = evaluator = WaitingEvaluator()
+    lab.start(SeatOperator(lab.settings))
+    lab.hold_from(1)
+    async with await seated(lab) as client:
+        await client.call("begin_step")
+        await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 4"})
+        aside = await client.call("evaluate", {"title": "four at a time"})
+        assert aside.ok and "waits as call c3: 2 requests wait; no worker yet" in aside.text
+        assert evaluator.foreseen, "the gate's pairs go with the evaluation"
+        assert (await client.call("compile")).ok, "what needs no device is not held up"
+        waits = await client.call("wait")
+        assert "No answer yet of evaluate (c3): 2 requests wait" in waits.text
+        evaluator.let_go()
+        letters = [letter.text for letter in (await client.call("wait")).letters]
+        async with asyncio.timeout(DEADLINE):
+            while not letters:
+                letters += [letter.text for letter in (await client.call("wait")).letters]
+        assert letters[0].startswith("Answer of call c3, evaluate:\nattempt 1.1\nverdict: correct")
+        evaluator.paired_seconds = 0.2
+        aside = await client.call("submit", {"summary": "four at a time are faster"})
+        assert "submit waits as call" in aside.text
+        await client.call("replace_text", {"old": "UNROLL = 4", "new": "UNROLL = 2"})
+        lab.hold_from(1)
+        await client.call("evaluate", {"title": "two at a time"})
+        await lab.until(lambda: lab.of(ev.StepFinished))
+        assert lab.of(ev.StepFinished)[0].outcome == "committed"
+        left = lab.state.attempts[1, 2]
+        assert left.verdict is Verdict.CANCELLED and left.reason == "the step has ended"
+        letters = [letter.text for letter in (await client.call("begin_step")).letters]
+        assert any("submit:\nCommitted as v1" in text for text in letters)

@@ -29,6 +29,7 @@ from avo_tui.evaluation.workers.answers import NoAnswerError, cleaned, told
 from avo_tui.evaluation.workers.asking import AskingEvaluator
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.ports import Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.request_clock import say
 from avo_tui.evaluation.workers.sites import SiteRequest, only
@@ -60,14 +61,16 @@ class SpoolEvaluator(AskingEvaluator):
         architecture: str = "",
         allow_weak_sandbox: bool = False,
         plants_seed: bool = True,
+        here: Link | None = None,
     ) -> None:
         """`plants_seed`: the session begins with an evaluation of the task's seed, which then goes
-        with the question for the machine."""
+        with the question for the machine. `here`: the worker of this machine, one of its own
+        without."""
         self._folder = SpoolFolder(root)
         self._task, self._session, self.width = task, session, batch
         self._architecture, self._weak = architecture, allow_weak_sandbox
         self._plants_seed = plants_seed
-        self._here: WorkerLink | None = None
+        self._here = here
         self._machine: MachineInfo | None = None
         self._plans: dict[str, GatePlan] = {}
         self._waiting: dict[str, tuple[asyncio.Future[dict[str, Any]], ProgressSink | None]] = {}

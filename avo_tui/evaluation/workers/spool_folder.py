@@ -34,7 +34,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.answers import NoAnswerError, sound
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 
-_ID = re.compile(r"\d{6,}(?:\.\d{2,})?-[0-9a-f]{24}")
+_ID = re.compile(r"\d{6,}(?:\.\d{2,})?-[0-9a-f]{24}$")
 FOLDERS = ("requests", "taken", "answers", "done", "tasks", "workers")
 MOST_BYTES = 64 << 20
 """Largest file that is read."""
@@ -72,6 +72,7 @@ class SpoolFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._last_number = 0
         self._seen: dict[str, tuple[bytes, float, datetime]] = {}
         """Worker → its file, and when it was last seen to change, by both clocks of this side."""
 
@@ -85,17 +86,23 @@ class SpoolFolder:
 
     def names(self, folder: str) -> dict[str, Path]:
         """Id → file, in the order in which requests were made."""
+        place = self.root / folder
         try:
-            by_id = {p.name.removesuffix(".json").partition("@")[0]: p
-                     for p in sorted((self.root / folder).iterdir())}  # fmt: skip
+            names = sorted(os.listdir(place))  # noqa: PTH208  names alone: hundreds, every second
         except OSError:
             return {}
-        return {identity: path for identity, path in by_id.items() if _ID.fullmatch(identity)}
+        by_id = {name.partition("@")[0].removesuffix(".json"): name for name in names}
+        return {identity: place / name for identity, name in by_id.items() if _ID.match(identity)}
 
     def next_number(self) -> int:
         """One more than the largest number of any request."""
-        known = (i for f in ("requests", "taken", "answers", "done") for i in self.names(f))
-        return max((int(i.partition("-")[0].partition(".")[0]) for i in known), default=0) + 1
+        if not self._last_number:
+            known = (i for folder in FOLDERS[:4] for i in self.names(folder))
+            self._last_number = max(
+                (int(i[: i.index("-")].partition(".")[0]) for i in known), default=0
+            )
+        self._last_number += 1
+        return self._last_number
 
     def write(self, place: str, body: Mapping[str, object]) -> None:
         """Writes a file whole. Raises OSError."""
@@ -127,14 +134,15 @@ class SpoolFolder:
     def settle(self, identity: str) -> None:
         """Notes that an answer was used, and removes all files of its request."""
         (self.root / "done" / identity).touch()
-        self.withdraw(identity, "answers")
+        self.withdraw(identity)
+        (self.root / "answers" / f"{identity}.json").unlink(missing_ok=True)
 
-    def withdraw(self, identity: str, *more: str) -> None:
+    def withdraw(self, identity: str) -> None:
         """Removes a request, wherever it is; an answer that comes all the same may be used by one
         that asks the same."""
-        for folder in ("requests", "taken", *more):
-            if path := self.names(folder).get(identity):
-                path.unlink(missing_ok=True)
+        (self.root / "requests" / f"{identity}.json").unlink(missing_ok=True)
+        for path in (self.root / "taken").glob(f"{identity}@*.json"):
+            path.unlink(missing_ok=True)
 
     # -- workers
 

@@ -29,6 +29,7 @@ from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import told
 from avo_tui.evaluation.workers.asking import pair_request
 from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.ports import Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.sound_report import sound_report
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, WorkerNote, digest, pid_space
@@ -44,11 +45,19 @@ Say = Callable[[str], None]
 class SpoolWorker:
     """Serves the requests of one folder, one after the other."""
 
-    def __init__(self, root: Path, options: Sequence[str] = (), say: Say = print) -> None:
-        """`options`: arguments of the worker process, such as `--allow-weak-sandbox`."""
+    def __init__(
+        self,
+        root: Path,
+        options: Sequence[str] = (),
+        say: Say = print,
+        link: Link | None = None,
+    ) -> None:
+        """`options`: arguments of the worker process, such as `--allow-weak-sandbox`; `link`: the
+        line to one, in place of one of this machine."""
         self._folder = SpoolFolder(root)
         self._say = say
-        self._link = WorkerLink([sys.executable, "-m", "avo_tui.evaluation", "--serve", *options])
+        command = [sys.executable, "-m", "avo_tui.evaluation", "--serve", *options]
+        self._link = link or WorkerLink(command)
         self._note = WorkerNote(
             name=f"{platform.node()[:60]}-{secrets.token_hex(4)}", host=platform.node(),
             pid=os.getpid(), space=pid_space(),
