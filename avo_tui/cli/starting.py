@@ -56,7 +56,7 @@ Evaluators = Annotated[
         "--evaluator",
         metavar="URL",
         parser=evaluator_url,
-        help="Where to measure: local, ssh://HOST; may be given several times.",
+        help="Where to measure: local, ssh://HOST, spool:FOLDER; may be given several times.",
     ),
 ]
 
