@@ -174,6 +174,7 @@ def status_form(reader: SessionReader) -> Form:
 def workers_form(reader: SessionReader) -> Form:
     """`avo workers NAME --json`: the devices as the run's engine told of them last."""
     seen, alive = read_workers(reader.folder), reader.engine().alive
+    seen = seen.ended() if seen is not None and not alive else seen
     rows = []
     for worker in seen.workers if seen is not None else ():
         then = seen.at if seen is not None and not alive else now()
@@ -184,6 +185,7 @@ def workers_form(reader: SessionReader) -> Form:
         "engine_alive": alive,
         "at": moment(seen.at if seen is not None else None),
         "workers": rows,
+        "queue": seen.queue.model_dump(mode="json") if seen is not None and seen.queue else None,
     }
 
 

@@ -61,11 +61,12 @@ def workers(name: Name, as_json: Json = False) -> None:
         )
     # times are told as of the engine's last word where it no longer lives
     moment = now() if alive else seen.at
+    seen = seen if alive else seen.ended()
     if not alive:
         typer.echo(f"no engine runs; as its last one told at {seen.at:%Y-%m-%d %H:%M:%S} UTC:")
     if seen.queue is not None:
         typer.echo(queue_text(seen.queue, moment))
-    else:
+    elif alive:
         typer.echo(usable_text(seen.workers))
     rows = []
     for worker in seen.workers:

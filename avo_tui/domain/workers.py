@@ -9,10 +9,10 @@ from typing import Literal
 from avo_tui.domain.base import Moment, Value, now
 from avo_tui.domain.progress import span_text
 
-WorkerStateName = Literal["starting", "idle", "busy", "lost", "disagrees", "set_aside"]
+WorkerStateName = Literal["starting", "idle", "busy", "lost", "disagrees", "set_aside", "ended"]
 """`lost`: tried again by itself. `disagrees`: it measured the fleet's control candidate otherwise
 than the other devices; it gets no work until it agrees again. `set_aside`: not used any more in
-this run."""
+this run. `ended`: the run is over."""
 
 USABLE: frozenset[WorkerStateName] = frozenset({"idle", "busy"})
 """States in which a device takes part in the run."""
@@ -30,7 +30,8 @@ class WorkerStatus(Value):
     reason: str = ""
     """Why it is lost, disagrees or is set aside."""
     since: Moment
-    """When it came into this state; of one that is busy, when its present request began."""
+    """When it came into this state; of one that is busy, since when it works on its present
+    request, or waits for the device."""
     evaluations: int = 0
     """Number of requests answered since the engine was started."""
     losses: int = 0
@@ -46,8 +47,10 @@ class WorkerStatus(Value):
     its devices agree."""
     candidate: str = ""
     """Identity of the candidate that it is busy with."""
+    waits: bool = False
+    """Whether its request waits for the device, which somebody else uses."""
     busy_seconds: float = 0.0
-    """Time that it spent on requests that have ended."""
+    """Time that it spent on requests, up to `since`, without waits for the device."""
     failures: int = 0
     """Requests that ended without an answer about the candidate: errors of the harness."""
     loss: str = ""
@@ -68,7 +71,8 @@ class WorkerStatus(Value):
         """Share of the time since it joined in which it was busy, 0 to 1; None where unknown."""
         if self.joined is None or at <= self.joined:
             return None
-        present = max(0.0, (at - self.since).total_seconds()) if self.state == "busy" else 0.0
+        works = self.state == "busy" and not self.waits
+        present = max(0.0, (at - self.since).total_seconds()) if works else 0.0
         return min(1.0, (self.busy_seconds + present) / (at - self.joined).total_seconds())
 
     def per_hour(self, at: datetime) -> float | None:
@@ -99,13 +103,23 @@ class WorkersSeen(Value):
     queue: QueueSeen | None = None
     """Only of an evaluator that waits at a folder."""
 
+    def ended(self) -> WorkersSeen:
+        """The same after the end of the engine that told it: nothing is busy any more."""
+        over = {"state": "ended", "operation": "", "candidate": "", "waits": False}
+        here = {*USABLE, "starting"}
+        return self.replaced(
+            workers=tuple(w.replaced(**over) if w.state in here else w for w in self.workers)
+        )
+
 
 def doing_text(worker: WorkerStatus, at: datetime) -> str:
     """What a device does, in words: `evaluate 1a2b3c4d for 12 s`, `idle for 3 min`."""
     span = span_text(max(0.0, (at - worker.since).total_seconds()))
     if worker.state == "busy":
         what = " ".join(filter(None, (worker.operation, worker.candidate[:CHARACTERS])))
-        return f"{what or 'busy'} for {span}"
+        return f"{'waits for the device: ' if worker.waits else ''}{what or 'busy'} for {span}"
+    if worker.state == "ended":
+        return "ended"
     if worker.state in {"idle", "starting"}:
         return f"{worker.state} for {span}"
     word = "set aside" if worker.state == "set_aside" else worker.state

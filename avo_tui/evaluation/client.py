@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui.domain.device import DeviceState
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -80,8 +81,14 @@ class LocalEvaluator(AskingEvaluator):
         """See `AskingEvaluator.request`."""
         standing = self._standing
         standing.work_on(body)
+
+        def see(now: EvaluationProgress) -> None:
+            standing.hear(now)
+            if progress is not None:
+                progress(now)
+
         try:
-            answer = await self._link.request(body, progress)
+            answer = await self._link.request(body, see)
         except WorkerGoneError as error:
             standing.lose(str(error))
             raise

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from avo_tui.domain.report import EvaluationProgress
+from avo_tui.evaluation.measuring_now import holder
 from avo_tui.evaluation.paths import lock_file
 
 _POLL_SECONDS = 0.1
@@ -127,12 +128,10 @@ async def _one_lock(
     name: str, shared: bool, waited: Waited, progress: Callable[[EvaluationProgress], None]
 ) -> AsyncIterator[None]:
     path = lock_file(name)
-    about = path.with_suffix(".holder")
     lock: FileLock | _SharedLock = _SharedLock(path) if shared else FileLock(path)
     with _queued(path) as ticket:
-        await _wait(name, lock, ticket, about, waited, progress)
+        await _wait(name, path, lock, ticket, waited, progress)
     try:
-        about.write_text(f"process {os.getpid()}")
         yield
     finally:
         lock.release()
@@ -162,9 +161,9 @@ class _SharedLock:
 
 async def _wait(
     device: str,
+    path: Path,
     lock: FileLock | _SharedLock,
     ticket: _Ticket,
-    about: Path,
     waited: Waited,
     progress: Callable[[EvaluationProgress], None],
 ) -> None:
@@ -182,13 +181,6 @@ async def _wait(
         if waited.seconds - told >= _SAY_SECONDS:
             told = waited.seconds
             queue = f"; {before} more before this one" if before else ""
-            detail = f"{device} is in use by {_holder(about)}{queue}; waited {told:.0f} s"
+            detail = f"{device} is in use by {holder(path)}{queue}; waited {told:.0f} s"
             progress(EvaluationProgress(stage="waiting", state="started", detail=detail))
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _holder(path: Path) -> str:
-    try:
-        return path.read_text()[:80] or "another process"
-    except OSError:
-        return "another process"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avo_tui.evaluation.paths import lock_file
@@ -37,18 +38,35 @@ def measuring_text(locks: Path = _LOCKS) -> str:
     return "; ".join(phrases)
 
 
-def _held(text: str) -> dict[int, int]:
-    """Number of each file that is locked by flock → the process that holds it."""
-    held: dict[int, int] = {}
+def holder(lock: Path, locks: Path = _LOCKS) -> str:
+    """Who holds a lock; of several that share it, one that does not wait for a further lock."""
+    try:
+        held = _held(locks.read_text())
+        tickets = [e.inode() for queue in lock.parent.glob("*.queue") for e in os.scandir(queue)]
+        sharing = held.get(lock.stat().st_ino, [])
+    except (OSError, ValueError):
+        return "another process"
+    waiting = {process for ticket in tickets for process in held.get(ticket, [])}
+    known = [p for p in sharing if p > 0]
+    measuring = [p for p in known if p not in waiting] or known
+    return _who(measuring[:1])
+
+
+def _held(text: str) -> dict[int, list[int]]:
+    """Number of each file that is locked by flock → the processes that hold it."""
+    held: dict[int, list[int]] = {}
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 6 and words[1] == "FLOCK":
-            held[int(words[5].rpartition(":")[2])] = int(words[4])
+            held.setdefault(int(words[5].rpartition(":")[2]), []).append(int(words[4]))
     return held
 
 
-def _who(process: int) -> str:
-    """The session that a process measures for, where that can be seen, else the process."""
+def _who(processes: Sequence[int]) -> str:
+    """The session that the last of these measures for, where that can be seen, else its number."""
+    if not processes or processes[-1] <= 0:  # of another container, say
+        return "another process"
+    process = processes[-1]
     session = _session(process)
     return f"session {session} (process {process})" if session else f"process {process}"
 
@@ -71,7 +89,7 @@ def _session(process: int) -> str:
     return ""
 
 
-def _waiting(file: Path, held: dict[int, int]) -> str:
+def _waiting(file: Path, held: Mapping[int, Sequence[int]]) -> str:
     """How many wait for a device: the tickets in its queue that somebody alive holds."""
     try:
         tickets = [entry.inode() for entry in os.scandir(file.with_suffix(".queue"))]

@@ -18,7 +18,7 @@ from avo_tui.domain.commands import Rewind, SendHint
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Direction, Intervention, Note, Version
 from avo_tui.domain.score import Score
-from avo_tui.domain.workers import WorkersSeen, WorkerStatus
+from avo_tui.domain.workers import QueueSeen, WorkersSeen, WorkerStatus
 from avo_tui.store import SessionReader, SessionWriter, WorkersFile, send_command
 from tests.cli.command_line import Result, make_session
 
@@ -389,14 +389,19 @@ def test_workers_are_listed_with_what_they_do(avo: Avo, done: Path) -> None:
     file.write(WorkersSeen(at=now(), workers=workers))
     file.close()
     shown = avo("workers", "done").out
-    for words in ("no engine runs", "1 of 2 devices can be used", "evaluate 01234567", "route"):
+    for words in ("no engine runs", "ended", "3 answered", "route"):
         assert words in shown, shown
-    assert "\x1b" not in shown
+    assert "\x1b" not in shown and "evaluate" not in shown, "what is over is not told as going on"
     form = avo("workers", "done", "--json").json
     assert form["session"] == "done" and not form["engine_alive"] and is_utc(form["at"])
     assert [(w["name"], w["state"], w["usable"]) for w in form["workers"]] == [
-        ("local:0", "busy", True), ("ssh://far", "lost", False),
+        ("local:0", "ended", False), ("ssh://far", "lost", False),
     ]  # fmt: skip
     assert [w["name"] for w in avo("status", "done", "--json").json["workers"]] == [
         "local:0", "ssh://far",
     ]  # fmt: skip
+    file = WorkersFile(done)
+    file.write(WorkersSeen(at=now(), queue=QueueSeen(waiting=3)))
+    file.close()
+    assert "3 requests wait; no worker yet" in avo("workers", "done").out
+    assert avo("workers", "done", "--json").json["queue"]["waiting"] == 3

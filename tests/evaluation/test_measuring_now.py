@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.evaluation.locks import device_lock
-from avo_tui.evaluation.measuring_now import ENGINE_LOCK, measuring_text
+from avo_tui.evaluation.measuring_now import ENGINE_LOCK, holder, measuring_text
 from avo_tui.evaluation.paths import lock_file
 from avo_tui.store.layout import Layout
 
@@ -41,6 +41,22 @@ def test_the_holder_and_those_who_wait_are_told(tmp_path: Path) -> None:
     locks.write_text(listed())
     assert measuring_text(locks) == ""
     assert measuring_text(tmp_path / "none") == "", "a system that does not tell"
+
+
+def test_of_those_who_share_a_lock_the_one_that_measures_is_named(tmp_path: Path) -> None:
+    """One who has its share of the processor may still wait for its own cores."""
+    lock, locks = lock_file("cpu"), tmp_path / "locks"
+    queue = lock_file("cpu-0").with_suffix(".queue")
+    queue.mkdir()
+    ticket = queue / "1"
+    for file in (lock, ticket):
+        file.write_text("")
+    measures, waits = 2**30, 2**30 + 1
+    locks.write_text(listed((lock, measures), (lock, waits), (ticket, waits)))
+    assert holder(lock, locks) == f"process {measures}"
+    locks.write_text(listed((lock, 0)))
+    assert holder(lock, locks) == "another process", "of another container"
+    assert holder(lock, tmp_path / "none") == "another process"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists open files")

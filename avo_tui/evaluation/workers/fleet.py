@@ -19,6 +19,7 @@ from typing import Any
 
 from avo_tui.domain.base import now
 from avo_tui.domain.device import DeviceState
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -345,8 +346,13 @@ class Fleet(AskingEvaluator):
     async def _run(self, member: Member, body: dict[str, object], clock: RequestClock) -> Any:
         """Serves one request on one device; afterwards the device is free, or lost."""
         member.work_on(body)
+
+        def see(progress: EvaluationProgress) -> None:
+            member.hear(progress)
+            clock.see(progress)
+
         try:
-            answer = await member.device.request(dict(body), clock.see)
+            answer = await member.device.request(dict(body), see)
         except WorkerGoneError as error:
             self._lose(member, error)
             raise

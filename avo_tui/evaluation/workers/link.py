@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from avo_tui import __version__
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -19,6 +20,26 @@ MOST_STATES = 256
 """Devices of one machine of which a state is kept."""
 
 
+def environment(variables: Collection[str] | None = None) -> dict[str, str]:
+    """The environment of a command that starts a worker: nothing that may hold a secret, and of the
+    rest only `variables`, where they are given."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not may_hold_a_secret(name) and (variables is None or name in variables)
+    }
+
+
+def with_remedy(words: str) -> str:
+    """The last words of a command that should have started a worker, and what to do."""
+    if "No module named" not in words:
+        return words
+    return (
+        f"{words}; install avo-tui {__version__} for that interpreter, or name the one that has it"
+        " (ssh://HOST?python=/opt/venv/bin/python)"
+    )
+
+
 class WorkerLink:
     """Starts a worker with a command and talks to it over the command's standard streams."""
 
@@ -28,10 +49,12 @@ class WorkerLink:
         *,
         lease: float | None = None,
         start_seconds: float = START_SECONDS,
+        variables: Collection[str] | None = None,
     ) -> None:
-        """`command` starts a worker, here or, such as `ssh HOST …`, elsewhere; it gets no
-        environment variable that may hold a secret. `lease`: see `WorkerProcess`."""
+        """`command` starts a worker, here or, such as `ssh HOST …`, elsewhere. `lease`: see
+        `WorkerProcess`; `variables`: see `environment`."""
         self._command = tuple(command)
+        self._variables = variables
         self._lease = lease
         self._start_seconds = start_seconds
         self._worker: WorkerProcess | None = None
@@ -55,14 +78,13 @@ class WorkerLink:
                 return self._worker
             if self._worker is not None:
                 await self._worker.end()
-            environment = {k: v for k, v in os.environ.items() if not may_hold_a_secret(k)}
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self._command,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,
-                    env=environment,
+                    env=environment(self._variables),
                     limit=ANSWER_LIMIT,
                     start_new_session=True,
                 )
@@ -76,7 +98,7 @@ class WorkerLink:
                 if not isinstance(error, TimeoutError | WorkerGoneError):
                     raise
                 last = worker.last_words[-1] if worker.last_words else str(error)
-                text = last or f"no word from it within {self._start_seconds:.0f} s"
+                text = with_remedy(last) or f"no word from it within {self._start_seconds:.0f} s"
                 raise EvaluatorError(f"the evaluation worker does not start: {text}") from error
             return worker
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from avo_tui import __version__
@@ -15,7 +15,7 @@ from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import devices, parcels
 from avo_tui.evaluation.workers.answers import told
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
-from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.link import WorkerLink, environment, with_remedy
 from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left, Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
 
@@ -134,12 +134,14 @@ class MachineSite:
         kind: str,
         chosen: Sequence[str],
         options: Sequence[str] = (),
+        variables: Collection[str] | None = None,
     ) -> None:
         """`command` runs `python -m avo_tui.evaluation` there; arguments are put after it.
 
         `kind` is the task's device, `cuda` or `cpu`; `chosen` names devices as a person does, ""
-        for the machine as it is.
+        for the machine as it is. `variables`: see `link.environment`.
         """
+        self._variables = variables
         self.name = name
         self._command = tuple(command)
         self._task = task
@@ -160,7 +162,8 @@ class MachineSite:
             lease = ("--lease", f"{LEASE_SECONDS:g}")
             command = (*self._command, "--serve", *lease, *self._options, *restricted)
             name = f"{self.name}:{device}" if device else self.name
-            joined(WorkerDevice(name, WorkerLink(command, lease=LEASE_SECONDS), self._task))
+            link = WorkerLink(command, lease=LEASE_SECONDS, variables=self._variables)
+            joined(WorkerDevice(name, link, self._task))
 
     async def _listing(self) -> devices.Listing:
         process = await asyncio.create_subprocess_exec(
@@ -169,6 +172,7 @@ class MachineSite:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env=environment(self._variables),
         )
         try:
             out, words = await asyncio.wait_for(_both(process), LIST_SECONDS)
@@ -184,7 +188,7 @@ class MachineSite:
             return devices.read_listing(out)
         except ValueError:
             lines = words.decode(errors="replace").strip().splitlines() or ["no answer"]
-            last = plain(lines[-1], 300)
+            last = with_remedy(plain(lines[-1], 300))
             raise EvaluatorError(f"{self.name} does not list its devices: {last}") from None
 
     async def close(self) -> None:

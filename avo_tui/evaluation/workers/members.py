@@ -8,6 +8,7 @@ from datetime import datetime
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.workers import USABLE, WorkerStateName, WorkerStatus
 from avo_tui.evaluation.workers.ports import Device
 
@@ -28,6 +29,7 @@ class Standing:
     busy_seconds: float = 0.0
     operation: str = ""
     candidate: str = ""
+    waits: bool = False
     losses: int = 0
     loss: str = ""
     lost_at: datetime | None = None
@@ -41,10 +43,22 @@ class Standing:
 
     def become(self, state: WorkerStateName, reason: str = "") -> None:
         """Changes the state."""
-        if self.state == "busy":
-            self.busy_seconds += max(0.0, (now() - self.since).total_seconds())
-        self.state, self.reason, self.since = state, reason, now()
+        self._count()
+        self.state, self.reason, self.waits = state, reason, False
         self.operation = self.candidate = ""
+
+    def _count(self) -> None:
+        """Adds the time since the last change, if it was busy; what follows counts from now."""
+        if self.state == "busy" and not self.waits:
+            self.busy_seconds += max(0.0, (now() - self.since).total_seconds())
+        self.since = now()
+
+    def hear(self, progress: EvaluationProgress) -> None:
+        """Its request gets on, or waits for the device, which somebody else uses."""
+        waits = progress.stage == "waiting" and progress.state != "finished"
+        if self.state == "busy" and waits != self.waits:
+            self._count()
+            self.waits = waits
 
     def work_on(self, body: dict[str, object], operation: str = "") -> None:
         """Notes that it serves a request; `operation` is given if it differs from the request's."""
@@ -73,9 +87,9 @@ class Standing:
             name=self.name, state=self.state, reason=self.reason, since=self.since,
             joined=self.joined, host=self.host, evaluations=self.answered,
             failures=self.failures, losses=self.losses, loss=self.loss, lost_at=self.lost_at,
-            operation=self.operation, candidate=self.candidate, busy_seconds=self.busy_seconds,
-            controls=self.controls, control_ratio=self.control_ratio,
-            device=self.model,
+            operation=self.operation, candidate=self.candidate, waits=self.waits,
+            busy_seconds=self.busy_seconds, controls=self.controls,
+            control_ratio=self.control_ratio, device=self.model,
         )  # fmt: skip
 
 

@@ -19,6 +19,11 @@ from avo_tui.evaluation.workers.sites import SiteRequest, only
 QUIET_SECONDS, QUIET_COUNT = 10, 3
 """The client gives up a line on which nothing came for so many times so many seconds."""
 CONNECT_SECONDS = 15
+CLIENTS = frozenset({
+    "HOME", "USER", "LOGNAME", "PATH", "SHELL", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK",
+    "KRB5CCNAME",
+})  # fmt: skip
+"""Environment variables that the client gets. It has no others to send (`SendEnv`)."""
 _USER = r"[A-Za-z0-9_.][A-Za-z0-9_.@-]*"
 
 
@@ -43,7 +48,7 @@ def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
     command = [*ssh_command(url, host, wanted.query.get("config"))]
     return MachineSite(
         name, [*command, shlex.join(remote)], task=wanted.task, kind=wanted.kind,
-        chosen=wanted.devices, options=wanted.worker_options,
+        chosen=wanted.devices, options=wanted.worker_options, variables=CLIENTS,
     )  # fmt: skip
 
 

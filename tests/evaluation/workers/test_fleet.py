@@ -4,13 +4,17 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from avo_tui.domain.base import now
 from avo_tui.domain.report import EvaluationProgress
+from avo_tui.domain.workers import doing_text
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
+from avo_tui.evaluation.workers.members import Member
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from tests.evaluation.workers.fake_device import FakeDevice, FakeSite
 
@@ -269,3 +273,20 @@ async def test_a_device_that_left_for_good_is_forgotten_when_others_come(
         monkeypatch.setattr(fleet_module, "FORGET_SECONDS", -1.0)
         site.joined(FakeDevice("d"))
         await until(lambda: states(fleet) == {"b": "idle", "c": "idle", "d": "idle"})
+
+
+async def test_waiting_for_a_device_is_not_work() -> None:
+    """Another session measures on it: told as waiting, and in no share of busy time."""
+    member = Member(FakeDevice("a"))
+    member.work_on({"op": "evaluate"})
+    member.hear(EvaluationProgress(stage="waiting", state="started"))
+    member.since -= timedelta(hours=1)
+    waits = member.status()
+    assert waits.state == "busy" and doing_text(waits, now()).startswith("waits for the device: ev")
+    assert waits.busy_share(now()) in {None, 0.0} or waits.busy_seconds < 60
+    member.hear(EvaluationProgress(stage="check", state="started"))
+    member.since -= timedelta(seconds=100)
+    member.hear(EvaluationProgress(stage="check", state="finished"))
+    member.become("idle")
+    assert 100 <= member.busy_seconds < 1000
+    assert not member.status().waits

@@ -67,13 +67,14 @@ class FakeLink:
         """How many requests the worker dies under."""
         self.machine = MACHINE
         self._task = ""
+        self._who = {"host": "far"}
 
     @property
     def pid(self) -> int | None:
         return None
 
     async def hello(self) -> dict[str, Any]:
-        return self.__dict__.setdefault("who", {"host": "far"})
+        return self._who
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
         match body["op"]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.workers import ssh
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.process import WorkerGoneError
 
@@ -76,6 +77,31 @@ async def test_what_a_worker_answers_wrongly_is_its_loss(act: str, words: str) -
     assert worker is not None
     log = "".join(worker.last_words)
     assert len(log) <= 4000 and "\x1b" not in log
+
+
+async def test_a_machine_without_the_program_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = WorkerLink((sys.executable, "-S", "-I", "-m", "avo_tui.evaluation", "--serve"))
+    with pytest.raises(EvaluatorError, match=r"No module named.*install avo-tui .*python="):
+        await link.request({"op": "machine"})
+    await link.close()
+
+
+async def test_a_line_gets_the_variables_that_it_needs_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ssh's client sends what its configuration names (`SendEnv`), of what it has."""
+    monkeypatch.setenv("MY_TOKEN", "sk-secret-of-the-test")
+    monkeypatch.setenv("LANG", "sent-by-many-configurations")
+    told = "import os, sys; print('No module named', sorted(os.environ), file=sys.stderr)"
+    for variables, sees in ((None, True), (ssh.CLIENTS, False)):
+        link = WorkerLink(script(told), variables=variables)
+        with pytest.raises(EvaluatorError) as error:
+            await link.hello()
+        assert ("LANG" in str(error.value)) is sees and "PATH" in str(error.value)
+        assert "MY_TOKEN" not in str(error.value)
+        await link.close()
 
 
 async def test_a_command_that_is_not_there_is_one_sentence() -> None:
