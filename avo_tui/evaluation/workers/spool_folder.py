@@ -86,13 +86,13 @@ class SpoolFolder:
 
     def names(self, folder: str) -> dict[str, Path]:
         """Id → file, in the order in which requests were made."""
-        place = self.root / folder
+        inside = self.root / folder
         try:
-            names = sorted(os.listdir(place))  # noqa: PTH208  names alone: hundreds, every second
+            names = sorted(os.listdir(inside))  # noqa: PTH208  names alone: hundreds, every second
         except OSError:
             return {}
         by_id = {name.partition("@")[0].removesuffix(".json"): name for name in names}
-        return {identity: place / name for identity, name in by_id.items() if _ID.match(identity)}
+        return {identity: inside / name for identity, name in by_id.items() if _ID.match(identity)}
 
     def next_number(self) -> int:
         """One more than the largest number of any request."""
