@@ -79,8 +79,9 @@ class AttentionBackwardTask(CudaTask):
     # P and dS are rounded once, and each gradient is; each rounding to bf16 errs by up to 2^-8.
     tolerance = Tolerance(factor=2.0, floor=2.0 * 2.0**-8, rms_factor=1.4, rms_floor=2.0**-13)
     # Where all keys or queries share a large part, as in `offset`, the sums over dS nearly vanish,
-    # and what is left is the roundings of dS, which differ from one honest kernel to the next.
-    tolerances = dict.fromkeys(("dq", "dk"), replace(tolerance, factor=3.0))
+    # and what is left is the roundings of dS, which differ from one honest kernel to the next:
+    # torch's flash backward is at up to 5 times `own` there in a single row, cuDNN's at 7.
+    tolerances = dict.fromkeys(("dq", "dk"), replace(tolerance, factor=6.0))
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(GRADIENTS, PROBLEM.axes)
     timed = ("normal", "outliers")
 
