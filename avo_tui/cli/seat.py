@@ -290,6 +290,8 @@ def _check(
             check_arguments(tool, arguments, parts)
     except ToolError as error:
         raise Failure(str(error).rstrip(".")) from None
+    if texts and tool == "submit" and "attempt" in arguments:
+        raise Failure("submit attempt=… takes that attempt's source; leave --file out, or attempt")
     group = next(spec.group for spec in specs if spec.name == tool)
     if texts and not (group in {"candidate", "execution"} or tool == "submit"):
         using = (s.name for s in specs if s.group == "execution" and s.name not in TAKES_FILES)

@@ -15,7 +15,7 @@ from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.seat.step import READING
 from avo_tui.operators.seat.wire import Answer
-from avo_tui.operators.toolbox.report_text import report_text, score_table, version_line
+from avo_tui.operators.toolbox.report_text import lineage_lines, report_text, score_table
 from avo_tui.operators.toolbox.switched_off import PARTS, parts_off
 from avo_tui.seat.after_the_run import is_over, read_record
 from avo_tui.seat.brief import brief
@@ -72,6 +72,10 @@ class Library:
             return None
         return await read_record(self._reader, self._knowledge, tool, arguments)
 
+    def is_over(self) -> bool:
+        """Whether the run has ended for good."""
+        return is_over(self._reader)
+
     def offered(self, pages: Sequence[Page]) -> list[Page]:
         """Those of the pages that this run does not do without."""
         off = parts_off(self.state.session.settings)
@@ -107,12 +111,10 @@ class Library:
 
     def _lineage(self) -> str:
         state = self.state
-        best, head = state.best, state.session.head
-        if best is None or head is None:
+        head = state.session.head
+        if head is None:
             return "There is no version yet."
-        return "\n".join(
-            version_line(state.versions[n], head, best.number) for n in sorted(state.versions)
-        )
+        return "\n".join(lineage_lines(list(state.versions.values()), head))
 
     def _attempts(self) -> str:
         lines, step = [], self.state.open_step

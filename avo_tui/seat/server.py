@@ -14,8 +14,10 @@ from mcp.shared.exceptions import MCPError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from avo_tui import __version__
+from avo_tui.domain.records import Hint
+from avo_tui.operators.agent.prompts.opening import hint_text
 from avo_tui.operators.seat.step import tool_specs
-from avo_tui.operators.seat.wire import Answer, Hello, Way
+from avo_tui.operators.seat.wire import Answer, Hello, Letter, Way
 from avo_tui.seat.client import SeatClient, SeatError
 from avo_tui.seat.resources import PAGES, SCHEME, TEMPLATES, Library
 from avo_tui.seat.slow_calls import PATIENCE, PatientCalls, SitDown
@@ -32,36 +34,6 @@ READ_ONLY = frozenset({
     "search_knowledge", "read_knowledge", "list_knowledge", "read_candidate", "show_diff",
     "recall", "read_result", "wait",
 })  # fmt: skip
-
-OUTPUT: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "ok": {"type": "boolean", "description": "False where the tool could not do it."},
-        "text": {
-            "type": "string",
-            "description": "The answer; a long one is cut and says how to read on.",
-        },
-        "characters": {"type": "integer", "description": "Length of the whole answer."},
-        "call": {"type": "string", "description": "Name of the call, for read_result."},
-        "step": {"type": "integer"},
-        "step_ended": {"type": "boolean", "description": "begin_step opens the next one."},
-        "run_ended": {"type": "boolean", "description": "There is no other step."},
-        "still_running": {"type": "boolean", "description": "`wait` brings the answer."},
-        "letters": {
-            "type": "array",
-            "description": "Words of the person, of the supervisor, and notes of the run.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "sender": {"enum": ["person", "supervisor", "run"]},
-                    "text": {"type": "string"},
-                },
-                "required": ["sender", "text"],
-            },
-        },
-    },
-    "required": ["ok", "text", "step", "step_ended", "run_ended", "still_running", "letters"],
-}
 
 IDLE_SECONDS = 1800.0
 """Seconds without a call after which an HTTP client leaves the seat."""
@@ -119,7 +91,6 @@ class SeatServer:
                     name=spec.name,
                     description=spec.description,
                     input_schema=spec.input_schema,
-                    output_schema=OUTPUT,
                     annotations=types.ToolAnnotations(
                         read_only_hint=spec.name in READ_ONLY,
                         destructive_hint=False,
@@ -149,6 +120,7 @@ class SeatServer:
         except (SeatError, OSError) as error:
             known = await self._library.after_the_run(params.name, given)  # it ended meanwhile
             answer, running = known or Answer(id=0, ok=False, text=f"{error}."), False
+        answer = self._completed(answer, calls, running=running)
         structured = {
             **answer.model_dump(mode="json", exclude={"id"}),
             "still_running": running,
@@ -157,6 +129,27 @@ class SeatServer:
             content=[types.TextContent(type="text", text=answer.whole())],
             structured_content=structured,
             is_error=not answer.ok,
+        )
+
+    def _completed(self, answer: Answer, calls: PatientCalls, *, running: bool) -> Answer:
+        """An answer with what only the session's record says: the step, the run's end, and, while
+        a tool runs, what the person has said since."""
+        state = self._library.state
+        letters = answer.letters
+        if running:
+            hints = [hint for hint in state.hints.values() if hint.state == "queued"]
+            news = {hint.id: Letter(sender="person", text=_in_advance(hint)) for hint in hints}
+            if state.session.state in {"pausing", "paused"}:
+                text = f"The run is {state.session.state}: the person has asked for it."
+                news[state.session.state] = Letter(sender="run", text=text)
+            letters = (*letters, *(news[key] for key in news if key not in calls.told))
+            calls.told.update(news)
+        else:
+            calls.told.clear()
+        return answer.replaced(
+            letters=letters,
+            step=answer.step or state.session.step,
+            run_ended=answer.run_ended or self._library.is_over(),
         )
 
     async def _calls(self, context: ServerRequestContext[Any]) -> PatientCalls:
@@ -242,6 +235,11 @@ class SeatServer:
             role="user", content=types.TextContent(type="text", text=text)
         )
         return types.GetPromptResult(messages=[message])
+
+
+def _in_advance(hint: Hint) -> str:
+    """A hint, for who waits for a tool that runs; it counts as delivered with the tool's answer."""
+    return f"{hint_text(hint)}\n(It comes once more with the answer of the tool that runs.)"
 
 
 def _name_of(context: ServerRequestContext[Any]) -> str:

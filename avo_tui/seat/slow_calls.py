@@ -35,6 +35,8 @@ class PatientCalls:
         self._client: SeatClient | None = None
         self._running: asyncio.Task[Answer] | None = None
         self._tool = ""
+        self.told: set[str] = set()
+        """What was told of the person's wishes since the running tool began."""
         self.used = asyncio.get_running_loop().time()
         """Time of the last call, by the event loop's clock."""
 
@@ -48,7 +50,7 @@ class PatientCalls:
             self._tool = tool
         elif tool != WAIT:
             text = f"Not run: {self._tool} still runs. Its answer comes with `wait`."
-            return self._busy("\n".join(filter(None, [text, self.doing()]))), True
+            return self._busy("\n".join(filter(None, [text, self.doing()])), ok=False), True
         running = self._running
         began = asyncio.get_running_loop().time()
         while not running.done():
@@ -57,7 +59,7 @@ class PatientCalls:
             if running.done():
                 break
             if passed >= self._patience:
-                text = f"{self._tool} still runs, or the run is paused. Call `wait` for its answer."
+                text = f"{self._tool} still runs. Call `wait` for its answer."
                 return self._busy("\n".join(filter(None, [text, self.doing()]))), True
             await progress(passed, self.doing())
         self.used = asyncio.get_running_loop().time()
@@ -66,8 +68,8 @@ class PatientCalls:
         self._running = None
         return running.result(), False
 
-    def _busy(self, text: str) -> Answer:
-        return Answer(id=0, ok=True, text=text)
+    def _busy(self, text: str, *, ok: bool = True) -> Answer:
+        return Answer(id=0, ok=ok, text=text)
 
     async def _ask(self, hello: Hello, tool: str, arguments: Mapping[str, Any]) -> Answer:
         if self._client is None or self._client.gone:

@@ -128,6 +128,11 @@ async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: M
         assert "budget is used up" in (await client.call(tool)).text, tool
     other = await client.call("submit", {"summary": "another, never evaluated"})
     assert not other.ok and "not evaluated in this step" in other.text
+    assert "budget of the run: 2 of 2 evaluations" in other.text
+    await client.close()
+    client = await seated(lab, Hello(client="a newcomer", way="mcp"))
+    opening = await client.call("begin_step")
+    assert opening.ok and "1.1" in opening.text
     note = await client.call("remember", {"category": "fact", "text": "Four at a time pays."})
     assert note.ok, note.text
     answer = await client.call("submit", {"summary": "four at a time is faster", "attempt": "1.1"})

@@ -72,10 +72,11 @@ async def call(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
 
 
 async def until_answered(client: Any, tool: str = "wait") -> dict[str, Any]:
-    """Call a tool until its answer is there."""
+    """Call a tool, and wait until its answer is there."""
+    answer = await call(client, tool)
     async with asyncio.timeout(DEADLINE):
-        while (answer := await call(client, tool))["still_running"]:
-            pass
+        while answer["still_running"]:
+            answer = await call(client, "wait")
     return answer
 
 
@@ -84,6 +85,7 @@ async def test_a_step_over_mcp_with_a_hint_on_the_way(make_lab: MakeLab) -> None
     await lab.versions(1)
     async with client_of(served(lab)) as client:
         tools = {t.name: t for t in (await client.list_tools()).tools}
+        assert sum(len(t.model_dump_json()) for t in tools.values()) < 40_000
         assert {"begin_step", "wait", "end_step", "evaluate", "submit", "bench"} <= set(tools)
         assert tools["evaluate"].input_schema["required"] == ["title"]
         assert "Step 1: vary v0" in (await call(client, "begin_step"))["text"]
@@ -115,6 +117,16 @@ async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
         await lab.held()
         busy = await call(client, "read_candidate")
         assert busy["still_running"] and "Not run: evaluate still runs" in busy["text"]
+        assert not busy["ok"] and busy["step"] == 1
+        await lab.send(SendHint(text="unroll less", delivery="end_of_turn"))
+        early = (await call(client, "wait"))["letters"]
+        assert [letter["sender"] for letter in early] == ["person"]
+        assert "unroll less" in early[0]["text"] and "once more" in early[0]["text"]
+        assert (await call(client, "wait"))["letters"] == []
+        await lab.send(Pause())
+        told = (await call(client, "wait"))["letters"]
+        assert ["The run is pausing" in letter["text"] for letter in told] == [True]
+        await lab.send(Resume())
         lab.evaluator.let_go()
         answer = await until_answered(client)
         assert "verdict: correct" in answer["text"]

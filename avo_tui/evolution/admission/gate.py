@@ -90,13 +90,18 @@ class AcceptanceGate:
         If the version to beat fails, it is audited and the next best one takes its place. Raises
         NotComparableError and Interrupted.
         """
+        fallen = ""
         while True:
             rival = self._run.reference()
             try:
-                return await self._comparisons.compare(attempt, cut)
+                decision, score = await self._comparisons.compare(attempt, cut)
             except RivalFailedError as failure:
                 if not await self._auditor.rival_failed(rival.number, failure, cut):
                     raise NotComparableError(str(failure)) from failure
+                fallen += f"; v{rival.number}, which was to be beaten, failed beside it ({failure})"
+                fallen += " and lost its place"
+            else:
+                return decision.replaced(reason=f"{decision.reason}{fallen}"), score
 
     def _reject(
         self,

@@ -74,8 +74,9 @@ class Visitor:
     def __init__(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.occupant = Occupant(name=hello.client, way=hello.way, since=now())
         self._writer = writer
-
         self._hears = hello.hears
+        self.read: set[str] = set()
+        """What the client has read in an opening, so that it is not told again."""
 
     @property
     def gone(self) -> bool:
@@ -139,6 +140,7 @@ class Door:
         self._closing = False
         self._last: Occupant | None = None
         self._left = time.monotonic()
+        self._read: set[str] = set()
         self._letters: list[Letter] = []
 
     # -- the engine's side
@@ -240,6 +242,8 @@ class Door:
         last = self._last
         if last is not None and (last.name, last.way) == (hello.client, hello.way):
             visitor.occupant = last
+            if hello.way == "command_line":  # each call makes a connection of its own
+                visitor.read = self._read
         self.visitor = visitor
         name = self._folder.name if self._folder is not None else ""
         try:
@@ -252,6 +256,7 @@ class Door:
             if self.visitor is visitor:
                 self.visitor = None
                 self._last, self._left = visitor.occupant, time.monotonic()
+                self._read = visitor.read
 
     def _refusal(self, hello: Hello) -> str:
         """Why a client may not take the seat; empty if it may."""

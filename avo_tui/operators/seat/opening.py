@@ -13,6 +13,7 @@ from avo_tui.domain.records import Hint
 from avo_tui.operators.agent.prompts.opening import OpeningLimits, opening, task_text, words_text
 from avo_tui.operators.agent.prompts.progress import progress_text
 from avo_tui.operators.ports import Workbench
+from avo_tui.operators.toolbox.report_text import source_text
 from avo_tui.operators.toolbox.tool import cut_middle
 from avo_tui.operators.toolbox.workspace import Workspace
 
@@ -37,15 +38,21 @@ _DIFF, _NEWEST = 5_000, 12
 _HALVINGS = 5
 
 
-def seat_opening(bench: Workbench, hints: Sequence[Hint], space: Workspace) -> str:
+def seat_opening(bench: Workbench, hints: Sequence[Hint], space: Workspace, known: set[str]) -> str:
     """Task, machine, and how the step stands: at most `TOTAL` characters beside others' words.
 
     What is long is shown in part, with the tool that reads all of it; the source only where all of
-    it fits.
+    it fits. The task and a source that the client has read are in `known` (a source by its hash)
+    and not told again; what is told now is added.
     """
-    about = cut_middle(
+    task = about = cut_middle(
         task_text(bench.reading.task, bench.reading.machine), TASK, "`avo brief` has all of it"
     )
+    if task in known:
+        about = (
+            "Task and machine are as you were told; begin_step(whole=true) tells them, and the"
+            " source, once more.\n"
+        )
     room = TOTAL - len(about)
     words = len(words_text(bench, hints, LIMITS))
     for halvings in range(_HALVINGS + 1):
@@ -54,7 +61,12 @@ def seat_opening(bench: Workbench, hints: Sequence[Hint], space: Workspace) -> s
         text = opening(bench, hints, limits, progress=progress)
         if len(text) - words <= room:
             break
-    whole = limits.replaced(source=room - (len(text) - words))
+    head = bench.reading.head.candidate
+    left = room - (len(text) - words)
+    whole = limits.replaced(source=0 if head in known else left)
+    known.add(task)
+    if len(source_text(bench.reading.candidate(head))) < left:
+        known.add(head)
     return f"{about}\n{opening(bench, hints, whole, progress=progress)}"
 
 

@@ -51,7 +51,9 @@ READING = frozenset({
 })  # fmt: skip
 """Tools that only read the record: they need no opened step, such as between two of them."""
 
-AFTER_BUDGET = frozenset({WAIT, *(tool.name for tool in ALL_TOOLS if tool.group != "execution")})
+AFTER_BUDGET = frozenset(
+    {BEGIN, WAIT, *(tool.name for tool in ALL_TOOLS if tool.group != "execution")}
+)
 """Tools that may still run once the budget is used up: those that neither compile nor measure, so
 that a candidate which was evaluated can be taken up and committed, and what was learned is kept."""
 
@@ -83,7 +85,15 @@ OWN_TOOLS = (
         description="Open the step: the task, the head with its score (and its source, if it is "
         "short), the lineage, what was tried and rejected, the memory, the gate, the budget, and "
         "the words of the person. Call it first in every step, and again after a step has ended.",
-        input_schema=_NOTHING,
+        input_schema={
+            **_NOTHING,
+            "properties": {
+                "whole": {
+                    "type": "boolean",
+                    "description": "Tell the task and the source though you have read them before.",
+                }
+            },
+        },
     ),
     ToolSpec(
         name=WAIT,
@@ -127,6 +137,7 @@ class SeatStep:
         self._end_told = False
         self._aside: dict[str, tuple[str, asyncio.Task[ToolResult]]] = {}
         """Call → (tool, its work), of calls that wait for the device behind the agent's back."""
+        self._pause_told = False
 
     async def run(self) -> StepOutcome:
         """Run the step, or the remainder of an interrupted one."""
@@ -199,7 +210,12 @@ class SeatStep:
         self._called = monotonic()
         tool, self._serving = request.call.tool, request
         try:
+            paused = self._pause_told or bool(self.bench.control.pause_wanted())
             hints = await self.bench.control.boundary(f"before tool {self._calls + 1} ({tool})")
+            if paused:
+                self._pause_told = False
+                text = "The run was paused; the person has let it go on."
+                self.door.leave_letter(Letter(sender="run", text=text))
             over = self._over()
             if over is not None and tool not in AFTER_BUDGET:
                 text = f"Not run. {_spent(over.reason)}"
@@ -235,7 +251,9 @@ class SeatStep:
         self._calls += 1
         if tool == BEGIN:
             self.bench.recording.record(ToolCalled(call=call, tool=tool))
-            text = self._opening(hints)
+            if request.call.arguments.get("whole"):
+                request.visitor.read.clear()
+            text = self._opening(hints, request.visitor.read)
             self._begun_by = request.visitor.occupant.name
             result = ToolResult(ok=True, text=text, whole=text)
             self.box.returned(call, tool, result)
@@ -328,9 +346,9 @@ class SeatStep:
             text += " To go on in its place,"
         return f"{text} call begin_step first: it tells what the step has brought so far."
 
-    def _opening(self, hints: Sequence[Hint]) -> str:
+    def _opening(self, hints: Sequence[Hint], known: set[str]) -> str:
         """The step's opening: with what it brought so far, where it is taken up, and the hints of
-        this step that an earlier client was told."""
+        this step that an earlier client was told. `known` is what the client has read before."""
         bench = self.bench
         seen = {h.id for h in hints}
         earlier = [
@@ -341,7 +359,7 @@ class SeatStep:
         unique = {h.id: h for h in (*earlier, *hints)}
         self._told |= {intervention_key(i) for i in bench.reading.interventions()}
         self._told |= {note_key(n) for n in bench.reading.notes()}
-        return seat_opening(bench, tuple(unique.values()), self.box.workspace)
+        return seat_opening(bench, tuple(unique.values()), self.box.workspace, known)
 
     def _over(self) -> StepOutcome | None:
         """The outcome if a cap is reached; None while there is budget."""
@@ -361,6 +379,12 @@ class SeatStep:
         run_over = over is not None and over.outcome == "stopped"
         moment = f"in the answer of tool {self._calls} ({request.call.tool})"
         letters = self._letters(hints, moment, take=not request.visitor.gone)
+        if self.bench.control.pause_wanted():
+            self._pause_told = True
+            text = "The person pauses the run: the next tool waits until it is resumed."
+            letters = (*letters, Letter(sender="run", text=text))
+        if result.ends_step is not None and result.ends_step.outcome == "committed":
+            request.visitor.read.add(self.box.workspace.working.id)
         if over is not None and result.ok:
             letters = (*letters, Letter(sender="run", text=_spent(over.reason)))
         answer = Answer(

@@ -10,8 +10,8 @@ from avo_tui.domain.difference import unified
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import (
-    LINEAGE_HEADING,
     attempt_line,
+    lineage_lines,
     report_text,
     resource_lines,
     score_table,
@@ -66,12 +66,8 @@ class ReadAttempt(Arguments):
 
 
 async def _list_versions(space: Workspace, arguments: ListVersions) -> ToolAnswer:
-    versions = space.bench.reading.versions()
-    head, best = space.bench.reading.head.number, space.bench.reading.best().number
-    shown = versions[-arguments.last :]
-    lines = [LINEAGE_HEADING, *(version_line(v, head, best) for v in shown)]
-    if len(shown) < len(versions):
-        lines.insert(1, f"({len(versions) - len(shown)} earlier versions are left out)")
+    reading = space.bench.reading
+    lines = lineage_lines(reading.versions(), reading.head.number, arguments.last)
     return ToolAnswer("\n".join(lines))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from avo_tui.domain import lineage
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.records import Attempt, PlanItem, Version
@@ -31,6 +34,9 @@ def score_table(score: Score, paired: PairedGains | None = None) -> str:
             f"  {c.name}: {c.throughput:.4g} {score.unit} (p20 {c.p20:.4g}, p80 {c.p80:.4g}),"
             f" ratio {c.ratio:.4f}"
         )
+        if c.milliseconds:
+            other = f"{score.reference_baseline} {c.milliseconds * c.ratio:.4g} ms"
+            line += f", {c.milliseconds:.4g} ms a call ({other}; {c.samples} samples)"
         if paired is not None and (change := paired.text(c.name)):
             line += f"; at the gate {change}"
         if c.flags:
@@ -150,6 +156,24 @@ def version_line(version: Version, head: int, best: int) -> str:
     if version.bookmark:
         line += f"  ({version.bookmark})"
     return line
+
+
+def lineage_lines(versions: Sequence[Version], head: int, last: int | None = None) -> list[str]:
+    """The newest versions, at most `last` of them, a line each after a heading."""
+    numbered = {version.number: version for version in versions}
+    on_line = lineage.line_best(numbered, head).number
+    lines = [version_line(numbered[n], head, on_line) for n in sorted(numbered)]
+    shown = lines if last is None else lines[-last:]
+    notes = [LINEAGE_HEADING]
+    if len(shown) < len(lines):
+        notes.append(f"({len(lines) - len(shown)} earlier versions are left out)")
+    best = lineage.best(versions)
+    if best is not None and best.number != on_line:
+        notes.append(
+            f"(v{best.number} is the best of all, on a line that was left; the gate compares with"
+            f" v{on_line}, the best of the head's line)"
+        )
+    return [*notes, *shown]
 
 
 def attempt_line(attempt: Attempt) -> str:

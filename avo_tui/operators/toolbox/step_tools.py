@@ -15,7 +15,12 @@ from avo_tui.domain.records import PlanItem
 from avo_tui.operators.ports import AttemptResult, StepOutcome
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.memory_tools import notes_named
-from avo_tui.operators.toolbox.report_text import gains_text, plan_text
+from avo_tui.operators.toolbox.report_text import (
+    first_sentence,
+    gains_text,
+    plan_text,
+    report_text,
+)
 from avo_tui.operators.toolbox.running_call import unreturned
 from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
 from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
@@ -150,20 +155,15 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         raise ToolError(
             "The working candidate is the unchanged parent; there is nothing to submit."
         )
-    attempt = space.evaluated.get(working.id)
-    if attempt is None:
-        raise ToolError(
-            "The working candidate was not evaluated in this step (it may have been edited since)."
-            " Call evaluate first; submit only what evaluate found correct."
-        )
-    if attempt.report.score is None:
-        raise ToolError(
-            f"Attempt {attempt.step}.{attempt.number} is {attempt.report.verdict.value}; only a"
-            " correct candidate can pass the gate. Mend it and evaluate again."
-        )
     built_on = notes_named(space, arguments.built_on)
     if arguments.if_busy == "say" and (why := not_now(space)):
         return ToolAnswer(why)
+    attempt = space.evaluated.get(working.id) or await _evaluated(space, arguments)
+    if attempt.report.score is None:
+        raise ToolError(
+            f"Not submitted: attempt {attempt.step}.{attempt.number} is not correct, and only a"
+            f" correct candidate can pass the gate.\n{report_text(attempt.report)}"
+        )
     busy = busy_line(space)
     plan = plan_text(space.plan_title, space.plan)
     idea = " ".join(arguments.idea.split()) or _title(space, attempt)
@@ -191,6 +191,20 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
         f" runs interleaved with it. {advice}{took}{measured}"
     )
+
+
+async def _evaluated(space: Workspace, arguments: Submit) -> AttemptResult:
+    """Evaluate the working candidate, which was not evaluated in this step. Raises ToolError."""
+    if (used_up := space.bench.control.budget_left()) is not None:
+        raise ToolError(
+            f"The working candidate was not evaluated in this step, and nothing more can be:"
+            f" {used_up}. An attempt of this step may still be submitted (submit attempt=…)."
+        )
+    title = " ".join(arguments.idea.split()) or first_sentence(arguments.summary)
+    space.running.begin("evaluates the candidate before the gate")
+    result = await space.bench.evaluating.evaluate(space.working, title)
+    space.evaluated[result.candidate] = result
+    return result
 
 
 def _title(space: Workspace, attempt: AttemptResult) -> str:
@@ -231,10 +245,10 @@ TOOLS = (
     Tool(
         "submit",
         "self",
-        "Submit the working candidate, or an attempt of this step, to the acceptance gate. It must "
-        "have been evaluated as correct in this step. The gate measures it again, interleaved with "
-        "the best version; if it passes it is committed and the step ends. Name the notes that it "
-        "was built on.",
+        "Submit the working candidate, or an attempt of this step, to the acceptance gate; one "
+        "that was not evaluated in this step is evaluated first. The gate measures it again, "
+        "interleaved with the best version; if it passes it is committed and the step ends. Name "
+        "the notes that it was built on.",
         Submit,
         _submit,
     ),

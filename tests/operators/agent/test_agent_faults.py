@@ -356,12 +356,15 @@ async def test_a_repeated_candidate_is_answered_from_the_record() -> None:
     assert "Its score is the one on record" in whole(bench, repeat)
 
 
-async def test_submitting_without_evaluating_is_refused_with_what_to_do() -> None:
+async def test_submitting_evaluates_first_what_was_not_evaluated() -> None:
     early = tool("submit", summary="I am sure that it is faster")
     edit = tool("write_file", file="kernel.cpp", text=source(1.1))
-    bench, _ = await recovers([Answer([edit, early])])
-    assert "Call evaluate first" in whole(bench, early["id"])
-    assert bench.runs.count("submit") == 1
+    bench = FakeWorkbench()
+    async with Server([Answer([edit, early])]) as server:
+        outcome = await step(bench, server)
+    assert outcome.outcome == "committed"
+    assert bench.evaluations == 1 and bench.runs.count("submit") == 1
+    assert next(iter(bench.attempts(1))).title == "I am sure that it is faster"
 
 
 async def test_submitting_what_is_wrong_or_too_slow_is_refused() -> None:

@@ -57,7 +57,7 @@ async def test_it_is_short_whatever_the_run_holds(
     versions: int, rejected: int, notes: int, text: str
 ) -> None:
     bench = await grown(versions, rejected, notes, text)
-    shown = seat_opening(bench, (), Workspace.restore(bench))
+    shown = seat_opening(bench, (), Workspace.restore(bench), set())
     assert len(shown) <= TOTAL
     head = bench.candidate(bench.head.candidate).files["kernel.cpp"]
     if len(head) > TOTAL:
@@ -80,7 +80,7 @@ async def test_a_step_taken_up_with_much_done_is_short_too() -> None:
     for number in range(40):
         await box.call("write_file", {"text": source(0.4) + f"// {number}\n" + LONG[:9000]})
         await box.run(f"c{number}", "evaluate", {"title": f"vain {number}: " + "why " * 40})
-    shown = seat_opening(bench, (), box.workspace)
+    shown = seat_opening(bench, (), box.workspace, set())
     assert len(shown) <= TOTAL and "show_diff shows all of it" in shown
     assert "earlier ones: list_attempts" in shown and "newest results" in shown
 
@@ -91,7 +91,7 @@ async def test_words_of_the_person_are_never_cut() -> None:
     hint = Hint(id="h1", text=words, delivery="next_tool", scope="until_cleared", queued_at=now())
     bench.record(HintQueued(hint=hint))
     bench.record(HintDelivered(hint="h1", where="here"))
-    shown = seat_opening(bench, (bench.state.hints["h1"],), Workspace.restore(bench))
+    shown = seat_opening(bench, (bench.state.hints["h1"],), Workspace.restore(bench), set())
     assert words.strip() in shown and len(shown) <= TOTAL + len(words) + 200
 
 
@@ -103,6 +103,18 @@ async def test_the_live_session_that_had_36_to_41_thousand_characters() -> None:
     bench = FakeWorkbench(journal=journal, step=reader.state.session.step)
     bench.candidate = reader.candidate  # type: ignore[method-assign]
     bench.report = lambda step, number: None  # type: ignore[method-assign]
-    shown = seat_opening(bench, (), Workspace.restore(bench))
+    shown = seat_opening(bench, (), Workspace.restore(bench), set())
     assert len(shown) <= TOTAL < len(opening(bench, ()))
     assert "v10" in shown and "read_candidate(raw=true)" in shown and "recall" in shown
+
+
+async def test_what_a_client_has_read_is_not_told_again() -> None:
+    bench = await grown(2, 2, 2, "")
+    known: set[str] = set()
+    first = seat_opening(bench, (), Workspace.restore(bench), known)
+    head = bench.candidate(bench.head.candidate).files["kernel.cpp"].rstrip()
+    assert head in first and bench.task.description.strip() in first
+    second = seat_opening(bench, (), Workspace.restore(bench), known)
+    assert head not in second and "read_candidate(raw=true)" in second
+    assert bench.task.description.strip() not in second and "begin_step(whole=true)" in second
+    assert len(second) < len(first) - len(head)

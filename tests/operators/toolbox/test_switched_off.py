@@ -87,7 +87,7 @@ async def answers(settings: RunSettings) -> AsyncIterator[str]:
             tried = await box.run(f"c{number}", "evaluate", {"title": f"try {number}"})
             yield tried.text
         yield opening(bench, (), progress=progress_text(box.workspace))
-        yield seat_opening(bench, (), box.workspace)
+        yield seat_opening(bench, (), box.workspace, set())
         yield (await box.call("submit", {"summary": "it is the fastest"})).text
     flags = {"title": "by flags", "flags": ["-O2", "-O3"]}
     yield (await box.call("evaluate_many", flags)).text

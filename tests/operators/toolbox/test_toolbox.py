@@ -19,7 +19,7 @@ from avo_tui.domain.records import Note
 from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 from avo_tui.operators.toolbox import ALL_TOOLS, Toolbox, Workspace, cut_middle
-from avo_tui.operators.toolbox.report_text import check_lines
+from avo_tui.operators.toolbox.report_text import check_lines, lineage_lines
 from tests.operators.fake_workbench import FakeWorkbench
 from tests.operators.toolbox.calls import bad, ok
 from tests.operators.toy_task import SEED, judge, source
@@ -283,3 +283,27 @@ async def test_a_submission_ends_at_its_limit() -> None:
     assert "Not committed" in answer and bench.pairs == 16
     answer = await ok(box, "submit", summary=summary, until="settled")
     assert bench.pairs == 32 and "settled" not in answer, "no more pairs may be measured"
+
+
+async def test_a_submission_evaluates_first_and_says_what_is_wrong(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    await ok(box, "write_file", text=source(3, "WRONG"))
+    told = await bad(box, "submit", summary="three times as fast")
+    assert "attempt 1.1 is not correct" in told and "off by 4" in told
+    await ok(box, "write_file", text=source(1.5))
+    answer = await ok(box, "submit", summary="half as fast again", idea="one\nhalf")
+    assert "Committed as v1" in answer and bench.evaluations == 2
+    assert bench.state.versions[1].idea == "one half"
+
+
+async def test_a_best_that_was_left_is_named_beside_that_of_the_line(
+    box: Toolbox, bench: FakeWorkbench
+) -> None:
+    await ok(box, "write_file", text=source(1.5))
+    await ok(box, "submit", summary="half as fast again")
+    v0, v1 = bench.reading.versions()
+    lines = lineage_lines([v0, v1], head=0)
+    assert "v1 is the best of all, on a line that was left" in lines[1]
+    assert "[head, best]" in lines[2] and "best" not in lines[3]
+    assert "left" not in lineage_lines([v0, v1], head=1)[1]
