@@ -212,7 +212,7 @@ class SeatStep:
         try:
             paused = self._pause_told or bool(self.bench.control.pause_wanted())
             hints = await self.bench.control.boundary(f"before tool {self._calls + 1} ({tool})")
-            if paused:
+            if paused and not self.bench.control.pause_wanted():
                 self._pause_told = False
                 text = "The run was paused; the person has let it go on."
                 self.door.leave_letter(Letter(sender="run", text=text))
@@ -379,9 +379,9 @@ class SeatStep:
         run_over = over is not None and over.outcome == "stopped"
         moment = f"in the answer of tool {self._calls} ({request.call.tool})"
         letters = self._letters(hints, moment, take=not request.visitor.gone)
-        if self.bench.control.pause_wanted():
+        if self.bench.control.pause_wanted() and not self._pause_told:
             self._pause_told = True
-            text = "The person pauses the run: the next tool waits until it is resumed."
+            text = "The person pauses the run: a tool or step soon waits until it is resumed."
             letters = (*letters, Letter(sender="run", text=text))
         if result.ends_step is not None and result.ends_step.outcome == "committed":
             request.visitor.read.add(self.box.workspace.working.id)
