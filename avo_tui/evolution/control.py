@@ -14,6 +14,9 @@ from avo_tui.operators.ports import Interrupted
 
 T = TypeVar("T")
 
+Cut = Callable[[], str | None]
+"""Returns why the current work must be cancelled now; None while it may continue."""
+
 
 class Finish(Exception):  # noqa: N818 - control flow, not an error
     """Raised to end the run in an orderly way."""
@@ -89,7 +92,7 @@ class Control:
         """Why the current work for a command must be cancelled now; None if it may continue."""
         return self.stop
 
-    async def race(self, work: Awaitable[T], cut: Callable[[], str | None]) -> T:
+    async def race(self, work: Awaitable[T], cut: Cut) -> T:
         """Await `work`, but cancel it and raise Interrupted as soon as `cut` returns a reason.
 
         If the work is already complete at that time, its result is returned.

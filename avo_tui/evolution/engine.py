@@ -23,16 +23,15 @@ from avo_tui.evolution.admission.gate import AcceptanceGate
 from avo_tui.evolution.commands import CommandInbox, Desk
 from avo_tui.evolution.control import Finish
 from avo_tui.evolution.lifecycle import recovery, seeding
+from avo_tui.evolution.lifecycle.idling import Idling
 from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.options import count
-from avo_tui.evolution.ports import Parts
 from avo_tui.evolution.run import EngineMode, Listener, Run
 from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.devices import watch_devices
-from avo_tui.evolution.watch.idling import Idling
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.evolution.watch.workers import WorkerWatch
-from avo_tui.evolution.workbench import StepWorkbench
+from avo_tui.evolution.workbench import Parts, StepWorkbench
 from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.ports import Closing, Interrupted, Operator, StepEnded
 from avo_tui.store import DiskTrouble, FolderLost, SessionWriter

@@ -16,7 +16,7 @@ def prompt_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     on soon after a step that had no effect."""
     monkeypatch.setattr("avo_tui.evolution.engine.INBOX_SECONDS", 0.02)
     monkeypatch.setattr("avo_tui.evolution.lifecycle.waiting.DISK_SECONDS", 0.02)
-    monkeypatch.setattr("avo_tui.evolution.watch.idling.FIRST_SECONDS", 0.02)
+    monkeypatch.setattr("avo_tui.evolution.lifecycle.idling.FIRST_SECONDS", 0.02)
 
 
 @pytest.fixture

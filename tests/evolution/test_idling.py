@@ -11,7 +11,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Author
 from avo_tui.domain.run_settings import RunSettings
-from avo_tui.evolution.watch import idling
+from avo_tui.evolution.lifecycle import idling
 from avo_tui.operators.ports import Interrupted, StepOutcome, Workbench
 from avo_tui.store import send_command
 from tests.evolution.fake_evaluator import SEED

@@ -22,8 +22,9 @@ from avo_tui.evolution.admission.comparing import (
     NotComparableError,
     RivalFailedError,
 )
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
+from avo_tui.evolution.control import Cut
 from avo_tui.evolution.options import count
-from avo_tui.evolution.ports import Cut, Evaluations
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import Interrupted
 
@@ -34,7 +35,7 @@ _UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
 class Auditor:
     """Measures head and best version again when an audit is due."""
 
-    def __init__(self, run: Run, evaluations: Evaluations) -> None:
+    def __init__(self, run: Run, evaluations: EvaluationRecorder) -> None:
         self._run = run
         self._evaluations = evaluations
         self._comparisons = Comparisons(run, evaluations)

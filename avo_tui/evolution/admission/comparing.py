@@ -20,7 +20,8 @@ from avo_tui.domain.score import Score
 from avo_tui.domain.score_rules import scores_bear_out
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError, Queued
-from avo_tui.evolution.ports import Cut, Evaluations
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
+from avo_tui.evolution.control import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult
 
@@ -51,7 +52,7 @@ class Entrant:
 class Comparisons:
     """Makes and records the measurements that gates and audits decide on."""
 
-    def __init__(self, run: Run, evaluations: Evaluations) -> None:
+    def __init__(self, run: Run, evaluations: EvaluationRecorder) -> None:
         self._run = run
         self._evaluations = evaluations
 

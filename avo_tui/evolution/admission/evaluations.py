@@ -16,7 +16,7 @@ from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution import steps
-from avo_tui.evolution.ports import Cut
+from avo_tui.evolution.control import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
 

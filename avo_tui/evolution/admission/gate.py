@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import Version
+from avo_tui.domain.records import Author, Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evolution.admission.audit import Auditor
@@ -18,15 +19,37 @@ from avo_tui.evolution.admission.comparing import (
     NotComparableError,
     RivalFailedError,
 )
-from avo_tui.evolution.ports import Along, Cut, Evaluations, Proposal
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
+from avo_tui.evolution.control import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted, SubmitResult
+
+Along = Callable[[SubmitResult], Sequence[ev.Event]]
+"""Events to record in the same transaction as the gate's decision."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Data to store with the version, if the attempt becomes one."""
+
+    parent: int
+    """Number of the version that the candidate was derived from."""
+    plan: str
+    """Of the step."""
+    summary: str
+    author: Author
+    built_on: Sequence[Note] = ()
+    """Notes of the memory that were in front of its author."""
+    origin: str = ""
+    """`SESSION:VERSION` that it was carried over from; empty if it was made in this session."""
+    idea: str = ""
+    """What this candidate changes and why, in one line; empty where the plan says it."""
 
 
 class AcceptanceGate:
     """Applies the session's acceptance gate to attempts, one at a time."""
 
-    def __init__(self, run: Run, evaluations: Evaluations) -> None:
+    def __init__(self, run: Run, evaluations: EvaluationRecorder) -> None:
         self._run = run
         self._comparisons = Comparisons(run, evaluations)
         self._auditor = Auditor(run, evaluations)

@@ -11,8 +11,11 @@ from avo_tui.domain.commands import Command
 from avo_tui.domain.events import CommandTaken, Event
 from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.ports import Budgeting, Evaluations, Gate, Supervising
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
+from avo_tui.evolution.admission.gate import AcceptanceGate
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
+from avo_tui.evolution.watch.supervisor import Supervisor
 
 SUMMARY_CHARACTERS = 100
 
@@ -45,10 +48,10 @@ class Desk:
     """The parts of the engine that commands use."""
 
     run: Run
-    supervisor: Supervising
-    evaluations: Evaluations
-    gate: Gate
-    budget: Budgeting
+    supervisor: Supervisor
+    evaluations: EvaluationRecorder
+    gate: AcceptanceGate
+    budget: BudgetWatch
 
     def version(self, number: int) -> Version:
         """The version with this number. Raises Refused if there is none."""

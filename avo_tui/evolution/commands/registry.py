@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from avo_tui.domain.commands import Command
 from avo_tui.evolution.commands import (
-    abort,
     annotation,
     approval,
     budget,
+    going_on,
     hint,
     intervention,
     memory,
-    pause,
     remeasure,
-    resume,
     rewind,
     set_options,
-    stop,
     submit,
 )
 from avo_tui.evolution.commands.base import AnySpec
 
 SPECS: tuple[AnySpec, ...] = (
-    pause.SPEC,
-    resume.SPEC,
-    stop.SPEC,
-    abort.SPEC,
+    going_on.PAUSE,
+    going_on.RESUME,
+    going_on.STOP,
+    going_on.ABORT,
     rewind.SPEC,
     approval.APPROVE,
     approval.REJECT,

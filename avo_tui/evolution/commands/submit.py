@@ -9,8 +9,8 @@ from avo_tui.domain.commands import Submit
 from avo_tui.domain.events import CandidateEdited, CommandTaken, Event, HintDelivered, StepStarted
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution import steps
+from avo_tui.evolution.admission.gate import Proposal
 from avo_tui.evolution.commands.base import CommandSpec, Desk, Refused, short
-from avo_tui.evolution.ports import Proposal
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, SubmitResult
 

@@ -9,8 +9,9 @@ from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.control import Finish
-from avo_tui.evolution.ports import Evaluations, Waiting
+from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import Interrupted
 
@@ -22,7 +23,7 @@ RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """How long a run that has measured before waits for its evaluator, time after time."""
 
 
-async def know_machine(run: Run, waits: Waiting) -> None:
+async def know_machine(run: Run, waits: Standstill) -> None:
     """Ask the evaluator which machine it measures on.
 
     While the evaluator fails, a run that has a version parks, since what it measured on may be back
@@ -44,7 +45,7 @@ async def know_machine(run: Run, waits: Waiting) -> None:
             await waits.rest()
 
 
-async def plant(run: Run, evaluations: Evaluations, waits: Waiting) -> None:
+async def plant(run: Run, evaluations: EvaluationRecorder, waits: Standstill) -> None:
     """Evaluate the seed and make it v0. If the seed fails, the run pauses.
 
     Raises DiskTrouble, and Finish if nobody is present who could fix the seed.
@@ -71,7 +72,7 @@ def _carried_over(run: Run) -> Candidate | None:
     return run.candidate(identity) if isinstance(identity, str) else None
 
 
-async def _try(run: Run, evaluations: Evaluations) -> str:
+async def _try(run: Run, evaluations: EvaluationRecorder) -> str:
     """Make v0; returns why that failed, or an empty string on success."""
     control, session = run.control, run.state.session
     origin = _carried_over(run)

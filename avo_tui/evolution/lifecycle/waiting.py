@@ -14,10 +14,12 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.budget import Spend
 from avo_tui.evolution import steps
+from avo_tui.evolution.commands import CommandInbox
 from avo_tui.evolution.control import Finish
 from avo_tui.evolution.options import PATIENCE_OPTION, disk_patience
-from avo_tui.evolution.ports import Budgeting, Inbox, Supervising
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
+from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.operators.ports import StepEnded
 from avo_tui.store import DiskTrouble
 
@@ -33,7 +35,9 @@ class Standstill:
     Waiting never counts as running time.
     """
 
-    def __init__(self, run: Run, inbox: Inbox, budget: Budgeting, supervisor: Supervising) -> None:
+    def __init__(
+        self, run: Run, inbox: CommandInbox, budget: BudgetWatch, supervisor: Supervisor
+    ) -> None:
         self._run = run
         self._control = run.control
         self._inbox = inbox

@@ -12,8 +12,8 @@ from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
 from avo_tui.domain.records import Direction, Intervention, Version
 from avo_tui.domain.run_settings import Level
-from avo_tui.evolution.ports import Budgeting
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.operators.toolbox.switched_off import fitting, parts_off
 
 _NAMED = 3
@@ -23,7 +23,7 @@ _NAMED = 3
 class Supervisor:
     """Checks for a stall at every boundary, using only the session's records."""
 
-    def __init__(self, run: Run, budget: Budgeting) -> None:
+    def __init__(self, run: Run, budget: BudgetWatch) -> None:
         self._run = run
         self._budget = budget
         stall_rules.limits(run.state.session.settings)  # reports an invalid option early

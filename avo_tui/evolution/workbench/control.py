@@ -8,8 +8,10 @@ from typing import Literal, TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Hint
-from avo_tui.evolution.ports import Parts
+from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
+from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.operators.ports import Presence
 
 T = TypeVar("T")
@@ -22,15 +24,16 @@ class StepControl:
     """Passes the person's requests to the operator; implements
     `avo_tui.operators.ports.Control`."""
 
-    def __init__(self, run: Run, parts: Parts, step: int) -> None:
+    def __init__(
+        self, run: Run, step: int, waits: Standstill, budget: BudgetWatch, supervisor: Supervisor
+    ) -> None:
         self._run = run
         self._step = step
-        self._waits = parts.waits
-        self._budget = parts.budget
-        self._supervisor = parts.supervisor
+        self._waits = waits
+        self._budget = budget
+        self._supervisor = supervisor
 
     async def boundary(self, place: str, *, end_of_turn: bool = False) -> Sequence[Hint]:
-        """A point between two tools: waits while paused, then returns the hints to deliver now."""
         control = self._run.control
         self._budget.warn()
         if control.pause != "now" and not control.hint_now:
@@ -40,12 +43,10 @@ class StepControl:
         return self._deliver(place, end_of_turn)
 
     def pause_wanted(self) -> Literal["", "now", "later"]:
-        """Whether a pause was requested: `now`, `later` (at a boundary), or "" for none."""
         pause = self._run.control.pause
         return "" if pause is None else "now" if pause == "now" else "later"
 
     def take_hints(self, place: str) -> Sequence[Hint]:
-        """Deliver all queued hints at once, whatever delivery they ask for; returns them."""
         return self._deliver(place, end_of_turn=True)
 
     def _deliver(self, place: str, end_of_turn: bool) -> Sequence[Hint]:
@@ -62,12 +63,6 @@ class StepControl:
         return [run.state.hints[h.id] for h in hints]
 
     async def standby(self, arrival: asyncio.Event, presence: Callable[[], Presence]) -> None:
-        """Wait until `arrival` is set; obeys pauses and carries out commands meanwhile.
-
-        Running time does not count while `presence` says that nobody is there. While it is not
-        certain, the time counts once `arrival` is set, and not if it turns out that nobody was
-        there.
-        """
         run, control, clock = self._run, self._run.control, self._run.clock
         try:
             while True:
@@ -91,24 +86,17 @@ class StepControl:
             clock.release("seat")
 
     async def interruptible(self, work: Awaitable[T]) -> T:
-        """Await `work`, but cancel it and raise Interrupted on `pause now`, an urgent hint or an
-        end."""
         return await self._run.control.race(work, self._run.control.interrupts_step)
 
     async def park(self, seconds: float, reason: str) -> None:
-        """Park the run visibly for `seconds`; the person may end the wait early. Raises
-        StepEnded."""
         await self._waits.park(seconds, reason)
         await self._waits.boundary()
 
     async def pause_for(self, reason: str) -> None:
-        """Pause the run because of a problem that the person must fix; returns when it is
-        resumed."""
         await self._waits.pause_for(reason)
         self._waits.raise_if_ended()
 
     def budget_left(self) -> str | None:
-        """None while there is budget; otherwise a sentence about the cap that is reached."""
         return self._budget.used_up()
 
 

@@ -15,8 +15,12 @@ from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evolution.ports import Parts, Proposal
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
+from avo_tui.evolution.admission.gate import AcceptanceGate, Proposal
+from avo_tui.evolution.lifecycle.idling import Idling
+from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.workbench.together import Batch, width
 from avo_tui.operators.ports import AttemptResult, StepEnded, SubmitResult
 
@@ -27,31 +31,35 @@ PROFILE_LINES = 24
 class StepEvaluating:
     """Evaluates and submits candidates; implements `avo_tui.operators.ports.Evaluating`."""
 
-    def __init__(self, run: Run, parts: Parts, head: Version) -> None:
+    def __init__(
+        self,
+        run: Run,
+        head: Version,
+        evaluations: EvaluationRecorder,
+        gate: AcceptanceGate,
+        waits: Standstill,
+        budget: BudgetWatch,
+        idling: Idling,
+    ) -> None:
         self._run = run
         self._head = head
-        self._evaluations = parts.evaluations
-        self._gate = parts.gate
-        self._waits = parts.waits
-        self._budget = parts.budget
-        self._idling = parts.idling
+        self._evaluations = evaluations
+        self._gate = gate
+        self._waits = waits
+        self._budget = budget
+        self._idling = idling
 
     @property
     def _task(self) -> str:
         return self._run.state.session.task.name
 
     async def compile(self, candidate: Candidate) -> EvaluationReport:
-        """Compile only. Not an attempt. Raises Interrupted."""
         self._waits.raise_if_ended()
         progress = self._evaluations.progress(0)
         work = self._run.evaluator.compile(self._task, candidate, progress=progress)
         return await self._unrecorded(candidate, work)
 
     async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
-        """Compile and check only, the small configurations only if `quick`. Not an attempt.
-
-        Raises Interrupted.
-        """
         self._waits.raise_if_ended()
         progress = self._evaluations.progress(0)
         work = self._run.evaluator.check(self._task, candidate, progress=progress, quick=quick)
@@ -68,13 +76,9 @@ class StepEvaluating:
             return run.cancelled(candidate.id, str(error), harness_failed=True)
 
     def listening(self, sink: Callable[[EvaluationProgress], None]) -> AbstractContextManager[None]:
-        """While entered, `sink` is told how what the run evaluates gets on, and what it waits
-        for."""
         return self._evaluations.listening(sink)
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
-        """Evaluate a candidate completely, as an attempt; a known candidate gets its recorded
-        result."""
         run = self._run
         self._raise_if_over()
         self._gate.foresee(candidate.id)
@@ -95,7 +99,6 @@ class StepEvaluating:
 
     @property
     def width(self) -> int:
-        """How many candidates can be evaluated at the same time."""
         return width(self._run)
 
     async def evaluate_many(
@@ -105,7 +108,6 @@ class StepEvaluating:
         sweep: bool = False,
         each: Callable[[AttemptResult], None] = lambda result: None,
     ) -> Sequence[AttemptResult]:
-        """Evaluate (candidate, title) pairs completely, several at the same time."""
         run = self._run
         self._raise_if_over()
         batch = Batch(
@@ -145,7 +147,6 @@ class StepEvaluating:
         *,
         idea: str = "",
     ) -> SubmitResult:
-        """Submit an attempt to the gate, which times it alternately with the version to beat."""
         run = self._run
         self._waits.raise_if_ended()
         begun = run.evaluator_seconds
@@ -165,7 +166,6 @@ class StepEvaluating:
         *,
         more: bool = False,
     ) -> EvaluationReport:
-        """Time two candidates alternately, as the gate does. Not an attempt. Raises Interrupted."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.remeasure(
@@ -190,7 +190,6 @@ class StepEvaluating:
         *,
         more: bool = False,
     ) -> QuickComparison:
-        """Call two candidates in turn within one process, warm and cold. Not an attempt."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.compare_quickly(
@@ -210,7 +209,6 @@ class StepEvaluating:
     async def scratch(
         self, files: dict[str, str], inputs: InputsWanted | None = None
     ) -> ScratchReport:
-        """Compile and run a small program of the operator in the sandbox, on `inputs` if given."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.scratch(self._task, files, inputs=inputs)
@@ -220,8 +218,6 @@ class StepEvaluating:
             return ScratchReport(compiled=False, outcome=str(error))
 
     async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
-        """The profiler's report on one configuration, which is also recorded; or a sentence on why
-        it failed."""
         wanted = wanted or ProfileWanted()
         run = self._run
         self._waits.raise_if_ended()
@@ -254,7 +250,6 @@ class StepEvaluating:
     async def disassemble(
         self, candidate: Candidate, function: str | None = None, window: Window | None = None
     ) -> str:
-        """The machine code of a function, or a sentence on why it is not available."""
         run = self._run
         self._waits.raise_if_ended()
         work = run.evaluator.disassemble(self._task, candidate, function, window)

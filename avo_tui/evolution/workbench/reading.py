@@ -20,8 +20,9 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.workers import queue_text
 from avo_tui.evaluation.measuring_now import measuring_text
 from avo_tui.evaluation.ports import Queued
-from avo_tui.evolution.ports import Parts
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.workbench.drafts import last_draft
 from avo_tui.operators.draft import Draft
 
@@ -30,90 +31,78 @@ class StepReading:
     """Gives an operator read access to the session; implements
     `avo_tui.operators.ports.Reading`."""
 
-    def __init__(self, run: Run, parts: Parts, step: int, head: Version) -> None:
+    def __init__(
+        self,
+        run: Run,
+        step: int,
+        head: Version,
+        evaluations: EvaluationRecorder,
+        budget: BudgetWatch,
+    ) -> None:
         self._run = run
         self._step = step
         self._head = head
-        self._evaluations = parts.evaluations
-        self._budget = parts.budget
+        self._evaluations = evaluations
+        self._budget = budget
 
     @property
     def task(self) -> TaskInfo:
-        """The task of the session."""
         return self._run.state.session.task
 
     @property
     def step(self) -> int:
-        """Number of the step."""
         return self._step
 
     @property
     def head(self) -> Version:
-        """The version this step started from."""
         return self._head
 
     @property
     def settings(self) -> RunSettings:
-        """The settings of the session."""
         return self._run.state.session.settings
 
     @property
     def folder(self) -> Path:
-        """The session's folder."""
         return self._run.writer.folder
 
     @property
     def machine(self) -> MachineInfo | None:
-        """The machine that candidates are measured on; None before the evaluator was asked."""
         return self._run.machine
 
     def draft(self) -> Draft | None:
-        """The candidate that the previous step left uncommitted, if that step started at this
-        head."""
         return last_draft(self._run.writer.step_events, self._step, self._head)
 
     def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
-        """Profiles that were made of a candidate, newest last."""
         return [p for p in self._run.state.profiles.values() if p.candidate == candidate]
 
     def versions(self) -> Sequence[Version]:
-        """All versions, ascending by number."""
         return [self._run.state.versions[n] for n in sorted(self._run.state.versions)]
 
     def best(self) -> Version:
-        """The best version of the head's line."""
         return self._run.reference()
 
     def gate_outlook(self) -> str:
-        """What the gate asks of the next candidate, in sentences with figures; "" if not known."""
         run = self._run
         known = outlook(run.state, run.conditions, tuple(run.pairs_outside))
         return known.text if known is not None else ""
 
     def busy(self) -> str:
-        """Why the machine is not quiet now, in a phrase; "" if it is, or where that is not
-        known."""
         return "; ".join(filter(None, [busy_text(self._run.devices), measuring_text()]))
 
     def queue(self) -> str:
-        """What waits for workers that come and go, in words; "" where a device is at hand."""
         evaluator = self._run.evaluator
         return queue_text(evaluator.queue()) if isinstance(evaluator, Queued) else ""
 
     def paired(self, candidate: ObjectId) -> PairedGains | None:
-        """What the gate measured of a candidate in turn with a version; None if it never did."""
         return paired_gains(self._run.state, candidate)
 
     def spread(self) -> Spread:
-        """How much pairs of fresh processes scatter, as far as the run has measured it."""
         return spread(self._run.state, self._run.conditions)
 
     def candidate(self, identity: ObjectId) -> Candidate:
-        """Source of any candidate that was ever evaluated. Raises KeyError."""
         return self._run.candidate(identity)
 
     def attempts(self, step: int | None = None) -> Sequence[Attempt]:
-        """Attempts of one step, or of all steps, in order."""
         attempts = self._run.state.attempts
         if step is None:
             return list(attempts.values())
@@ -126,21 +115,16 @@ class StepReading:
         return of_step[::-1]
 
     def report(self, step: int, number: int) -> EvaluationReport | None:
-        """The whole report of an attempt, if it was finished."""
         attempt = self._run.state.attempts.get((step, number))
         return self._run.report(attempt) if attempt is not None else None
 
     def find_attempt(self, candidate: ObjectId) -> Attempt | None:
-        """The first finished attempt with exactly this candidate; None if there is none."""
         return self._evaluations.known(candidate)
 
     def step_events(self) -> Sequence[ev.Event]:
-        """What was recorded in this step so far."""
         return self._run.writer.step_events(self._step)
 
     def rewind_reason(self) -> str | None:
-        """The person's reason for the rewind that made this version the head; None without a
-        rewind."""
         if self._step == 0:
             return None
         for event in reversed(self._run.writer.step_events(self._step - 1)):
@@ -150,35 +134,27 @@ class StepReading:
         return None
 
     def directions(self) -> Sequence[Direction]:
-        """Directions of the supervisor or the person that currently apply."""
         return [d for i in self.interventions() for d in i.directions]
 
     def interventions(self) -> Sequence[Intervention]:
-        """Interventions that are active."""
         return [i for i in self._run.state.supervision.values() if i.state == "active"]
 
     def notes(self) -> Sequence[Note]:
-        """The notes of the memory."""
         return list(self._run.state.memory.values())
 
     @property
     def memory_limit(self) -> int:
-        """Largest number of characters that the memory may hold."""
         return self._run.state.session.memory_limit
 
     def hints_in_force(self) -> Sequence[Hint]:
-        """Hints delivered earlier that still apply."""
         return [h for h in self._run.state.live_hints if h.state == "delivered"]
 
     def hint(self, hint: str) -> Hint:
-        """The hint with this id, in whatever state. Raises KeyError."""
         return self._run.state.hints[hint]
 
     def remaining(self) -> tuple[Budget, Spend, Spend]:
-        """(caps, spend of the run, spend of this step)."""
         run, step = self._budget.spend()
         return self._run.state.session.budget, run, step
 
     def fetch(self, identity: ObjectId) -> bytes:
-        """The object with this hash. Raises KeyError."""
         return self._run.writer.get(identity)

@@ -20,25 +20,19 @@ class StepRecording:
         self._step = step
 
     def record(self, event: ev.Event) -> None:
-        """Append an event of this step to the journal."""
         self._run.record(event)
 
     def keep(self, text: str | bytes) -> ObjectId:
-        """Store a long text as an object."""
         return self._run.writer.put(text)
 
     def spent(self, spend: Spend) -> None:
-        """Add to the spend of the run and the step."""
         self._run.record(ev.Spent(spend=spend))
 
     def hint_effect(self, hint: str, effect: str) -> None:
-        """Record what a delivered hint changed, such as `TILE_K is pinned to 64`. Raises
-        KeyError."""
         where = self._run.state.hints[hint].where
         self._run.record(ev.HintDelivered(hint=hint, where=where, effect=effect))
 
     def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
-        """Add a note to the memory; it replaces the notes named. Raises KeyError, ValueError."""
         session, notes = self._run.state.session, self._run.state.memory
         replaced = {notes[identity].id for identity in replaces}
         held = memory.size(n for n in notes.values() if n.id not in replaced)
@@ -59,7 +53,6 @@ class StepRecording:
         return note
 
     def forget_note(self, note: str) -> None:
-        """Remove a note. Raises KeyError."""
         if note not in self._run.state.memory:
             raise KeyError(note)
         self._run.record(ev.NoteRemoved(note=note, author=self._run.author))

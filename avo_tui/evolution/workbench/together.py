@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.ports import EvaluatorError, Parallel
-from avo_tui.evolution.ports import Budgeting, Evaluations
+from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.operators.ports import AttemptResult, Interrupted
 
 Draft = tuple[int, Candidate, str]
@@ -31,8 +32,8 @@ class Batch:
     def __init__(
         self,
         run: Run,
-        evaluations: Evaluations,
-        budget: Budgeting,
+        evaluations: EvaluationRecorder,
+        budget: BudgetWatch,
         candidates: Iterable[tuple[Candidate, str]],
         parent: int,
         *,

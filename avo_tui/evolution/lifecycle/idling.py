@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from avo_tui.domain import events as ev
-from avo_tui.evolution.ports import Waiting
+from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.run import Run
 
 FIRST_SECONDS = 1.0
@@ -27,7 +27,7 @@ REPEAT_SECONDS = 1.0
 class Idling:
     """Watches one step after the other, and the calls within a step."""
 
-    def __init__(self, run: Run, waits: Waiting) -> None:
+    def __init__(self, run: Run, waits: Standstill) -> None:
         self._run = run
         self._waits = waits
         self._steps = 0
