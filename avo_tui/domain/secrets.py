@@ -31,6 +31,10 @@ _PERHAPS = re.compile(
 )
 _SHAPES = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"
 _WORD = re.compile(r"[A-Za-z_]+")
+_CHOSEN = re.compile(r"pass|secret|credential", re.IGNORECASE)
+_PLAIN_WORD = re.compile(r"[a-z_]{1,20}|[A-Z_]{1,20}")
+"""What stands in the place of a key for a server that asks for none, such as `attention`. No key or
+token that anybody issued reads so, and sources would be damaged; a password may."""
 _SCHEMES = ("bearer ", "basic ", "token ")
 
 Redact = Callable[[str], str]
@@ -55,13 +59,18 @@ def secret_values(
     """The secrets in an environment (by default this process's) and those in `more`, longest
     first."""
     env = os.environ if environment is None else environment
-    values = {value.strip() for name, value in env.items() if names_a_secret(name)}
+    named = {name: value.strip() for name, value in env.items() if names_a_secret(name)}
+    values = {
+        value
+        for name, value in named.items()
+        if _CHOSEN.search(name) or not _PLAIN_WORD.fullmatch(value)
+    }
     values = {value for value in values if not value.startswith(("/", "~"))}  # a path of a file
     for line in env.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
         name, _, value = line.partition(":")
         if names_a_secret(name.strip()):
             values.add(_without_scheme(value.strip()))
-    values.update(value.strip() for value in more)
+    values.update(value.strip() for value in more if not _PLAIN_WORD.fullmatch(value.strip()))
     return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
 
 

@@ -220,7 +220,7 @@ def test_arguments_that_are_json_in_a_string_are_read() -> None:
 
 
 async def test_calls_written_as_text_run() -> None:
-    written = 'I look. <tool_call>\n{"name": "list_versions", "arguments": {}}\n</tool_call>'
+    written = 'I look. <tool_call>\n{"name": "list_versions", "arguments": "{}"}\n</tool_call>'
     bench = FakeWorkbench()
     async with Server([Answer([text(written)]), *work()]) as server:
         await step(bench, server)

@@ -97,6 +97,17 @@ async def test_an_answer_in_one_piece_is_used() -> None:
         valid(body)
 
 
+async def test_a_stream_under_a_wrong_name_is_used() -> None:
+    def misnamed(answer: Answer) -> Raw:
+        lines = (
+            f"event: {n}\ndata: {json.dumps({'type': n, **e})}\n\n" for n, e in events_of(answer)
+        )
+        return response("".join(lines).encode(), "application/json")
+
+    async with RawServer([misnamed(a) for a in work()]) as server:  # type: ignore[misc]
+        assert (await step(FakeWorkbench(), server)).outcome == "committed"
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -162,3 +162,13 @@ def test_what_cannot_be_a_key_is_refused_at_once(
     with pytest.raises(ValueError, match="the key in the environment is not one") as refused:
         make(RunSettings(operator="agent"))
     assert wrong not in str(refused.value)
+
+
+def test_a_key_that_is_a_word_damages_no_source() -> None:
+    """Servers of one's own are given anything as a key."""
+    env = {"ANTHROPIC_API_KEY": "attention", "DB_PASSWORD": "attentions", "X_TOKEN": "aB3attention"}
+    assert secret_values(env, more=["attention", "flash_attention"]) == [
+        "aB3attention",
+        "attentions",
+    ]
+    assert redactor(secret_values(env))("attention.cpp") == "attention.cpp"

@@ -197,6 +197,8 @@ def _call(
         result.broken[identity] = redact(clean_text(broken))[:2000]
     try:
         arguments = block.get("input")
+        if isinstance(arguments, str):
+            arguments = json.loads(arguments)
         if isinstance(arguments, dict):
             arguments = _as_meant(arguments, tools.get(name, {}))
         arguments = clean_json(arguments)

@@ -102,8 +102,10 @@ async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, answer
         response = stream.response
         kind = response.headers.get("content-type", "")
         if "application/json" in kind:
-            _take_whole(json.loads(await response.aread()), response, answer)
-            return
+            body = (await response.aread()).lstrip()
+            if body.startswith((b"{", b"[")):  # else it is a stream under a wrong name
+                _take_whole(json.loads(body), response, answer)
+                return
         async for event in stream:
             watch.progress(answer.take(event.to_dict(mode="json", warnings=False)))
             if answer.complete:
