@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -53,7 +54,6 @@ def documentation() -> Path | None:
 
 
 def user_index() -> Path:
-    """Where the person's own library is kept."""
     return Path(platformdirs.user_data_dir("avo-tui", appauthor=False)) / "knowledge.sqlite"
 
 
@@ -125,7 +125,6 @@ class KnowledgeBase:
                 self._libraries[name] = Index(path)
 
     def close(self) -> None:
-        """Close every library."""
         for index in self._libraries.values():
             index.close()
 
@@ -222,18 +221,9 @@ class KnowledgeBase:
 
     @_clearly()
     def documents(self) -> list[Document]:
-        """Every document of every library."""
         self._look_for_new()
         return [
-            Document(
-                f"{name}:{item.id}",
-                item.title,
-                name,
-                item.source,
-                item.kind,
-                item.sections,
-                item.characters,
-            )
+            dataclasses.replace(item, id=f"{name}:{item.id}", library=name)
             for name, index in self._libraries.items()
             for item in index.documents()
         ]

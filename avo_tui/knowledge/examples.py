@@ -40,7 +40,6 @@ class Example:
 
 
 def examples(folder: Path) -> list[Example]:
-    """Every example of a folder's documents, in order."""
     blocks: list[Example] = []
     for path in sorted(folder.rglob("*.md")):
         text = path.read_text(encoding="utf-8")

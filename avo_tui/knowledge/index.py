@@ -128,18 +128,15 @@ class Index:
             self._db.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             self._db.close()
 
     # What has been read -----------------------------------------------------------------------
 
     def add_root(self, root: str) -> None:
-        """Remember a path that a person added."""
         self._db.execute("INSERT OR IGNORE INTO root VALUES (?)", (root,))
 
     def roots(self) -> list[str]:
-        """The paths that a person added."""
         with self._lock:
             return [row[0] for row in self._db.execute("SELECT path FROM root ORDER BY path")]
 
@@ -193,18 +190,11 @@ class Index:
             body = parsed.text[section.start : section.end]
             words = " ".join((*section.path, section.symbol))
             values = (parsed.title, words, camel_parts(f"{words} {body}"), body)
+            place = (_SEPARATOR.join(section.path), section.start, section.end, line)
             cursor = self._db.execute(
                 "INSERT INTO section(document, slug, path, start, stop, line, title, heading, "
                 "names, body) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (
-                    document,
-                    slug,
-                    _SEPARATOR.join(section.path),
-                    section.start,
-                    section.end,
-                    line,
-                    *values,
-                ),
+                (document, slug, *place, *values),
             )
             self._db.execute(
                 "INSERT INTO words(rowid, title, heading, names, body) VALUES (?,?,?,?,?)",
@@ -252,21 +242,8 @@ class Index:
                 ).fetchone()
                 for hit in best
             ]
-        return [
-            Row(
-                id=row[0],
-                document=row[1],
-                title=row[2],
-                path=_path(row[3]),
-                slug=row[4],
-                kind=row[5],
-                source=row[6],
-                line=row[7],
-                body=row[8],
-            )
-            for row in rows
-            if row is not None
-        ]
+        found = ([*row[:3], _path(row[3]), *row[4:]] for row in rows if row is not None)
+        return [Row(*values) for values in found]
 
     def snippet(self, expression: str, section: int) -> str:
         """The part of a section's text that matches best; words are between \\x02 and \\x03."""
@@ -286,7 +263,6 @@ class Index:
             return int(row.fetchone()[0])
 
     def sections(self) -> int:
-        """How many sections the index holds."""
         with self._lock:
             return int(self._db.execute("SELECT count(*) FROM section").fetchone()[0])
 
@@ -324,7 +300,6 @@ class Index:
         return " › ".join((title, *_path(path))), whole[1][start:stop]
 
     def documents(self) -> list[Document]:
-        """Every document, by name."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT d.name, d.title, d.source, d.kind, d.characters, count(s.id) "

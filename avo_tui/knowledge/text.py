@@ -55,7 +55,7 @@ def divide(text: str, sections: list[Section]) -> tuple[Section, ...]:
         if section.end - section.start <= LONG_SECTION:
             result.append(section)
             continue
-        cuts = _cuts(text, section.start, section.end)
+        cuts = _cuts(text, section.start, section.end, LONG_SECTION)
         for number, (start, end) in enumerate(cuts, 1):
             path = section.path
             if len(cuts) > 1:
@@ -65,37 +65,25 @@ def divide(text: str, sections: list[Section]) -> tuple[Section, ...]:
     return tuple(result)
 
 
-def _cuts(text: str, start: int, end: int) -> list[tuple[int, int]]:
+def _cuts(text: str, start: int, end: int, longest: int) -> list[tuple[int, int]]:
+    """(start, end) of pieces, cut at blank lines, else at lines, else at spaces, while more than
+    `longest` characters are left."""
     cuts: list[tuple[int, int]] = []
-    while end - start > LONG_SECTION:
+    while end - start > longest:
         low, high = start + PIECE // 2, start + PIECE
-        cut = text.rfind("\n\n", low, high)
-        if cut < 0:
-            cut = text.rfind("\n", low, high)
-        if cut < 0:
-            cut = text.rfind(" ", low, high)
-        cut = high if cut < 0 else cut + 1
+        found = (text.rfind(mark, low, high) for mark in ("\n\n", "\n", " "))
+        cut = next((place + 1 for place in found if place >= 0), high)
         cuts.append((start, cut))
         start = cut
-    cuts.append((start, end))
+    if start < end:
+        cuts.append((start, end))
     return cuts
 
 
 def plain_sections(text: str) -> tuple[Section, ...]:
     """Sections of text without any markup known to us: pieces cut at blank lines."""
-    pieces: list[Section] = []
-    start = 0
-    size = len(text)
-    while start < size:
-        end = size
-        if size - start > PIECE:
-            cut = text.rfind("\n\n", start + PIECE // 2, start + PIECE)
-            if cut < 0:
-                cut = text.rfind("\n", start + PIECE // 2, start + PIECE)
-            end = start + PIECE if cut < 0 else cut + 1
-        pieces.append(Section((_first_line(text, start, end),), start, end))
-        start = end
-    return tuple(pieces)
+    cuts = _cuts(text, 0, len(text), PIECE)
+    return tuple(Section((_first_line(text, start, end),), start, end) for start, end in cuts)
 
 
 def _first_line(text: str, start: int, end: int) -> str:

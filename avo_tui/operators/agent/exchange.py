@@ -66,12 +66,10 @@ class Exchange:
 
     @property
     def model(self) -> Model:
-        """The model for the next request."""
         return self._setup.model
 
     @property
     def settings(self) -> AgentSettings:
-        """The current settings."""
         return self._setup.settings
 
     @property
@@ -280,7 +278,6 @@ class Exchange:
         return True
 
     def _advice(self, fault: Fault) -> str:
-        """What the person can do about an error."""
         if fault.kind == "auth":
             return self.model.renew()
         if fault.kind == "model":
@@ -293,7 +290,6 @@ class Exchange:
         return ""
 
     async def _remedy(self, fault: Fault, sentence: str, beside: bool) -> None:
-        """Apply the next remedy after an error 400."""
         transcript, features = self.transcript, self.model.features
         remedy = self._ladder.next(fault.sentence, thinks=self.talk.thinks)
         transcript.degraded(features.suspended, sentence)

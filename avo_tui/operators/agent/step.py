@@ -71,12 +71,10 @@ class AgentStep:
 
     @property
     def model(self) -> Model:
-        """The model that the next request goes to."""
         return self._setup.model
 
     @property
     def settings(self) -> AgentSettings:
-        """The settings as they are now."""
         return self._setup.settings
 
     # -- the step
@@ -211,7 +209,6 @@ class AgentStep:
         return None
 
     def _take(self, reply: Reply) -> StepOutcome | None:
-        """Record an answer and handle its stop reason."""
         if reply.stop_reason == "refusal":
             return self._refusal(reply)
         self._refused = 0

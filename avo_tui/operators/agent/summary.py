@@ -27,7 +27,6 @@ class Summary:
         self._redact = redact
 
     def question(self) -> str:
-        """The request for the agent's own summary."""
         return prompt("compaction")
 
     def mechanical(self) -> str:

@@ -29,7 +29,6 @@ class Transcript:
         self._degraded: tuple[str, ...] | None = None
 
     def begin(self, model: str, system: list[Block], tools: list[Block]) -> None:
-        """Record the system prompt and the tools, once in a step."""
         self.talk.system, self.talk.tools, self.talk.model = system, tools, model
         body = {"model": model, "system": system, "tools": tools}
         self._keep("system", body, f"system prompt and {len(tools)} tools")
@@ -92,7 +91,6 @@ class Transcript:
         self.talk.model = model or self.talk.model
 
     def compact(self, text: str) -> None:
-        """Replace the conversation by a summary."""
         body = {"kind": "compacted", "text": self.redact(text)}
         self._keep("request", body, "context: replaced by a summary")
         self.talk.compact(body["text"])

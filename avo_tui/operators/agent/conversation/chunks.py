@@ -62,11 +62,9 @@ class Chunker:
         self.characters += characters
 
     def end(self, block: int) -> None:
-        """A block is complete."""
         self.flush()
 
     def usage(self, usage: Mapping[str, Any]) -> None:
-        """The usage as known so far."""
         first = not self.last_usage
         self.last_usage = dict(usage)
         if first:
@@ -83,7 +81,6 @@ class Chunker:
         self._pieces = [text[cut:]] if cut < len(text) else []
 
     def flush(self) -> None:
-        """Record the text that was held back."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

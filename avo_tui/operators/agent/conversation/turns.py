@@ -78,7 +78,6 @@ class Turn:
 
     @property
     def pending(self) -> list[Call]:
-        """Calls without an answer, in order."""
         return [call for call in self.calls if call.answer is None]
 
     def blocks(self, stubs: bool = True) -> list[Block]:
@@ -198,7 +197,6 @@ class Conversation:
         raise LookupError("no assistant message")
 
     def pending(self) -> list[Call]:
-        """Tool calls that are not answered yet."""
         return [c for _, turn in self.turns() for c in turn.pending]
 
     def turns(self) -> Iterator[tuple[int, Turn]]:
@@ -219,7 +217,6 @@ class Conversation:
 
     @property
     def thinks(self) -> bool:
-        """Whether the conversation contains thinking."""
         return any(b["type"] in THINKING for _, turn in self.turns() for b in turn.content)
 
     # -- sending
@@ -351,7 +348,6 @@ def outcome_on_record(events: Sequence[Event], author: Author) -> StepOutcome | 
 
 
 def message_body(reply: Reply, healed: Healed) -> dict[str, Any]:
-    """The form in which an answer is recorded."""
     return {
         "content": healed.content,
         "stop_reason": reply.stop_reason,

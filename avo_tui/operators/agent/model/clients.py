@@ -130,7 +130,6 @@ def file_key(settings: AgentSettings) -> str | None:
 
 
 def endpoint_of(client: Client) -> str:
-    """The address that the client sends requests to."""
     return str(client.base_url)
 
 
@@ -142,7 +141,6 @@ def has_credentials(client: Client) -> bool:
 
 
 def secrets_of(client: Client) -> list[str]:
-    """The secrets that the client object holds."""
     if isinstance(client, anthropic.AsyncAnthropic):
         return [s for s in (client.api_key, client.auth_token) if s]
     if isinstance(client, anthropic.AsyncAnthropicBedrock):
@@ -154,7 +152,6 @@ def secrets_of(client: Client) -> list[str]:
 
 
 def is_official(address: str) -> bool:
-    """True for Anthropic's own API."""
     host = httpx2.URL(address).host
     return host == "anthropic.com" or host.endswith(".anthropic.com")
 

@@ -64,12 +64,10 @@ class AnthropicModel:
 
     @property
     def endpoint(self) -> str:
-        """Address of the endpoint."""
         return endpoint_of(self._client)
 
     @property
     def reviews(self) -> bool:
-        """Always True: the model can also be asked outside the conversation."""
         return True
 
     @property
@@ -79,11 +77,9 @@ class AnthropicModel:
 
     @property
     def pricing(self) -> Pricing:
-        """The prices used to compute the cost of answers."""
         return self._pricing
 
     def credentials(self) -> list[str]:
-        """The secrets that this client sends."""
         return [*secrets_of(self._client), *self._sent]
 
     def has_credentials(self) -> bool:
@@ -113,7 +109,6 @@ class AnthropicModel:
         )
 
     def relative_price(self) -> Price:
-        """Prices per token in units of one uncached input token."""
         return self._pricing.relative()
 
     def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
@@ -147,7 +142,6 @@ class AnthropicModel:
         return given
 
     async def reply(self, request: Request, sink: Sink) -> Reply:
-        """Stream one answer."""
         try:
             return await read_answer(
                 self._client, self.arguments(request), self._settings, request, sink
@@ -159,7 +153,6 @@ class AnthropicModel:
             raise fault from error
 
     def arguments(self, request: Request) -> dict[str, Any]:
-        """The arguments of the SDK's call for a request."""
         arguments: dict[str, Any] = {
             "model": self._settings.model,
             "max_tokens": request.max_tokens,
@@ -197,7 +190,6 @@ class AnthropicModel:
         return arguments
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
 

@@ -42,8 +42,6 @@ anyway."""
 
 
 class Fault(Exception):  # noqa: N818 - a fault of the way to the model, not of the program
-    """A request that failed."""
-
     def __init__(self, kind: FaultKind, sentence: str, retry_after: float | None = None) -> None:
         sentence = clean_text(sentence)  # it quotes the server and is written to the journal
         super().__init__(sentence)

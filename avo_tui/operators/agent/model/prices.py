@@ -36,7 +36,6 @@ class Price(Value):
     cache_write: float
 
     def cost(self, tokens: Tokens) -> float:
-        """USD for these tokens."""
         return (
             tokens.input * self.input
             + tokens.output * self.output

@@ -48,7 +48,6 @@ class _Watch:
         self.end(self._seconds)
 
     def end(self, seconds: float) -> None:
-        """Set the deadline anew."""
         self._clock.reschedule(asyncio.get_running_loop().time() + seconds)
 
 

@@ -344,7 +344,6 @@ def _why(bench: Workbench, attempt: Attempt) -> str:
 
 
 def budget_text(bench: Workbench) -> str:
-    """What is left of each cap that is set."""
     budget, run, step = bench.reading.remaining()
     lines = [
         f"- {scope}: {cap.used:.4g} of {cap.cap:.4g} {cap.unit} used"
@@ -364,7 +363,6 @@ def words_text(bench: Workbench, hints: Sequence[Hint], limits: OpeningLimits) -
 
 
 def hint_text(hint: Hint, limit: int = MAX_TEXT) -> str:
-    """A hint as the agent reads it."""
     scope = {
         "once": "for now",
         "step": "for this step",
@@ -375,7 +373,6 @@ def hint_text(hint: Hint, limit: int = MAX_TEXT) -> str:
 
 
 def intervention_text(intervention: Intervention) -> str:
-    """An intervention as the agent reads it."""
     lines = [f"Why: {intervention.trigger}."]
     if intervention.diagnosis:
         lines.append(f"Diagnosis: {intervention.diagnosis}")
