@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.faults import Fault
 from avo_tui.operators.agent.model.features import Remedies
@@ -34,6 +34,15 @@ class ProbeResult:
 
     state: Literal["ok", "warn", "fail"]
     sentence: str
+
+
+class _Silent:
+    """A sink that ignores the streamed answer."""
+
+    def text(self, block: int, text: str, thinking: bool) -> None: ...
+    def arguments(self, characters: int) -> None: ...
+    def end(self, block: int) -> None: ...
+    def usage(self, usage: Mapping[str, Any]) -> None: ...
 
 
 async def probe(settings: AgentSettings) -> list[ProbeResult]:
@@ -67,7 +76,7 @@ async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[ProbeResu
     for _ in range(MOST_TRIES):
         began = time.monotonic()
         try:
-            reply = await model.reply(request, Chunker(lambda text: None, "probe", str))
+            reply = await model.reply(request, _Silent())
         except Fault as fault:
             rejected = fault.kind == "rejected"
             if rejected and ladder.next(fault.sentence, thinks=False) in {"without", "ask again"}:
