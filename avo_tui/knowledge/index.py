@@ -190,11 +190,11 @@ class Index:
             body = parsed.text[section.start : section.end]
             words = " ".join((*section.path, section.symbol))
             values = (parsed.title, words, camel_parts(f"{words} {body}"), body)
-            place = (_SEPARATOR.join(section.path), section.start, section.end, line)
+            columns = (_SEPARATOR.join(section.path), section.start, section.end, line)
             cursor = self._db.execute(
                 "INSERT INTO section(document, slug, path, start, stop, line, title, heading, "
                 "names, body) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (document, slug, *place, *values),
+                (document, slug, *columns, *values),
             )
             self._db.execute(
                 "INSERT INTO words(rowid, title, heading, names, body) VALUES (?,?,?,?,?)",
@@ -242,8 +242,8 @@ class Index:
                 ).fetchone()
                 for hit in best
             ]
-        found = ([*row[:3], _path(row[3]), *row[4:]] for row in rows if row is not None)
-        return [Row(*values) for values in found]
+        columns = ([*row[:3], _path(row[3]), *row[4:]] for row in rows if row is not None)
+        return [Row(*values) for values in columns]
 
     def snippet(self, expression: str, section: int) -> str:
         """The part of a section's text that matches best; words are between \\x02 and \\x03."""

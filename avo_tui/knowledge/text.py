@@ -71,8 +71,8 @@ def _cuts(text: str, start: int, end: int, longest: int) -> list[tuple[int, int]
     cuts: list[tuple[int, int]] = []
     while end - start > longest:
         low, high = start + PIECE // 2, start + PIECE
-        found = (text.rfind(mark, low, high) for mark in ("\n\n", "\n", " "))
-        cut = next((place + 1 for place in found if place >= 0), high)
+        breaks = (text.rfind(mark, low, high) for mark in ("\n\n", "\n", " "))
+        cut = next((where + 1 for where in breaks if where >= 0), high)
         cuts.append((start, cut))
         start = cut
     if start < end:
