@@ -136,12 +136,17 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
         return await bench.evaluating.compare(candidate, other, replicate, more=more)
 
-    begins = space.running.begin
+    begins, far = space.running.begin, bool(bench.reading.queue())
     try:
-        unchecked = [row for row in timed if not known_correct(space, row.variant.candidate)]
+        # far away a check costs a journey, more than the pair it saves; pairs look at outputs too
+        unchecked = [
+            row for row in timed if not far and not known_correct(space, row.variant.candidate)
+        ]
         await check_variants(unchecked, functools.partial(check_quickly, space), begins)
         began = time.monotonic()
-        await time_variants(timed, compare, spread.prior, pairs, arguments.precision, begins)
+        await time_variants(
+            timed, compare, spread.prior, pairs, arguments.precision, begins, at_once=far
+        )
     except (Interrupted, StepEnded) as cut:
         if any(row.pairs or row.trouble for row in timed):
             cut.brought = table_text(timed, f"v{number}", spread)

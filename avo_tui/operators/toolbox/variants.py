@@ -3,11 +3,14 @@ a version."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from avo_tui.domain import student_t
 from avo_tui.domain.candidate import Candidate
@@ -23,7 +26,9 @@ MOST = 24
 MOST_PAIRS = 32
 """Largest number of pairs of fresh processes for one variant in one call."""
 
-Compare = Callable[[Candidate, int, bool], Awaitable[EvaluationReport]]
+T = TypeVar("T")
+
+Compare = Callable[[Candidate, int, bool], Coroutine[Any, Any, EvaluationReport]]
 """Times a candidate beside the version; the number counts the pairs of the two before, and the last
 argument says whether another comparison follows at once."""
 
@@ -199,6 +204,11 @@ async def check_variants(
             before = row.line
 
 
+AT_ONCE = 4
+"""Pairs of each variant that are asked for at a time, where they are asked for at once and a
+precision says how many are needed."""
+
+
 async def time_variants(
     timed: Sequence[Timed],
     compare: Compare,
@@ -206,14 +216,18 @@ async def time_variants(
     pairs: int,
     precision: float | None,
     begins: Begins = nobody_waits,
+    *,
+    at_once: bool = False,
 ) -> None:
     """Time each variant in `pairs` pairs of fresh processes, all of them once before any again.
 
     With `precision`, `pairs` is the largest number: a variant gets no more once the half-width of
     its 95% interval is that small (0.003 is ±0.3%), or once another one is shown to be faster.
+    `at_once`: the device is far away, so that all that can be asked for is asked together.
     """
     before = ""
-    for replicate in range(pairs):
+    step = 1 if not at_once else pairs if precision is None else AT_ONCE
+    for first in range(0, pairs, step):
         waiting = [
             row
             for row in timed
@@ -221,16 +235,37 @@ async def time_variants(
             and not row.dropped
             and (precision is None or not row.pairs or _half_width(row, prior) > precision)
         ]
-        of = f"pair {replicate + 1}" + (f" of {pairs}, " if precision is None else ", ")
-        for number, row in enumerate(waiting, start=1):
-            begins(f"{of}{number} of {len(waiting)}: {row.variant.name}", before)
-            more = number < len(waiting) or replicate + 1 < pairs
-            row.add(await compare(row.variant.candidate, replicate, more))
-            before = row.line
+        of = f"pair {first + 1}" + (f" of {pairs}, " if precision is None else ", ")
+        rounds = range(first, min(first + step, pairs))
+        asked = [(row, replicate) for replicate in rounds for row in waiting]
+        works = [
+            compare(row.variant.candidate, replicate, turn < len(asked) or first + step < pairs)
+            for turn, (row, replicate) in enumerate(asked, start=1)
+        ]
+        async with in_turn(works, at_once) as reports:
+            for number, ((row, _), report) in enumerate(zip(asked, reports, strict=True), start=1):
+                begins(f"{of}{number} of {len(asked)}: {row.variant.name}", before)
+                row.add(await report)
+                before = row.line
         if precision is not None:
             _drop_slower(timed, prior)
     if before:
         begins("", before)
+
+
+@asynccontextmanager
+async def in_turn(
+    works: Sequence[Coroutine[Any, Any, T]], at_once: bool
+) -> AsyncIterator[Sequence[Awaitable[T]]]:
+    """The works to be awaited one after the other; begun together if `at_once`."""
+    begun = [asyncio.ensure_future(work) if at_once else work for work in works]
+    try:
+        yield begun
+    finally:
+        for work in begun:
+            _ = work.cancel() if isinstance(work, asyncio.Future) else work.close()
+        tasks = [work for work in begun if isinstance(work, asyncio.Future)]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _half_width(row: Timed, prior: Prior) -> float:

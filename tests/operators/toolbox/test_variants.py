@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from avo_tui.domain.candidate import Candidate
@@ -161,3 +163,22 @@ async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> Non
     asked.clear()
     await time_variants([Timed(_variant("slow", "slow"))], compare, prior, 3, None)
     assert len(asked) == 3
+
+
+async def test_pairs_of_a_device_far_away_are_asked_for_together() -> None:
+    """Each would cost a journey: none is begun only when the one before has been answered."""
+    asked: list[tuple[str, int]] = []
+    answered = asyncio.Event()
+
+    async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
+        asked.append((candidate.id, replicate))
+        if len(asked) == 6:
+            answered.set()
+        await asyncio.wait_for(answered.wait(), 60)
+        rows = {"small": (0.99, 1.0, 1.01)}
+        report = judge(Candidate(files={"k.cpp": source(1.0)}))
+        return report.replaced(score=None, paired=PairedMeasurement(configurations=rows))
+
+    rows = [Timed(_variant(name, name)) for name in ("one", "two")]
+    await time_variants(rows, compare, Prior(0.0001), pairs=3, precision=None, at_once=True)
+    assert [len(row.pairs) for row in rows] == [3, 3] and len(set(asked)) == 6
