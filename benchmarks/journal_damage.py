@@ -156,7 +156,7 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / name
-            shutil.copytree(SESSIONS / name, folder)
+            shutil.copytree(SESSIONS / name, folder, ignore=shutil.ignore_patterns("objects"))
             prepare(folder, form)
             whole = events(folder)
             if rng.random() < 0.5:

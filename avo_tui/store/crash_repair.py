@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 from avo_tui.store.database import Database
 from avo_tui.store.errors import clear_errors
@@ -58,9 +57,8 @@ def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
     """Continue with the files as they are, or build them again where they are not usable."""
     pages = PagesFile(layout.pages, loaded.extent)
     compressed = layout.has_packed_parts()
-    outdated = layout.attempts if os.path.lexists(layout.attempts) else None
     if loaded.stored is not None and loaded.database is not None:
-        projection = Projection(loaded.database, pages, outdated)
+        projection = Projection(loaded.database, pages)
         projection.adopt(loaded.stored)
         if loaded.stale:
             projection.applied = 0  # so that it is written at once, and not after the next event
@@ -69,7 +67,7 @@ def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
         with clear_errors(layout.database, "move aside"), contextlib.suppress(FileNotFoundError):
             set_aside(layout.database)
         empty = Database.empty(layout.database, layout.previous)
-        projection = Projection(empty, pages, outdated)
+        projection = Projection(empty, pages)
     projection.compressed = compressed
     projection.snapshot(loaded.state)  # packs what an older avo-tui left whole, before a run waits
     return projection, pages

@@ -12,7 +12,6 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
-from avo_tui.store.attempts import read_attempts
 from avo_tui.store.database import Database, read_tables
 from avo_tui.store.engine_presence import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
@@ -148,12 +147,6 @@ def _records(layout: Layout) -> Answers:
         stored = load_tables(Database.open(layout.database, layout.database, layout.previous))
     except (StoreError, KeyError, TypeError, ValueError, AttributeError):
         return  # the database's own check says so
-    if stored.lines is not None:
-        attempts, lines = read_attempts(layout.attempts)
-        if lines and not layout.attempts.read_bytes().endswith(b"\n"):
-            yield "warn", "attempts.jsonl ends in a half-written line"
-        yield "ok", f"attempts.jsonl holds {_count(len(attempts), 'attempt')}"
-        return
     if stored.extent is None:
         yield "fail", "session.json does not say where the older records are"
         return
@@ -373,7 +366,7 @@ def _repair(layout: Layout, found: list[Finding]) -> None:
     bad = any(f.what in {"replay", "records"} and f.level == "fail" for f in found)
     if bad and _journal_has_everything(layout):
         with clear_errors(layout.database, "move aside"):
-            for path in (layout.database, layout.previous, layout.pages, layout.attempts):
+            for path in (layout.database, layout.previous, layout.pages):
                 if os.path.lexists(path):
                     set_aside(path)
     SessionWriter.open(layout.folder).close()

@@ -73,10 +73,6 @@ class NewerFormat(StoreError):  # noqa: N818
     """The folder was written by a newer avo-tui."""
 
 
-class OlderFormat(StoreError):  # noqa: N818
-    """The folder was written by an older avo-tui and was not migrated yet."""
-
-
 class DamagedSession(StoreError):  # noqa: N818
     """A file of the session cannot be read, and no other file can restore it."""
 

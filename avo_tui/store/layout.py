@@ -30,8 +30,6 @@ class Layout:
         self.database = folder / "session.json"
         self.previous = folder / "session.json.previous"
         self.pages = folder / "records.pages"
-        self.attempts = folder / "attempts.jsonl"
-        """Attempts of sessions that an older avo-tui wrote; ours are in session.json and pages."""
         self.journal = folder / "journal"
         self.live = folder / "progress.jsonl"
         self.objects = folder / "objects"
@@ -105,10 +103,6 @@ class Layout:
         if self.has_part(step):
             return step
         return max((part for part in self.parts() if part <= step), default=None)
-
-    def backup(self, number: int) -> Path:
-        """Folder of the copy that is made before a session of format `number` is migrated."""
-        return self.folder / f"backup-format-{number}"
 
     def has_part(self, step: int) -> bool:
         """Whether a part of the journal begins with `step`. Raises DiskTrouble if strict."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from avo_tui.domain.events import Event, SessionCreated
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.tables import RecordTable
-from avo_tui.store.attempts import Attempts, read_attempts
 from avo_tui.store.database import Database
 from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
 from avo_tui.store.journal import read_events
@@ -48,7 +46,7 @@ def load(layout: Layout, for_writing: bool = False) -> Loaded:
     """Read a session. Changes nothing.
 
     What only a writer needs, the rows of session.json, is kept in memory only `for_writing`.
-    Raises SessionNotFound, NewerFormat, OlderFormat, or DamagedSession where not even the journal
+    Raises SessionNotFound, NewerFormat, or DamagedSession where not even the journal
     says what the session is; DiskTrouble where `layout` is strict and something cannot be read for
     now.
     """
@@ -150,7 +148,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
         elif for_writing:
             notes.append("an older avo-tui wrote the tables: they were made anew from the journal")
         follower = JournalFollower(layout, state.session.applied, _part(layout, state))
-        stale = tables.outdated or tables.lines is not None or extent != tables.extent
+        stale = tables.outdated or extent != tables.extent
         return Loaded(state, follower, rows, database, extent, stale, notes)
     return None
 
@@ -162,14 +160,6 @@ def _with_older_records(
 
     Where their file is damaged, they are taken from the journal.
     """
-    if stored.lines is not None:
-        kept = _attempts(layout, stored.lines, notes)
-        if kept is None:
-            folded = fold_journal(layout, stored.state.session.applied)
-            return _with_tables(stored, folded), Extent()
-        # session.json has the attempt as of its own writing; the line may be older or newer
-        stored.state.attempts = RecordTable(kept | stored.state.attempts)
-        return stored.state, Extent()
     read, problem = None, f"{layout.database.name} does not say where the older records are"
     if stored.extent is not None:
         try:
@@ -229,24 +219,6 @@ def _folded_anew(layout: Layout, stored: Stored) -> SessionState | None:
     applied = stored.state.session.applied
     replay = replay_journal(layout, applied)
     return replay.state if replay.reaches(applied) else None
-
-
-def _attempts(layout: Layout, promised: int, notes: list[str]) -> Attempts | None:
-    """The content of attempts.jsonl, which older sessions have; None where it has fewer lines than
-    session.json says."""
-    try:
-        kept, _ = read_attempts(layout.attempts)
-    except DamagedSession as error:
-        _must_wait(layout, error)
-        notes.append(f"{error}; took the attempts from the journal instead")
-        return None
-    if len(kept) < promised:
-        notes.append(
-            f"{layout.attempts.name} holds {len(kept)} attempts of {promised}; "
-            "took them from the journal instead"
-        )
-        return None
-    return kept
 
 
 def _must_wait(layout: Layout, error: DamagedSession) -> None:

@@ -5,11 +5,9 @@ Both can be rebuilt from the journal; they exist so that readers need not read a
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,7 +31,7 @@ from avo_tui.domain.records import (
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.store.database import Database
-from avo_tui.store.errors import DamagedSession, NewerFormat, OlderFormat
+from avo_tui.store.errors import DamagedSession, NewerFormat
 from avo_tui.store.pages import Extent, PagesFile, pack
 from avo_tui.store.stored_records import Page
 
@@ -89,18 +87,13 @@ def table_of(state: SessionState, name: str) -> dict[Key, Value]:
 
 
 def check_format(number: object) -> None:
-    """Raises NewerFormat or OlderFormat where a folder's format is not ours."""
-    if not isinstance(number, int):
+    """Raises NewerFormat or DamagedSession where a folder's format is not ours."""
+    if not isinstance(number, int) or number < FORMAT:
         raise DamagedSession("the session does not say its format")
     if number > LATER_FORMATS[-1]:
         raise NewerFormat(
             f"the session has format {number}, this avo-tui knows formats up to "
             f"{LATER_FORMATS[-1]}: open it with a newer avo-tui"
-        )
-    if number < FORMAT:
-        raise OlderFormat(
-            f"the session has format {number}, this avo-tui writes format {FORMAT}: "
-            "`avo run --resume` or `avo doctor --repair` migrates it and keeps a copy"
         )
 
 
@@ -113,16 +106,13 @@ class Stored:
     extent: Extent | None
     """The part of records.pages that holds the others; None where session.json should say it and
     does not."""
-    lines: int | None
-    """Attempts that attempts.jsonl holds; None where an avo-tui wrote this that has no such
-    file."""
     outdated: bool = False
-    """Whether an older version of the fold made these tables, which may lack what the present one
-    takes from the same events."""
+    """Whether an older avo-tui made these tables, which may lack what the present one takes from
+    the same events, or keep attempts in another file."""
 
 
 def load_tables(database: Database) -> Stored:
-    """Read the rows. Raises DamagedSession, NewerFormat, OlderFormat."""
+    """Read the rows. Raises DamagedSession, NewerFormat."""
     rows = database.rows("session")
     if not rows:
         raise DamagedSession("session.json holds no session")
@@ -137,16 +127,15 @@ def load_tables(database: Database) -> Stored:
                 values = tuple(getattr(record, name) for name in table.key)
                 mine[values if len(values) > 1 else values[0]] = record.slim()
         state.pending_approval = _PENDING.validate_python(row.get("pending_approval"))
-        lost = row["format"] in LATER_FORMATS and row.get("pages") is None
+        elsewhere = bool(row.get("attempts_kept"))  # in attempts.jsonl, by an older avo-tui
+        lost = elsewhere or (row["format"] in LATER_FORMATS and row.get("pages") is None)
         extent = None if lost else Extent.of_row(row.get("pages"))
     except ValidationError as error:
         raise DamagedSession(f"session.json holds a bad record: {_first(error)}") from error
     except ValueError as error:
         raise DamagedSession(f"session.json is damaged: {error}") from error
-    lines = row.get("attempts_kept")
     fold = row.get("fold")
-    outdated = not isinstance(fold, int) or fold < FOLD
-    return Stored(state, extent, lines if isinstance(lines, int) else None, outdated)
+    return Stored(state, extent, elsewhere or not isinstance(fold, int) or fold < FOLD)
 
 
 def _first(error: ValidationError) -> str:
@@ -182,9 +171,8 @@ def _whole(table: dict[Key, Value]) -> dict[Key, Value]:
 class Projection:
     """Brings session.json and records.pages up to date with snapshots of the state."""
 
-    def __init__(self, database: Database, pages: PagesFile, outdated: Path | None = None) -> None:
-        """`outdated` is a file of an older avo-tui, to be removed once no generation of
-        session.json needs it. Call `adopt` next where the database holds something."""
+    def __init__(self, database: Database, pages: PagesFile) -> None:
+        """Call `adopt` next where the database holds something."""
         self._database = database
         self._pages = pages
         self._fresh: list[Page] = []
@@ -192,8 +180,6 @@ class Projection:
         self._written: dict[str, dict[Key, Value]] = {t.name: {} for t in TABLES}
         self._numbers: dict[str, dict[Key, int]] = {t.name: {} for t in TABLES}
         self._next: dict[str, count[int]] = {t.name: count(1) for t in TABLES}
-        self._outdated = outdated
-        self._commits = 0
         self.compressed = False
         """Whether parts of the journal are, or soon will be, compressed."""
         self.said_compressed = 0
@@ -234,11 +220,7 @@ class Projection:
         self._database.put("session", {1: row})
         self._database.commit()
         self.applied = snapshot.session.applied
-        self._commits += 1
         self.said_compressed += compressed
-        if self._outdated is not None and self._commits == 2:
-            with contextlib.suppress(OSError):  # nobody reads it any more
-                self._outdated.unlink(missing_ok=True)
 
     def _write_table(self, table: Table, records: Mapping[Key, Value]) -> None:
         written, numbers = self._written[table.name], self._numbers[table.name]

@@ -59,8 +59,8 @@ class SessionReader:
 
     @classmethod
     def open(cls, folder: Path, most: int | None = None) -> SessionReader:
-        """Read a session. Raises SessionNotFound, NewerFormat, OlderFormat or DamagedSession, and
-        StoreError where more than `most` bytes of its journal would have to be read for it."""
+        """Read a session. Raises SessionNotFound, NewerFormat or DamagedSession, and StoreError
+        where more than `most` bytes of its journal would have to be read for it."""
         return cls(Layout(folder.absolute(), most=most))
 
     @property

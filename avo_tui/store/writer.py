@@ -33,7 +33,6 @@ from avo_tui.store.errors import (
     DiskTrouble,
     FolderLost,
     NoSpace,
-    OlderFormat,
     SessionExists,
     SessionLocked,
     SessionNotFound,
@@ -42,7 +41,6 @@ from avo_tui.store.errors import (
     clear_errors,
 )
 from avo_tui.store.files import make_private_folder, open_regular, sync_folder, write_temporary
-from avo_tui.store.format_migration import migrate
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal import JournalWriter
 from avo_tui.store.journal_lines import event_line
@@ -167,11 +165,7 @@ class SessionWriter:
             notes = lock.remarks()
             if lock.leased:
                 keep_others_out(layout)
-            try:
-                loaded = load(layout, for_writing=True)
-            except OlderFormat:
-                notes += migrate(layout)
-                loaded = load(layout, for_writing=True)
+            loaded = load(layout, for_writing=True)
             loaded.notes[:0] = notes + remove_leftovers(layout)
             part = max(layout.parts(), default=loaded.state.session.step)
             writer = cls(layout, lock, loaded, part)

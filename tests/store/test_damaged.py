@@ -12,7 +12,7 @@ import pytest
 from avo_tui.store import SessionReader, StoreError, engine_status, find_session, summaries
 from avo_tui.store.doctor import diagnose
 from avo_tui.store.layout import Layout
-from tests.session_life import as_an_older_avo_tui_wrote_it, build
+from tests.session_life import build
 
 Damage = Callable[[Layout], None]
 
@@ -57,11 +57,6 @@ def _odd_pages(tables: dict[str, object]) -> None:
     session["1"]["pages"] = [1, 2]
 
 
-def _old_attempts(layout: Layout) -> Path:
-    as_an_older_avo_tui_wrote_it(layout.folder)
-    return layout.attempts
-
-
 DAMAGES: dict[str, Damage] = {
     "session.json is a pipe": lambda s: _fifo(s.database),
     "session.json is a loop of links": lambda s: _loop(s.database),
@@ -83,8 +78,6 @@ DAMAGES: dict[str, Damage] = {
     "records.pages is cut": lambda s: os.truncate(s.pages, s.pages.stat().st_size // 2),
     "records.pages is garbage": lambda s: _prefixed(s.pages, "7 9 12\n{"),
     "session.json promises pages of another kind": lambda s: _rows(s, _odd_pages),
-    "attempts.jsonl is a pipe": lambda s: _fifo(_old_attempts(s)),
-    "attempts.jsonl is a folder": lambda s: _folder(_old_attempts(s)),
     "the lock is nested without end": lambda s: _nested(s.lock),
     "the lock is a folder": lambda s: _folder(s.lock),
     "the lock is a pipe": lambda s: _fifo(s.lock),
