@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from avo_tui.store.database import Database
+from avo_tui.store.database import SessionStorage
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import (
     leftovers,
@@ -57,17 +57,13 @@ def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
     """Continue with the files as they are, or build them again where they are not usable."""
     pages = PagesFile(layout.pages, loaded.extent)
     compressed = layout.has_packed_parts()
-    if loaded.stored is not None and loaded.database is not None:
-        projection = Projection(loaded.database, pages)
-        projection.adopt(loaded.stored)
-        if loaded.stale:
-            projection.applied = 0  # so that it is written at once, and not after the next event
-    else:
+    if loaded.tables is None:
         # a damaged file must not become session.json.previous
         with clear_errors(layout.database, "move aside"), contextlib.suppress(FileNotFoundError):
             set_aside(layout.database)
-        empty = Database.empty(layout.database, layout.previous)
-        projection = Projection(empty, pages)
+    # what is stale is written at once, and not after the next event
+    applied = 0 if loaded.stale else loaded.tables or 0
+    projection = Projection(SessionStorage(layout.database, layout.previous), pages, applied)
     projection.compressed = compressed
     projection.snapshot(loaded.state)  # packs what an older avo-tui left whole, before a run waits
     return projection, pages

@@ -12,7 +12,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
-from avo_tui.store.database import Database, read_tables
+from avo_tui.store.database import read_tables
 from avo_tui.store.engine_presence import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import leftovers, remove, set_aside
@@ -144,7 +144,7 @@ def _database(layout: Layout) -> Answers:
 def _records(layout: Layout) -> Answers:
     """The older records: those of session.json's present generation, each unpacked."""
     try:
-        stored = load_tables(Database.open(layout.database, layout.database, layout.previous))
+        stored = load_tables(read_tables(layout.database))
     except (StoreError, KeyError, TypeError, ValueError, AttributeError):
         return  # the database's own check says so
     if stored.extent is None:

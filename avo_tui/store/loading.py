@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from avo_tui.domain.events import Event, SessionCreated
 from avo_tui.domain.state import SessionState
-from avo_tui.store.database import Database
+from avo_tui.store.database import read_tables
 from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
 from avo_tui.store.journal import read_events
 from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
 from avo_tui.store.pages import Extent, PagesRead, pack, read_pages, unpack_into
-from avo_tui.store.projection import Snapshot, Stored, check_format, load_tables
+from avo_tui.store.projection import Stored, check_format, load_tables
 from avo_tui.store.stored_records import KINDS
 
 BATCH = 5000
@@ -29,9 +29,8 @@ class Loaded:
     state: SessionState
     follower: JournalFollower
     """Gives the events that come after `state`."""
-    stored: Snapshot | None
-    """The content of session.json; None where the state was read from elsewhere, or for reading."""
-    database: Database | None
+    tables: int | None
+    """The last event in session.json; None where the state was read from elsewhere."""
     extent: Extent
     """The part of records.pages that the state was read from; empty where that file must be written
     again, or for the first time."""
@@ -45,7 +44,6 @@ class Loaded:
 def load(layout: Layout, for_writing: bool = False) -> Loaded:
     """Read a session. Changes nothing.
 
-    What only a writer needs, the rows of session.json, is kept in memory only `for_writing`.
     Raises SessionNotFound, NewerFormat, or DamagedSession where not even the journal
     says what the session is; DiskTrouble where `layout` is strict and something cannot be read for
     now.
@@ -126,9 +124,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
                 notes.append(f"{path.name} is missing")
             continue
         try:
-            database: Database | None = Database.open(path, layout.database, layout.previous)
-            assert database is not None
-            tables = load_tables(database)
+            tables = load_tables(read_tables(path))
         except DamagedSession as error:
             _must_wait(layout, error)
             notes.append(str(error))
@@ -139,9 +135,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
         current = path == layout.database
         if not current:
             notes.append(f"took {path.name} and the journal instead")
-        rows = Snapshot.of(tables.state) if current and for_writing else None
-        if not for_writing:
-            database = None  # before the other records are read: they take its place in memory
+        applied = tables.state.session.applied if current else None
         state, extent = _folded_anew(layout, tables), Extent()
         if state is None:
             state, extent = _with_older_records(layout, tables, notes)
@@ -149,7 +143,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
             notes.append("an older avo-tui wrote the tables: they were made anew from the journal")
         follower = JournalFollower(layout, state.session.applied, _part(layout, state))
         stale = tables.outdated or extent != tables.extent
-        return Loaded(state, follower, rows, database, extent, stale, notes)
+        return Loaded(state, follower, applied, extent, stale, notes)
     return None
 
 
@@ -245,7 +239,7 @@ def _from_journal(layout: Layout, notes: list[str]) -> Loaded:
     check_format(first[0].session.format)
     notes.append("built everything from the journal")
     state = SessionState.begin(first[0])
-    return Loaded(state, follower, None, None, Extent(), notes=notes)
+    return Loaded(state, follower, None, Extent(), notes=notes)
 
 
 @dataclass
@@ -266,8 +260,9 @@ class Replay:
         return self.state is not None and self.last >= seq
 
 
-def replay_journal(layout: Layout, until: int | None = None) -> Replay:
-    """Fold the journal alone, up to event `until`, or up to the first event that is missing."""
+def replay_journal(layout: Layout, until: int | None = None, past_gaps: bool = False) -> Replay:
+    """Fold the journal alone, up to event `until`, or up to the first event that is missing unless
+    `past_gaps`."""
     replay = Replay()
     for event in read_events(layout):
         if until is not None and event.seq > until:
@@ -276,7 +271,8 @@ def replay_journal(layout: Layout, until: int | None = None) -> Replay:
             continue
         if event.seq != replay.last + 1:
             replay.missing = True
-            break
+            if not past_gaps:
+                break
         if replay.state is not None:
             replay.refused |= bool(fold(replay.state, [event]))
         elif isinstance(event, SessionCreated):
@@ -290,21 +286,11 @@ def replay_journal(layout: Layout, until: int | None = None) -> Replay:
 
 
 def fold_journal(layout: Layout, until: int | None = None) -> SessionState:
-    """The state that the journal alone gives, up to event `until`.
+    """The state that the journal alone gives, up to event `until`, whatever is missing.
 
     Raises DamagedSession where the journal does not begin with the creation of the session.
     """
-    state: SessionState | None = None
-    for event in read_events(layout):
-        if until is not None and event.seq > until:
-            break
-        if state is not None:
-            fold(state, [event])
-        elif isinstance(event, SessionCreated):
-            state = SessionState.begin(event)
-        else:
-            break
+    state = replay_journal(layout, until, past_gaps=True).state
     if state is None:
         raise DamagedSession(f"the journal of {layout.folder.name} does not begin at its beginning")
-    name_after_folder(state, layout)
     return state

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,7 +29,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
-from avo_tui.store.database import Database
+from avo_tui.store.database import SessionStorage, Tables, rows_of
 from avo_tui.store.errors import DamagedSession, NewerFormat
 from avo_tui.store.pages import Extent, PagesFile, pack
 from avo_tui.store.stored_records import Page
@@ -57,11 +56,6 @@ class Table:
     rows: TypeAdapter[list[Any]]
     key: tuple[str, ...] = ("id",)
     """Names of the fields that its key consists of."""
-
-    def key_of(self, row: Mapping[str, Any]) -> Key:
-        """The key of a row."""
-        values = tuple(row[name] for name in self.key)
-        return values if len(values) > 1 else values[0]
 
 
 TABLES = (
@@ -111,9 +105,9 @@ class Stored:
     the same events, or keep attempts in another file."""
 
 
-def load_tables(database: Database) -> Stored:
+def load_tables(tables: Tables) -> Stored:
     """Read the rows. Raises DamagedSession, NewerFormat."""
-    rows = database.rows("session")
+    rows = rows_of(tables, "session")
     if not rows:
         raise DamagedSession("session.json holds no session")
     row = rows[0]
@@ -122,7 +116,7 @@ def load_tables(database: Database) -> Stored:
         state = SessionState(session=SessionRecord.model_validate({**row, "format": FORMAT}))
         for table in TABLES:
             mine = table_of(state, table.name)
-            stored = database.rows(table.name)
+            stored = rows_of(tables, table.name)
             for record in table.rows.validate_python(stored) if stored else ():
                 values = tuple(getattr(record, name) for name in table.key)
                 mine[values if len(values) > 1 else values[0]] = record.slim()
@@ -171,30 +165,19 @@ def _whole(table: dict[Key, Value]) -> dict[Key, Value]:
 class Projection:
     """Brings session.json and records.pages up to date with snapshots of the state."""
 
-    def __init__(self, database: Database, pages: PagesFile) -> None:
-        """Call `adopt` next where the database holds something."""
-        self._database = database
+    def __init__(self, storage: SessionStorage, pages: PagesFile, applied: int = 0) -> None:
+        """`applied`: the last event that is in session.json."""
+        self._storage = storage
         self._pages = pages
         self._fresh: list[Page] = []
         """Pages that are not in the file yet."""
-        self._written: dict[str, dict[Key, Value]] = {t.name: {} for t in TABLES}
-        self._numbers: dict[str, dict[Key, int]] = {t.name: {} for t in TABLES}
-        self._next: dict[str, count[int]] = {t.name: count(1) for t in TABLES}
+        self._rows: dict[str, dict[Key, tuple[Value, Any]]] = {t.name: {} for t in TABLES}
+        """Table → key → (record, its row), as they were written last."""
         self.compressed = False
         """Whether parts of the journal are, or soon will be, compressed."""
         self.said_compressed = 0
         """Times that session.json was written with that format."""
-        self.applied = 0
-        """The last event that is in the database."""
-
-    def adopt(self, snapshot: Snapshot) -> None:
-        """Continue a database that holds `snapshot`."""
-        for table in TABLES:
-            rows = self._database.numbered(table.name)
-            self._numbers[table.name] = {table.key_of(row): n for n, row in rows.items()}
-            self._next[table.name] = count(max(rows, default=0) + 1)
-            self._written[table.name] = dict(snapshot.tables[table.name])
-        self.applied = snapshot.session.applied
+        self.applied = applied
 
     def snapshot(self, state: SessionState) -> Snapshot:
         """What `write` is to write of a state, whose older records are packed."""
@@ -208,8 +191,6 @@ class Projection:
         """
         self._pages.add(self._fresh)
         self._fresh = []
-        for table in TABLES:
-            self._write_table(table, snapshot.tables[table.name])
         row = snapshot.session.model_dump(mode="json")
         row["pending_approval"] = _PENDING.dump_python(snapshot.pending, mode="json")
         row["fold"] = FOLD
@@ -217,28 +198,19 @@ class Projection:
             row |= {"format": FORMAT_WITH_COMPRESSED_JOURNAL, "pages": self._pages.extent.row()}
         elif self._pages.extent.size:
             row |= {"format": FORMAT_WITH_PAGES, "pages": self._pages.extent.row()}
-        self._database.put("session", {1: row})
-        self._database.commit()
+        tables = {t.name: self._table(t.name, snapshot.tables[t.name]) for t in TABLES}
+        self._storage.write({"session": {"1": row}, **tables})
         self.applied = snapshot.session.applied
         self.said_compressed += compressed
 
-    def _write_table(self, table: Table, records: Mapping[Key, Value]) -> None:
-        written, numbers = self._written[table.name], self._numbers[table.name]
-        rows: dict[int, dict[str, Any]] = {}
-        old = [numbers.pop(key) for key in written if key not in records]
-        last = -1
+    def _table(self, name: str, records: Mapping[Key, Value]) -> dict[str, Any]:
+        """Number → row. A record that is the one of the last time has the same row as then."""
+        old, new = self._rows[name], {}
         for key, record in records.items():
-            number = key if isinstance(key, int) else numbers.get(key, -1)
-            moved = number <= last and not isinstance(key, int)
-            if moved:
-                # rows are in the order of their numbers, so a row that changed is removed and added
-                # again
-                if key in numbers:
-                    old.append(number)
-                number = next(self._next[table.name])
-            numbers[key] = last = number
-            if moved or written.get(key) is not record:
-                rows[number] = record.model_dump(mode="json")
-        self._database.remove(table.name, old)
-        self._database.put(table.name, rows)
-        self._written[table.name] = dict(records)
+            known = old.get(key)
+            if known is None or known[0] is not record:
+                known = (record, record.model_dump(mode="json"))
+            new[key] = known
+        self._rows[name] = new
+        numbers = (key if isinstance(key, int) else n for n, key in enumerate(new, 1))
+        return {str(n): row for n, (_, row) in zip(numbers, new.values(), strict=True)}

@@ -19,7 +19,7 @@ from avo_tui.store import (
     doctor,
     send_command,
 )
-from avo_tui.store.database import Database
+from avo_tui.store.database import read_tables
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.pages import Extent, PagesFile, read_pages
@@ -132,7 +132,7 @@ def test_altered_records_are_mended(lived: Path) -> None:
 def test_a_page_that_contradicts_its_records_is_mended(lived: Path) -> None:
     layout = Layout(lived)
     tables = json.loads(layout.database.read_text())
-    stored = load_tables(Database.open(layout.database, layout.database, layout.previous))
+    stored = load_tables(read_tables(layout.database))
     assert stored.extent is not None
     pages = read_pages(layout.pages, stored.extent).pages
     page = next(page for page in pages if page.kind.table == "attempts")
