@@ -10,9 +10,9 @@ import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 from pydantic import ValidationError
@@ -42,12 +42,11 @@ AHEAD = 64
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
 _STEP = re.compile(rb'^\{"seq":\d+,"at":"[^"]*","step":(\d+),')
 _GROUP = b'"group_end":'
-_CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}\Z')
+_CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
 _CHECKSUM_BYTES = len(',"crc":"00000000"}')
 
 
-@dataclass(frozen=True)
-class JournalLine:
+class JournalLine(NamedTuple):
     """One whole line of a part."""
 
     event: Event | None
@@ -99,7 +98,7 @@ def _without_leaps(lines: Iterator[JournalLine], last: int | None) -> Iterator[J
             ahead.extend(islice(lines, AHEAD - len(ahead)))
             later = [other.seq for other in ahead if not other.problem and other.seq > last]
             if not (_is_plausible(line.seq, last, later) if later else lost):
-                line = replace(line, event=None, problem=LEAPS.format(line.seq))
+                line = line._replace(event=None, problem=LEAPS.format(line.seq))
         lost = bool(line.problem)
         last = max(last, line.seq) if not line.problem else last
         yield line
@@ -146,7 +145,7 @@ def _whole_groups(lines: Iterator[JournalLine]) -> Iterator[JournalLine]:
 
 
 def _unfinished(line: JournalLine) -> JournalLine:
-    return line if line.problem else replace(line, event=None, problem=UNFINISHED)
+    return line if line.problem else line._replace(event=None, problem=UNFINISHED)
 
 
 def _all_lines(path: Path, offset: int, after: int, step: int | None) -> Iterator[JournalLine]:
@@ -249,7 +248,7 @@ def with_checksum(line: bytes) -> bytes:
 
 def apart(line: bytes) -> tuple[bytes, int | None]:
     """(what the checksum of a line is of, the checksum that it says); None where it has none."""
-    checksum = _CHECKSUM.search(line, max(0, len(line) - _CHECKSUM_BYTES))
+    checksum = _CHECKSUM.fullmatch(line[-_CHECKSUM_BYTES:])
     return (line[:-_CHECKSUM_BYTES], int(checksum[1], 16)) if checksum else (line[:-1], None)
 
 
