@@ -350,3 +350,43 @@ async def test_brief_engine_takes_the_inbox_and_keeps_the_state(make_lab: MakeLa
     assert state.versions[count].aggregate == pytest.approx(speed(best))
     assert len(state.versions[0].remeasurements) == 1
     assert list((lab.folder / "inbox").glob("*.json")) == []
+
+
+async def test_failures_of_the_harness_count_in_a_row(make_lab: MakeLab) -> None:
+    evaluator = FakeEvaluator()
+    lab = make_lab(None, evaluator)
+    ends = [*[Verdict.HARNESS_ERROR] * 2, None, *[Verdict.HARNESS_ERROR] * 2, None]
+    texts = [f"// {n}\n{seed().files['kernel.cpp']}" for n in range(len(ends))]
+
+    async def measure(bench: Workbench) -> StepOutcome:
+        for text, verdict in zip(texts, ends, strict=True):
+            evaluator.verdict = verdict
+            await bench.evaluating.evaluate(Candidate(files={"kernel.cpp": text}), "a try")
+            assert not bench.control.pause_wanted()
+        return StepOutcome(outcome="nothing", reason="measured")
+
+    lab.start(Scripted(measure))
+    await lab.until(lambda: 1 in lab.state.steps and lab.state.steps[1].ended)
+    assert lab.state.steps[1].reason == "measured"
+
+
+async def test_a_time_out_is_measured_again_and_other_verdicts_are_not(make_lab: MakeLab) -> None:
+    evaluator = FakeEvaluator()
+    lab = make_lab(None, evaluator)
+    told: list[tuple[Verdict, bool]] = []
+
+    async def measure(bench: Workbench) -> StepOutcome:
+        candidate = with_values(ALGORITHM="2")
+        for verdict in (Verdict.TIMEOUT, None, Verdict.WRONG_RESULT):
+            evaluator.verdict = verdict
+            report = (await bench.evaluating.evaluate(candidate, "the same")).report
+            told.append((report.verdict, report.cached))
+        return StepOutcome(outcome="nothing")
+
+    lab.start(Scripted(measure))
+    await lab.until(lambda: len(told) == 3)
+    assert told == [
+        (Verdict.TIMEOUT, False),
+        (Verdict.CORRECT, False),
+        (Verdict.CORRECT, True),
+    ]

@@ -131,3 +131,27 @@ async def test_interruptible_raises_interrupted_and_keeps_what_is_complete(
     await lab.send(cmd.SendHint(text="hear", delivery="now"))
     await lab.until(lambda: lab.state.steps[1].ended)
     assert seen == ["complete", "a hint"]
+
+
+async def test_of_two_hints_in_force_the_newer_one_holds(make_lab: MakeLab) -> None:
+    lab = make_lab(None, FakeEvaluator(seconds=0.01))
+    lab.start()
+    await lab.versions(1)
+    for width in (16, 4):
+        answer = await lab.send(cmd.SendHint(text=f"WIDTH={width}", scope="until_cleared"))
+        await lab.until(lambda hint=answer.id: lab.state.hints[hint].effect)  # type: ignore[misc]
+    mark = len(lab.state.attempts) + 1  # one may have been proposed between the two
+    await lab.until(lambda: len(lab.state.attempts) >= mark + 4)
+    for attempt in list(lab.state.attempts.values())[mark:]:
+        assert "WIDTH = 4;" in lab.run.candidate(attempt.candidate).files["kernel.cpp"]
+
+
+async def test_what_was_refused_cannot_be_undone(make_lab: MakeLab) -> None:
+    lab = make_lab(None, FakeEvaluator(seconds=0.01))
+    lab.start()
+    await lab.versions(2)
+    done = await lab.send(cmd.SetBookmark(version=1, label="here"))
+    assert done.undo == cmd.SetBookmark(version=1, label=None)
+    for command in (cmd.Rewind(version=99), cmd.Resume(), cmd.Annotate(version=99, text="x")):
+        record = await lab.send(command)
+        assert record.refused is not None and record.undo is None

@@ -144,3 +144,25 @@ async def test_a_pause_takes_no_more_candidates_and_lets_those_at_work_end(
     await lab.ended()
     assert len(taken) == len(results) == 3
     assert all(r.report.correct for r in results)
+
+
+async def test_the_gate_is_asked_about_the_fastest_first(make_lab: MakeLab) -> None:
+    lab = make_lab(capped(evaluations=30), evaluator=ManyDevices())
+    lab.start()
+    assert await lab.ended() == "finished"
+    waiting: dict[int, float] = {}
+    choices = 0
+    for event in lab.events:
+        match event:
+            case ev.StepStarted():
+                waiting = {}
+            case ev.AttemptFinished() if event.report.score is not None and event.step:
+                waiting[event.attempt] = event.report.score.aggregate
+            case ev.AttemptRejected():
+                waiting.pop(event.attempt, None)
+            case ev.GateDecided():
+                choices += len(waiting) > 1
+                assert waiting.pop(event.attempt) >= max(waiting.values(), default=0.0)
+            case _:
+                pass
+    assert choices, "there was nothing to choose from"

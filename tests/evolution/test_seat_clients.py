@@ -42,6 +42,10 @@ async def test_a_second_client_is_told_who_sits_there_and_may_take_over(
     opening = await second.call("begin_step")
     assert opening.step == 1
     assert "UNROLL = 2" in (await second.call("read_candidate")).text  # nothing is lost
+    await client.close()  # who was sent away leaves the newcomer's seat alone
+    with pytest.raises(SeatError, match="second sits in the seat"):
+        await SeatClient.sit_down(lab.folder, Hello(client="third", way="mcp"))
+    assert (await second.call("list_versions")).ok
     await second.close()
 
 

@@ -45,7 +45,8 @@ class EvaluationRecorder:
         recorded."""
 
     def known(self, identity: str) -> Attempt | None:
-        """The first attempt with this candidate that received a verdict; None if there is none."""
+        """The first attempt with this candidate that received a verdict, where it is no time-out
+        that a later one has overtaken; None if there is none."""
         attempts = self._run.state.attempts
         if not self._indexed:
             for attempt in attempts.values():
@@ -55,8 +56,11 @@ class EvaluationRecorder:
         return attempts[key] if key is not None else None
 
     def _remember(self, attempt: Attempt) -> None:
-        if attempt.verdict is not None and attempt.verdict.judges_candidate and not attempt.cached:
-            self._known.setdefault(attempt.candidate, (attempt.step, attempt.number))
+        if attempt.verdict is None or not attempt.verdict.judges_candidate or attempt.cached:
+            return
+        held = self._known.get(attempt.candidate)
+        if held is None or self._run.state.attempts[held].verdict is Verdict.TIMEOUT:
+            self._known[attempt.candidate] = (attempt.step, attempt.number)
 
     def _answer_from_record(self, identity: str) -> EvaluationReport | None:
         attempt = self.known(identity)
