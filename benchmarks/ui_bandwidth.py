@@ -54,7 +54,7 @@ sys.path.insert(0, {root!r})
 from pathlib import Path
 from avo_tui.ui.app import AvoApp, run_app
 from avo_tui.ui import places
-from avo_tui.ui.session.log_text import of_file
+from avo_tui.ui.widgets.long import of_file
 app = AvoApp(folder=Path({folder!r}))
 opened = app.open_source
 def both(source):

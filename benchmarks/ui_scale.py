@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from avo_tui.store import SessionReader
 from avo_tui.store.objects import ObjectStore
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.panes.lineage.graph_layout import draw, rows
-from avo_tui.ui.panes.lineage.view import LineageView
+from avo_tui.ui.panes.graph import draw, rows
+from avo_tui.ui.panes.lineage import LineageView
 from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.session.replay import ReplaySource

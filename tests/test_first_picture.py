@@ -28,7 +28,7 @@ NOT_NEEDED = (
     "avo_tui.store.doctor",
     "avo_tui.store.listing",
     "avo_tui.store.writer",
-    "avo_tui.ui.dialogs.budget",
+    "avo_tui.ui.dialogs.steering",
     "avo_tui.ui.dialogs.frame",
     "avo_tui.ui.screens.sessions",
     "cuda",

@@ -28,9 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "avo_tui.cli": {"typer", "tinydb"},
     "avo_tui.ui.session.feed": {"typer", "tinydb"},
     "avo_tui.ui.session.replay": {"typer", "tinydb"},
-    "avo_tui.ui.theme.cycle": {"typer", "tinydb", "textual"},
-    "avo_tui.ui.parts.session": {"typer", "tinydb", "textual"},
-    "avo_tui.ui.parts.connection": {"typer", "tinydb", "textual"},
+    "avo_tui.ui.theme": {"typer", "tinydb", "textual"},
+    "avo_tui.ui.host": {"typer", "tinydb", "textual"},
+    "avo_tui.ui.connection": {"typer", "tinydb", "textual"},
     "avo_tui.ui.app": {"typer", "tinydb", "textual", "numpy"},
 }
 """Each may bring in what those before it may: so one process can import them in this order."""

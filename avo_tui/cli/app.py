@@ -230,7 +230,7 @@ def open_app(
     from avo_tui.store import SeenMarks
     from avo_tui.ui.app import AvoApp, run_app
     from avo_tui.ui.host import HostOptions
-    from avo_tui.ui.theme.cycle import default_theme
+    from avo_tui.ui.theme import default_theme
 
     preferred = settings()
     theme = preferred.theme or ("avo-dark" if in_browser else default_theme(os.environ))

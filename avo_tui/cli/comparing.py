@@ -15,7 +15,7 @@ from avo_tui.cli.pictures import figure_for, save
 from avo_tui.domain.arms import Arm
 from avo_tui.domain.trajectory import Axis, Trajectory, common_budget, position
 from avo_tui.store import SessionReader, find_session
-from avo_tui.ui.curves import MARKS, Curve, draw
+from avo_tui.ui.charts import MARKS, Curve, draw
 
 AXES: dict[str, tuple[Axis, str]] = {
     "evaluations": ("evaluations", "evaluations"),

@@ -14,7 +14,7 @@ import typer
 from avo_tui.cli.pictures import figure_for, save
 from avo_tui.domain.arms import Arm, Interval, mean, ratio
 from avo_tui.domain.trajectory import Axis
-from avo_tui.ui.curves import MARKS, Curve, draw
+from avo_tui.ui.charts import MARKS, Curve, draw
 
 
 def split(words: Sequence[str]) -> dict[str, list[str]] | None:

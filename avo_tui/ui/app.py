@@ -1,26 +1,109 @@
-"""The app: its parts, its first screen, its command palette."""
+"""The app: its parts, its first screen, its command palette, its tick."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding
+from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
 from avo_tui import garbage
 from avo_tui.ui import places
 from avo_tui.ui.actions import shown_key
 from avo_tui.ui.host import Host, HostOptions
-from avo_tui.ui.palette import GROUP_ORDER, NOT_NOW, ActionsProvider
 from avo_tui.ui.places import Place
-from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.screen import AvoScreen, avo_screens
 from avo_tui.ui.screens.registry import screen_for
-from avo_tui.ui.session.feed import Source
-from avo_tui.ui.ticker import Ticker
+from avo_tui.ui.session.feed import Snapshot, Source
+
+NOT_NOW = "not now: "
+"""How the description of an action begins that cannot run now."""
+GROUP_ORDER = {"by hand": 1, "control": 2, "panes": 3, "general": 3}
+"""Rank of a group of actions; all others, which only look, come first."""
+NOT_NOW_SCORE = 0.5
+"""Factor by which such an action ranks lower in a search."""
+
+
+class ActionsProvider(Provider):
+    """The app's commands in their own order: looking first, what ends work last.
+
+    Textual's provider sorts by name, which puts `Abort step` under the cursor.
+    """
+
+    def _commands(self) -> Iterator[SystemCommand]:
+        yield from self.app.get_system_commands(self.screen)
+
+    async def discover(self) -> Hits:
+        """All commands, before anything is typed."""
+        for command in sorted(self._commands(), key=lambda c: c.help.startswith(NOT_NOW)):
+            yield DiscoveryHit(command.title, command.callback, help=command.help)
+
+    async def search(self, query: str) -> Hits:
+        """The commands that match what was typed, the best match first."""
+        matcher = self.matcher(query)
+        for command in self._commands():
+            score = matcher.match(command.title)
+            if score > 0:
+                if command.help.startswith(NOT_NOW):
+                    score *= NOT_NOW_SCORE
+                yield Hit(
+                    score, matcher.highlight(command.title), command.callback, help=command.help
+                )
+
+
+class Ticker:
+    """Updates the top screen once per tick, however many events arrive."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.shown: Snapshot | None = None
+        """The snapshot that the screens show."""
+        self._need = ""
+        """The reason why a person is needed, as shown in the window's title."""
+
+    def tick(self) -> None:
+        """Show the newest snapshot, where there is a newer one."""
+        host = self._host
+        latest = host.latest
+        if latest is None or latest is self.shown or not host.screen_stack:
+            return
+        self.shown = latest
+        ours = avo_screens(host.screen_stack)
+        covered = bool(ours) and ours[-1] is not host.screen
+        if ours and not (covered and host.connection.low_bandwidth):
+            ours[-1].show_snapshot(latest)
+        self._call_person(latest)
+
+    def second(self) -> None:
+        """Move the clocks of the top screen, and measure the connection."""
+        self._host.connection.measure()
+        ours = avo_screens(self._host.screen_stack)
+        if ours:
+            ours[-1].show_second()
+
+    def _call_person(self, latest: Snapshot) -> None:
+        """Set the title and ring the bell when a person is needed, once for each reason."""
+        need = ""
+        if latest.replay is None:
+            known = latest.progress
+            titles = {
+                "approval": "waits for you",
+                "engine": "engine lost",
+                "resume": "paused",
+                "disk": "waits for the disk",
+            }
+            need = titles.get(known.waits_for, "stuck" if known.stuck else "")
+        if need == self._need:
+            return
+        self._need = need
+        self._host.window.show(f"avo {latest.session.name}: {need}" if need else "")
+        if need and need != "paused":  # a person paused it, so nobody needs to be called
+            self._host.bell()
 
 
 class AvoApp(Host):

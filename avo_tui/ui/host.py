@@ -1,16 +1,19 @@
-"""The app as its screens see it: its parts, and the navigation between screens.
-
-Screens import this module and not `app`, which imports all screens.
-"""
+"""The app as its screens see it: its parts, and the navigation between screens."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+from textual.app import App
 from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
@@ -19,19 +22,179 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import Drafts, SeenMarks, SessionReader, StoreError
 from avo_tui.ui import places
 from avo_tui.ui.actions import key_name
-from avo_tui.ui.parts.connection import Connection
-from avo_tui.ui.parts.departure import Departure
-from avo_tui.ui.parts.session import SessionFollower
-from avo_tui.ui.parts.window import WindowTitle
+from avo_tui.ui.connection import Connection
 from avo_tui.ui.places import Place
 from avo_tui.ui.services import Services
-from avo_tui.ui.session.feed import Snapshot, Source
+from avo_tui.ui.session.feed import BATCH, Feed, Snapshot, Source
 from avo_tui.ui.session.replay import ReplaySource
 from avo_tui.ui.status import Keys
 from avo_tui.ui.syntax import Highlighter
-from avo_tui.ui.textual_internals import driver_class
-from avo_tui.ui.theme.cycle import ThemeCycle, with_fallbacks
+from avo_tui.ui.textual_internals import OpenedApp, driver_class
+from avo_tui.ui.theme import ThemeCycle, with_fallbacks
 from avo_tui.ui.widgets.paint import Palette
+
+
+class SessionFollower:
+    """At most one session, read by a thread."""
+
+    def __init__(
+        self,
+        app: App[Any],
+        marks: SeenMarks | None,
+        take_inbox: Callable[[Path], object] | None,
+        is_own: Callable[[Path], bool] | None,
+    ) -> None:
+        self._app, self._is_own = app, is_own
+        self._take_inbox = take_inbox
+        self.marks = marks
+        """Store of the last event that the person has seen per session; None to not keep any."""
+        self.feed: Feed | None = None
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """What is known now; None without a session."""
+        return None if self.feed is None else self.feed.latest
+
+    @property
+    def source(self) -> Source | None:
+        """Where the session is read from; None without a session."""
+        return None if self.feed is None else self.feed.source
+
+    def follow(self, source: Source) -> None:
+        """Close the open session and follow `source`; returns when its first snapshot is
+        available."""
+        self.close()
+        replay = source if isinstance(source, ReplaySource) else None
+        self.feed = Feed(source, replay, is_own=self._is_own)
+        self.feed.prime(BATCH)
+        Thread(target=self.feed.run, name="feed", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop following, and remember which events were seen."""
+        if self.feed is not None:
+            self._mark_seen()
+            self.feed.stop()
+            self.feed = None
+
+    def _mark_seen(self) -> None:
+        latest, source = self.latest, self.source
+        if self.marks is None or latest is None or latest.replay is not None or source is None:
+            return
+        try:
+            self.marks.set(source.folder, latest.session.applied)
+        except (OSError, StoreError) as error:
+            self._app.log(f"the mark of what was seen could not be kept: {error}")
+
+    def send(self, command: Command, notice: str) -> bool:
+        """Put a command into the inbox and show `notice`; or show why it cannot be sent."""
+        if self.feed is None:
+            return False
+        try:
+            self.feed.source.send(command)
+        except (OSError, StoreError, ValueError) as error:
+            self._app.notify(str(error), severity="error", timeout=8, markup=False)
+            return False
+        self.feed.wake()
+        if notice:
+            self._app.notify(notice, timeout=3, markup=False)
+        self._have_inbox_taken()
+        return True
+
+    def _have_inbox_taken(self) -> None:
+        """If no engine is running, start a short-lived one that carries out the command."""
+        take, latest, source = self._take_inbox, self.latest, self.source
+        if take is None or latest is None or source is None or latest.run_state in LIVE_STATES:
+            return
+        app, folder = self._app, source.folder
+
+        def work() -> None:
+            try:
+                take(folder)
+            except Exception as error:  # the message is meant for the person
+                text = f"the command is in the inbox, but {error}"
+                app.call_from_thread(app.notify, text, severity="error", timeout=8, markup=False)
+
+        app.run_worker(work, thread=True, group="inbox", exit_on_error=False)
+
+
+class WindowTitle:
+    """Sets the window's title while the app runs, and restores it afterwards."""
+
+    def __init__(self, app: OpenedApp) -> None:
+        self._app = app
+        self._title = ""
+
+    def show(self, title: str) -> None:
+        """Set the title; an empty one restores what stood there before the app set any."""
+        if title == self._title:
+            return
+        if title:
+            # "22;2t" has the terminal remember its title, "23;2t" has it take that one back.
+            remember = "" if self._title else "\x1b[22;2t"
+            self._app.to_terminal(f"{remember}\x1b]2;{title}\x07")
+        else:
+            self._app.to_terminal("\x1b[23;2t")
+        self._title = title
+
+
+class Departure:
+    """Ends the app so that the terminal returns to its previous state."""
+
+    def __init__(self, app: OpenedApp, session: SessionFollower, window: WindowTitle) -> None:
+        self._app, self._session, self._window = app, session, window
+        self.farewell = ""
+        """A sentence printed on the terminal after the app has ended."""
+        self._stdin = _terminal()
+
+    def heed_signals(self) -> None:
+        """Handle signals: end when the terminal is closed or when asked to from outside."""
+        if not self._app.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                loop.add_signal_handler(number, self.leave, 128 + number)
+
+    def heed_terminal(self) -> None:
+        """End when the terminal was closed without a signal to the app.
+
+        The kernel signals only the first program of a terminal's session. If that is `make` or
+        another program that does not pass the signal on, the app would otherwise read an ended
+        input for ever.
+        """
+        if self._stdin is not None and not os.isatty(self._stdin):
+            self._stdin = None
+            self.leave(128 + signal.SIGHUP)
+
+    def leave(self, code: int = 0) -> None:
+        """End the app with an exit code; if the run continues, the farewell says so."""
+        latest = self._session.latest
+        if (
+            latest is not None
+            and latest.replay is None
+            and latest.run_state in {"starting", "running", "pausing", "paused", "parked"}
+        ):
+            name = latest.session.name
+            state = "is paused" if latest.run_state == "paused" else "goes on"
+            self.farewell = (
+                f"The run {state}. Look again: avo attach {name}   Stop it: avo stop {name}"
+            )
+        self._session.close()
+        self._window.show("")
+        self._app.exit(return_code=code)
+
+    def leave_unread(self, why: str) -> None:
+        """End the app because there is nothing to show; `why` is printed as the farewell."""
+        self.farewell = why
+        self._app.exit(return_code=1)
+
+
+def _terminal() -> int | None:
+    """The descriptor of the terminal that keys come from; None where they come from elsewhere."""
+    stream = sys.__stdin__
+    try:
+        return stream.fileno() if stream is not None and stream.isatty() else None
+    except (OSError, ValueError):  # standard input is closed or is not a file
+        return None
+
 
 ONLY_LOOKS = "this view only looks on: nothing can be changed in it"
 

@@ -28,7 +28,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 from avo_tui.store.pages import Extent, pack
 from avo_tui.store.stored_records import KINDS, Page
-from avo_tui.ui.panes.lineage.graph_layout import rows
+from avo_tui.ui.panes.graph import rows
 from tests.session_life import AT, life, lives, session_record, version
 
 

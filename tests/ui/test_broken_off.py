@@ -11,8 +11,7 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.ui import formats
-from avo_tui.ui.panes.output.lines import output_lines, stage_spans
-from avo_tui.ui.panes.output.outcome import Outcome
+from avo_tui.ui.panes.output import Outcome, output_lines, stage_spans
 from avo_tui.ui.session.step_view import StageView
 
 SCORE = Score(

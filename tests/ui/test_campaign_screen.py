@@ -16,7 +16,7 @@ from avo_tui.store import CampaignReader, CampaignView, Drafts, places
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.places import CampaignLines
-from avo_tui.ui.screens.campaign.screen import CampaignScreen
+from avo_tui.ui.screens.campaign import CampaignScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from tests.campaign.stage import Stage, new_campaign, source
 from tests.ui.pilots import SERVICES, Hands, running

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from avo_tui.ui.panes.score.chart import ChartData, Point, render
-from avo_tui.ui.panes.score.data import ChartView, _hours, chart_data
-from avo_tui.ui.panes.score.spans import chart_spans
+from avo_tui.ui.charts import ChartData, Point, render
+from avo_tui.ui.panes.score import ChartView, _hours, chart_data, chart_spans
 from avo_tui.ui.session.feed import Feed, Snapshot
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running

@@ -9,7 +9,7 @@ from rich.color import Color
 from rich.style import Style
 
 from avo_tui.ui.text import line
-from avo_tui.ui.theme.cycle import default_theme
+from avo_tui.ui.theme import default_theme
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.paint import LOUD, ROLES
 from tests.ui.make_session import MemorySource

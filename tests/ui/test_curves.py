@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avo_tui.ui.curves import Curve, draw
+from avo_tui.ui.charts import Curve, draw
 
 
 @pytest.mark.parametrize("last", [1, 3, 7, 10, 12])

@@ -6,14 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.ui.panes.diff import differences
-from avo_tui.ui.panes.diff.lines import diff_lines
+from avo_tui.ui.panes.diff import changed_words, compare, diff_lines, parse
 from avo_tui.ui.syntax import Highlighter, overlay
 from tests.ui.invented_kernel import source
 
 
 def test_a_seed_is_all_added() -> None:
-    doc = differences.compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
+    doc = compare(None, Candidate(files={"k.cpp": "int a;\nint b;\n"}))
     assert (doc.added, doc.removed) == (2, 0)
     assert {row.kind for row in doc.files[0].rows} == {"hunk", "add"}
 
@@ -21,7 +20,7 @@ def test_a_seed_is_all_added() -> None:
 def test_the_difference_of_two_candidates() -> None:
     old = Candidate(files={"a.cpp": "int a = 1;\nint b = 2;\n", "b.cpp": "same\n"})
     new = Candidate(files={"a.cpp": "int a = 7;\nint b = 2;\nint c;\n", "b.cpp": "same\n"})
-    doc = differences.compare(old, new)
+    doc = compare(old, new)
     assert [f.name for f in doc.files] == ["a.cpp"] and (doc.added, doc.removed) == (2, 1)
     (gone,) = [r for r in doc.files[0].rows if r.kind == "del"]
     assert gone.text == "int a = 1;" and gone.words == ((8, 9),)
@@ -29,19 +28,19 @@ def test_the_difference_of_two_candidates() -> None:
 
 def test_new_and_removed_files() -> None:
     old, new = Candidate(files={"a.cpp": "x\n"}), Candidate(files={"b.cpp": "y\n"})
-    doc = differences.compare(old, new)
+    doc = compare(old, new)
     assert {(f.name, f.added, f.removed) for f in doc.files} == {("a.cpp", 0, 1), ("b.cpp", 1, 0)}
 
 
 def test_a_cut_diff_is_still_shown() -> None:
     whole = "--- a/k.cpp\n+++ b/k.cpp\n@@ -1,9 +1,9 @@\n-old\n+new\n same\n"
-    doc = differences.parse(whole)
+    doc = parse(whole)
     assert doc.problem and (doc.added, doc.removed) == (1, 1)
     assert any("cut" in row.plain for row in diff_lines(doc, 60, Highlighter()))
 
 
 def test_copied_text_has_no_gutters() -> None:
-    doc = differences.compare(source(3), source(4))
+    doc = compare(source(3), source(4))
     rows = diff_lines(doc, 90, Highlighter(), sides=False)
     copied = [row.plain[row.gutter :] for row in rows if row.gutter < 90]
     lines = set(source(3).files["kernel.cpp"].split("\n")) | set(
@@ -51,7 +50,7 @@ def test_copied_text_has_no_gutters() -> None:
 
 
 def test_side_by_side_keeps_both_sides_apart() -> None:
-    doc = differences.compare(source(3), source(4))
+    doc = compare(source(3), source(4))
     rows = diff_lines(doc, 120, Highlighter(), sides=True)
     assert all(row.width <= 120 for row in rows)
     bars = {row.plain.index("│") for row in rows if "│" in row.plain}
@@ -60,7 +59,7 @@ def test_side_by_side_keeps_both_sides_apart() -> None:
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_changed_words_are_inside_their_lines(old: str, new: str) -> None:
-    left, right = differences.changed_words(old, new)
+    left, right = changed_words(old, new)
     assert all(0 <= a < b <= len(old) for a, b in left)
     assert all(0 <= a < b <= len(new) for a, b in right)
 

@@ -12,13 +12,11 @@ from avo_tui.domain.changes import Change
 from avo_tui.domain.state import SessionState
 from avo_tui.store import SessionReader
 from avo_tui.ui import formats
-from avo_tui.ui.panes.lineage.graph_layout import draw, rows
-from avo_tui.ui.panes.lineage.row_painter import LineageContext, row_line
-from avo_tui.ui.panes.output.benchmark import benchmark_lines
-from avo_tui.ui.panes.output.lines import output_lines
-from avo_tui.ui.panes.output.outcome import outcome_of_version
-from avo_tui.ui.panes.output.paired import paired_lines
-from avo_tui.ui.panes.selection import Selection, at_rest
+from avo_tui.ui.panes.base import Selection, at_rest
+from avo_tui.ui.panes.graph import draw, rows
+from avo_tui.ui.panes.lineage import LineageContext, row_line
+from avo_tui.ui.panes.output import outcome_of_version, output_lines
+from avo_tui.ui.panes.scores import benchmark_lines, paired_lines
 from avo_tui.ui.screens.compare import _at_the_gate
 from avo_tui.ui.session.feed import Feed
 from avo_tui.ui.status import Keys, status_line

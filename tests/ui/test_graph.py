@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui.panes.lineage.graph_layout import draw, rows
-from avo_tui.ui.panes.lineage.row_painter import prefix
+from avo_tui.ui.panes.graph import draw, rows
+from avo_tui.ui.panes.lineage import prefix
 from tests.ui.invented_kernel import START, score_of
 
 SCORE = score_of(0.5, 1)

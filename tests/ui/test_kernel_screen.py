@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.ui.dialogs.export import ExportDialog
+from avo_tui.ui.dialogs.questions import ExportDialog
 from avo_tui.ui.screens.kernel import KernelScreen, copied, source_lines
 from avo_tui.ui.syntax import Highlighter
 from tests.ui.make_session import MemorySource

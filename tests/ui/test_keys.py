@@ -16,7 +16,7 @@ from avo_tui.ui.places import Place
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.screens.registry import SCREENS, screen_for
 from avo_tui.ui.screens.run.screen import RunScreen
-from avo_tui.ui.screens.sessions.screen import SessionsScreen
+from avo_tui.ui.screens.sessions import SessionsScreen
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, Hands, make_app, running
 

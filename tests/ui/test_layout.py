@@ -10,8 +10,9 @@ from pytest import MonkeyPatch
 
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui.panes.lineage import graph_layout
-from avo_tui.ui.panes.lineage.graph_layout import (
+from avo_tui.ui.panes import graph
+from avo_tui.ui.panes.graph import (
+    GraphLayout,
     GraphRow,
     Lanes,
     Row,
@@ -20,7 +21,6 @@ from avo_tui.ui.panes.lineage.graph_layout import (
     draw,
     rows,
 )
-from avo_tui.ui.panes.lineage.layout_cache import GraphLayout
 from tests.ui.test_graph import attempt, version
 
 
@@ -123,7 +123,7 @@ def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatc
     kept = GraphLayout()
     kept.update(versions, attempts, 999)
     placed: list[object] = []
-    place, short = graph_layout._place, graph_layout._place_on_one_lane
+    place, short = graph._place, graph._place_on_one_lane
 
     def counting(*arguments: Any) -> Any:
         placed.append(arguments[0])
@@ -133,8 +133,8 @@ def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatc
         placed.append(arguments[0])
         return short(*arguments)
 
-    monkeypatch.setattr(graph_layout, "_place", counting)
-    monkeypatch.setattr(graph_layout, "_place_on_one_lane", counting_short)
+    monkeypatch.setattr(graph, "_place", counting)
+    monkeypatch.setattr(graph, "_place_on_one_lane", counting_short)
     grown = versions | {1_000: version(1_000, 999)}
     assert kept.update(grown, attempts, 1_000)
     assert 0 < len(placed) < 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avo_tui.ui.terminal.speed import ANSWERS, OFTEN, WINDOW, LinkSpeed, is_remote
+from avo_tui.ui.connection import ANSWERS, OFTEN, WINDOW, LinkSpeed, is_remote
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
 

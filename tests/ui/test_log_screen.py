@@ -9,11 +9,10 @@ from typing import Any
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.report import EvaluationProgress
-from avo_tui.ui.panes.lineage.view import LineageView
+from avo_tui.ui.panes.lineage import LineageView
 from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.transcript import TranscriptScreen
-from avo_tui.ui.session.log_text import of_file, of_growing
-from avo_tui.ui.widgets.long import LongView
+from avo_tui.ui.widgets.long import LongView, of_file, of_growing
 from avo_tui.ui.widgets.pane import Pane
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app

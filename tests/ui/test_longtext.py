@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from avo_tui.store import DamagedSession
 from avo_tui.store.objects import ObjectStore
-from avo_tui.ui.widgets import long_text
-from avo_tui.ui.widgets.long_text import ROW, LongText
+from avo_tui.ui.widgets import long
+from avo_tui.ui.widgets.long import ROW, LongText
 
 texts = st.text(alphabet="ab\n\r é€x\x1b", max_size=400)
 
@@ -31,8 +31,8 @@ def found(text: LongText, needle: str) -> list[int]:
 @given(texts, st.integers(1, 90), st.sampled_from(["ab", "é", "a b", "AB"]))
 def test_rows_are_the_lines_whatever_the_chunks(written: str, chunk: int, needle: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(long_text, "BLOCK", 64)
-        patch.setattr(long_text, "ROW", 16)
+        patch.setattr(long, "BLOCK", 64)
+        patch.setattr(long, "ROW", 16)
         data = written.encode()
         text = filled(data, chunk)
         rows = [text.row(i) for i in range(text.rows)]
@@ -54,9 +54,9 @@ def test_rows_are_the_lines_whatever_the_chunks(written: str, chunk: int, needle
 @given(st.lists(texts, max_size=6), st.sampled_from(["ab", "é", "AB"]))
 def test_what_grows_is_shown_as_far_as_it_is_there(parts: list[str], needle: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(long_text, "BLOCK", 64)
-        patch.setattr(long_text, "ROW", 16)
-        patch.setattr(long_text, "POLL_SECONDS", 0.0)
+        patch.setattr(long, "BLOCK", 64)
+        patch.setattr(long, "ROW", 16)
+        patch.setattr(long, "POLL_SECONDS", 0.0)
         text, so_far, rows = LongText(), b"", 0
 
         def chunks() -> Iterator[bytes]:
@@ -97,7 +97,7 @@ def test_little_is_held_of_a_long_text() -> None:
     for at in range(0, text.rows, 1000):
         text.row(at)
     held = sum(len(row.text) for rows in text._cache.values() for row in rows)
-    assert held <= long_text.CACHED_BLOCKS * long_text.BLOCK
+    assert held <= long.CACHED_BLOCKS * long.BLOCK
     assert len(text._starts) < 200
     text.close()
     assert text._file is None

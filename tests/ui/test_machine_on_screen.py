@@ -11,7 +11,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import EngineRecord, Profile
-from avo_tui.ui.panes.output.machine import profile_lines, roofline_lines
+from avo_tui.ui.panes.output import profile_lines, roofline_lines
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from avo_tui.ui.parts.connection import SLOW_TICK_SECONDS, TICK_SECONDS
+from avo_tui.ui.connection import SLOW_TICK_SECONDS, TICK_SECONDS
 
 ASK = "import avo_tui.ui; from textual.screen import UPDATE_PERIOD; print(UPDATE_PERIOD)"
 

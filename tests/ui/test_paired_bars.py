@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.score import ConfigurationScore, Score
-from avo_tui.ui.panes.output.paired import paired_lines
+from avo_tui.ui.panes.scores import paired_lines
 
 
 def score(**ratios: float) -> Score:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.command import CommandList, CommandPalette
 
-from avo_tui.ui.palette import NOT_NOW
+from avo_tui.ui.app import NOT_NOW
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, Hands, make_app, running
 

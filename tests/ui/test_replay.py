@@ -9,7 +9,7 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause
 from avo_tui.domain.state import SessionState
-from avo_tui.ui.session import keyframes
+from avo_tui.ui.session import replay as playing
 from avo_tui.ui.session.feed import Feed
 from avo_tui.ui.session.replay import ReplaySource
 from tests.ui.make_session import MemorySource
@@ -48,8 +48,8 @@ def folded(recorded: MemorySource, place: int) -> SessionState:
 def test_every_jump_ends_in_the_state_that_playing_gives(
     recorded: MemorySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyframes, "APART", 3)
-    monkeypatch.setattr(keyframes, "MOST", 4)
+    monkeypatch.setattr(playing, "APART", 3)
+    monkeypatch.setattr(playing, "MOST", 4)
     replay = ReplaySource(recorded)
     total = len(recorded.journal)
     for place in (total, total // 2, 1, total // 3, total - 1, total // 2 + 1, 2, total):
@@ -62,7 +62,7 @@ def test_every_jump_ends_in_the_state_that_playing_gives(
 
 def test_a_kept_state_is_not_changed_by_playing_on(recorded: MemorySource) -> None:
     state = folded(recorded, 1)
-    frame = keyframes.Keyframe(keyframes.copied(state), 0.0)
+    frame = playing.Keyframe(playing.copied(state), 0.0)
     for event in recorded.journal[1:]:
         state.apply(event)
     assert frame.state == folded(recorded, 1) != state
@@ -70,13 +70,13 @@ def test_a_kept_state_is_not_changed_by_playing_on(recorded: MemorySource) -> No
 
 def test_keyframes_are_spread_and_few(recorded: MemorySource) -> None:
     state = folded(recorded, 1)
-    kept = keyframes.Keyframes(keyframes.Keyframe(keyframes.copied(state), 0.0))
-    count = keyframes.APART * keyframes.MOST * 10
+    kept = playing.Keyframes(playing.Keyframe(playing.copied(state), 0.0))
+    count = playing.APART * playing.MOST * 10
     for seq in range(2, count):
         state.session = state.session.replaced(applied=seq)
         kept.offer(state, float(seq))
     places = [frame.seq for frame in kept._kept]
-    assert places[0] == 1 and keyframes.MOST // 2 <= len(places) <= keyframes.MOST
+    assert places[0] == 1 and playing.MOST // 2 <= len(places) <= playing.MOST
     assert max(b - a for a, b in pairwise(places)) <= count // 8
     assert kept.before(1).seq == 1 and kept.before(places[3] + 1).seq == places[3]
 

@@ -9,7 +9,7 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
 from avo_tui.ui import formats
-from avo_tui.ui.screens.run.arrangement import PANES, WIDE, arrangement
+from avo_tui.ui.screens.run.parts import PANES, WIDE, arrangement
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane

@@ -14,11 +14,11 @@ from avo_tui.ui.app import AvoApp
 from avo_tui.ui.dialogs import TextViewer
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.screens.run.screen import RunScreen
-from avo_tui.ui.screens.sessions.list import SessionList
-from avo_tui.ui.screens.sessions.screen import SessionsScreen
+from avo_tui.ui.screens.sessions import SessionsScreen
 from avo_tui.ui.services import NewSession
-from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.fields import Field
 from avo_tui.ui.widgets.form import Choice
+from avo_tui.ui.widgets.lists import SessionList
 from tests.ui.make_session import write
 from tests.ui.pilots import SERVICES, running
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from avo_tui.store import SessionSummary
-from avo_tui.ui.screens.sessions.table import table_lines
+from avo_tui.ui.screens.sessions import table_lines
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from avo_tui.domain.records import Note
-from avo_tui.ui.panes.plan.lines import version_story
-from avo_tui.ui.panes.supervision import stall_lines
+from avo_tui.ui.panes.plan import version_story
+from avo_tui.ui.screens.supervisor import stall_lines
 from avo_tui.ui.session.feed import Feed, Snapshot
 from avo_tui.ui.status import Keys, status_line
 from tests.ui.make_session import MemorySource

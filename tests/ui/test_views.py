@@ -17,12 +17,10 @@ from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.store import SessionReader
 from avo_tui.ui import formats
-from avo_tui.ui.panes.output.benchmark import bar, benchmark_lines
-from avo_tui.ui.panes.output.lines import output_lines
-from avo_tui.ui.panes.output.outcome import Outcome, outcome_of_attempt, outcome_of_report
-from avo_tui.ui.panes.plan.lines import attempt_story, plan_lines, stream_lines
-from avo_tui.ui.panes.plan.painter import whole_paragraphs
-from avo_tui.ui.panes.score.chart import ChartData, Point, render, ticks
+from avo_tui.ui.charts import ChartData, Point, render, ticks
+from avo_tui.ui.panes.output import Outcome, outcome_of_attempt, outcome_of_report, output_lines
+from avo_tui.ui.panes.plan import attempt_story, plan_lines, stream_lines, whole_paragraphs
+from avo_tui.ui.panes.scores import bar, benchmark_lines
 from avo_tui.ui.screens.run.navigation_actions import step_to_read
 from avo_tui.ui.session.feed import Feed, Snapshot
 from avo_tui.ui.session.step_view import Entry, StageView, fold

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from avo_tui import on_demand
 
 if TYPE_CHECKING:
-    from avo_tui.ui.dialogs.budget import BudgetDialog, budget_text
-    from avo_tui.ui.dialogs.confirm import Confirm, PauseMenu
     from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
-    from avo_tui.ui.dialogs.hint import HintDialog, moments
     from avo_tui.ui.dialogs.options import OptionsDialog
-    from avo_tui.ui.dialogs.rewind import RewindDialog
+    from avo_tui.ui.dialogs.questions import Confirm, PauseMenu, TextDialog
+    from avo_tui.ui.dialogs.steering import (
+        BudgetDialog,
+        HintDialog,
+        RewindDialog,
+        budget_text,
+        moments,
+    )
     from avo_tui.ui.dialogs.text_viewer import TextViewer
-    from avo_tui.ui.dialogs.writing import TextDialog
 
 __all__ = [
     "BudgetDialog",
@@ -37,28 +40,10 @@ __all__ = [
 __getattr__ = on_demand.names(
     __name__,
     {
-        "budget": (
-            "BudgetDialog",
-            "budget_text",
-        ),
-        "confirm": (
-            "Confirm",
-            "PauseMenu",
-        ),
-        "frame": (
-            "Dialog",
-            "label",
-            "note",
-            "problem",
-            "space",
-        ),
-        "hint": (
-            "HintDialog",
-            "moments",
-        ),
+        "frame": ("Dialog", "label", "note", "problem", "space"),
         "options": ("OptionsDialog",),
-        "rewind": ("RewindDialog",),
+        "questions": ("Confirm", "PauseMenu", "TextDialog"),
+        "steering": ("BudgetDialog", "HintDialog", "RewindDialog", "budget_text", "moments"),
         "text_viewer": ("TextViewer",),
-        "writing": ("TextDialog",),
     },
 )

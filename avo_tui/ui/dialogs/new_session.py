@@ -19,7 +19,7 @@ from avo_tui.store import StoreError, new_session_folder
 from avo_tui.ui.dialogs.frame import Dialog, amount, problem
 from avo_tui.ui.services import NewSession, OperatorChoice
 from avo_tui.ui.text import one_line
-from avo_tui.ui.widgets.field import Field
+from avo_tui.ui.widgets.fields import Field
 from avo_tui.ui.widgets.form import Choice
 
 

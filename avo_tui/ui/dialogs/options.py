@@ -15,8 +15,8 @@ from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.ui.dialogs.frame import Dialog, problem
 from avo_tui.ui.services import Option
 from avo_tui.ui.text import Line, fit, line, one_line
-from avo_tui.ui.widgets.field import Field
-from avo_tui.ui.widgets.pick_list import PickList
+from avo_tui.ui.widgets.fields import Field
+from avo_tui.ui.widgets.lists import PickList
 
 Changes = dict[str, OptionValue | None]
 Check = Callable[[RunSettings, Mapping[str, OptionValue | None]], object]

@@ -25,12 +25,12 @@ from avo_tui.domain.records import Attempt
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats, places
 from avo_tui.ui.actions import Action, Reason, bind, bindings
-from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
-from avo_tui.ui.panes.selection import teach
+from avo_tui.ui.panes.base import teach
+from avo_tui.ui.panes.graph import Key, key_of_version
 from avo_tui.ui.screen import COMMON
 from avo_tui.ui.screens.detail import CLOSE, COPY, DetailScreen
 from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, prose
-from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 

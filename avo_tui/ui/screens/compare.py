@@ -12,11 +12,9 @@ from avo_tui.domain.records import Version
 from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
-from avo_tui.ui.panes.diff import differences
-from avo_tui.ui.panes.diff.lines import SIDE_BY_SIDE, diff_lines
-from avo_tui.ui.panes.diff.painter import warm
-from avo_tui.ui.panes.output.paired import paired_lines
-from avo_tui.ui.panes.selection import teach
+from avo_tui.ui.panes.base import teach
+from avo_tui.ui.panes.diff import SIDE_BY_SIDE, DiffDoc, compare, diff_lines, warm
+from avo_tui.ui.panes.scores import paired_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, prose, width_of
 from avo_tui.ui.widgets.lines import LinesView
@@ -83,10 +81,10 @@ class CompareScreen(DetailScreen):
         if a is None or b is None or source is None:
             return
 
-        def compute() -> differences.DiffDoc:
+        def compute() -> DiffDoc:
             old, new = source.candidate(a.candidate), source.candidate(b.candidate)
             warm(old, new, highlight)
-            return differences.compare(old, new)
+            return compare(old, new)
 
         doc = self.loader.get(("diff", a.number, b.number), compute)
         basis = (a.number, b.number, self.sides, id(doc), self.main.size.width)
@@ -95,7 +93,7 @@ class CompareScreen(DetailScreen):
         self._painted = basis
         pane = self.query_one("#compare", Pane)
         pane.set_heading(f"v{a.number} → v{b.number}")
-        if isinstance(doc, differences.DiffDoc):
+        if isinstance(doc, DiffDoc):
             pane.set_info([(f"+{doc.added}", "add-mark"), (f" −{doc.removed}", "del-mark")])
         sides = self.sides
 

@@ -13,7 +13,7 @@ from avo_tui.ui.loader import Loader
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
-from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 
 

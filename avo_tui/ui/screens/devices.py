@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 
 from avo_tui.ui.actions import bind, bindings
+from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.device import device_lines, worker_lines
-from avo_tui.ui.panes.selection import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Line
 from avo_tui.ui.widgets.lines import LinesView

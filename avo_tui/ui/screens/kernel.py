@@ -11,9 +11,9 @@ from textual.app import ComposeResult
 from avo_tui.domain.candidate import Candidate
 from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Reason, bind, bindings
-from avo_tui.ui.dialogs.export import ExportDialog, Wish
+from avo_tui.ui.dialogs.questions import ExportDialog, Wish
 from avo_tui.ui.loader import Failed
-from avo_tui.ui.panes.selection import teach
+from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screens.detail import COPY, DETAIL, DetailScreen
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.text import BLANK, Line, clean, line, one_line

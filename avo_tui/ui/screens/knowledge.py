@@ -13,13 +13,13 @@ from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.markdown import markdown_lines
-from avo_tui.ui.panes.selection import teach
+from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line, cut, one_line, prose
-from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.lists import PickList
 from avo_tui.ui.widgets.pane import Pane
-from avo_tui.ui.widgets.pick_list import PickList
 
 
 class KnowledgeScreen(DetailScreen):

@@ -14,24 +14,23 @@ from avo_tui.domain.commands import Rewind
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats, places
 from avo_tui.ui.actions import Action, Reason, bind, bindings
-from avo_tui.ui.conditions import takes_commands, two_versions
 from avo_tui.ui.dialogs import RewindDialog
 from avo_tui.ui.loader import Failed
-from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
-from avo_tui.ui.panes.lineage.view import LineageView
-from avo_tui.ui.panes.output.lines import output_lines
-from avo_tui.ui.panes.output.outcome import (
+from avo_tui.ui.panes.base import pair_to_compare, subject_of, teach
+from avo_tui.ui.panes.graph import Key, key_of_version
+from avo_tui.ui.panes.lineage import LineageView
+from avo_tui.ui.panes.output import (
     Outcome,
     against,
     outcome_of_report,
     outcome_of_version,
+    output_lines,
 )
-from avo_tui.ui.panes.pair import pair_to_compare
-from avo_tui.ui.panes.plan.lines import attempt_story, version_story
-from avo_tui.ui.panes.selection import subject_of, teach
+from avo_tui.ui.panes.plan import attempt_story, version_story
+from avo_tui.ui.screen import takes_commands, two_versions
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line
-from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 

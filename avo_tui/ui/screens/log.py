@@ -12,11 +12,9 @@ from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, bind, bindings, key_name
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Span
-from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
-from avo_tui.ui.widgets.log_rows import LongRows
-from avo_tui.ui.widgets.long import LongView
-from avo_tui.ui.widgets.long_text import LongText
+from avo_tui.ui.widgets.long import LongRows, LongText, LongView
 from avo_tui.ui.widgets.pane import Pane
 
 FOLLOW = Action[DetailScreen](

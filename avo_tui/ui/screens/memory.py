@@ -12,14 +12,14 @@ from avo_tui.domain.memory import owing as owing_of
 from avo_tui.domain.records import Note
 from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Reason, bind, bindings
-from avo_tui.ui.conditions import takes_commands
 from avo_tui.ui.dialogs import Confirm, TextDialog
-from avo_tui.ui.panes.plan.lines import NOTES
-from avo_tui.ui.panes.selection import teach
+from avo_tui.ui.panes.base import teach
+from avo_tui.ui.panes.plan import NOTES
+from avo_tui.ui.screen import takes_commands
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Line, prose
+from avo_tui.ui.widgets.lists import PickList
 from avo_tui.ui.widgets.pane import Pane
-from avo_tui.ui.widgets.pick_list import PickList
 
 CATEGORIES = ("worked", "failed", "idea", "fact")
 

@@ -15,7 +15,7 @@ from avo_tui.ui.places import Place
 
 
 def _sessions(place: places.Sessions) -> Screen[Any]:
-    from avo_tui.ui.screens.sessions.screen import SessionsScreen
+    from avo_tui.ui.screens.sessions import SessionsScreen
 
     return SessionsScreen()
 
@@ -27,7 +27,7 @@ def _new_session(place: places.NewSession) -> Screen[Any]:
 
 
 def _campaign(place: places.CampaignLines) -> Screen[Any]:
-    from avo_tui.ui.screens.campaign.screen import CampaignScreen
+    from avo_tui.ui.screens.campaign import CampaignScreen
 
     return CampaignScreen(place.folder)
 
@@ -99,7 +99,7 @@ def _devices(place: places.Devices) -> Screen[Any]:
 
 
 def _agreement(place: places.Agreement) -> Screen[Any]:
-    from avo_tui.ui.dialogs.confirm import agreement
+    from avo_tui.ui.dialogs.questions import agreement
 
     return agreement(place)
 

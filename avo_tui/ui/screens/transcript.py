@@ -14,8 +14,8 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.ui import formats, places
 from avo_tui.ui.actions import Action, bind, bindings
 from avo_tui.ui.loader import Failed
-from avo_tui.ui.panes.plan.lines import entry_lines, plan_lines
-from avo_tui.ui.panes.selection import teach
+from avo_tui.ui.panes.base import teach
+from avo_tui.ui.panes.plan import entry_lines, plan_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.session.step_view import Entry, StepView, fold
 from avo_tui.ui.text import BLANK, Line, clean_lines, line, prose, wrap

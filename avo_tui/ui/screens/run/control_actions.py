@@ -22,7 +22,7 @@ from avo_tui.domain.commands import (
 )
 from avo_tui.ui import dialogs, formats, places
 from avo_tui.ui.actions import Action, Reason
-from avo_tui.ui.conditions import (
+from avo_tui.ui.screen import (
     changeable,
     engine_alive,
     engine_gone,

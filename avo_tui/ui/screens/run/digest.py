@@ -14,7 +14,7 @@ from avo_tui.domain.progress import Progress, progress_text, waiting_text
 from avo_tui.domain.records import Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats
-from avo_tui.ui.panes.score.spans import yesterday
+from avo_tui.ui.panes.score import yesterday
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, crop, cut, line, one_line, prose
 from avo_tui.ui.text import Span as Lead

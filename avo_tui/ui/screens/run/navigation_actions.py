@@ -9,15 +9,14 @@ from functools import partial
 from avo_tui.domain.records import LIVE_STATES, Attempt
 from avo_tui.ui import dialogs, places
 from avo_tui.ui.actions import Action
-from avo_tui.ui.conditions import two_versions
-from avo_tui.ui.panes.lineage.graph_layout import Key, key_of_version
-from avo_tui.ui.panes.pair import pair_to_compare
-from avo_tui.ui.screen import avo_screens
+from avo_tui.ui.panes.base import pair_to_compare
+from avo_tui.ui.panes.graph import Key, key_of_version
+from avo_tui.ui.screen import avo_screens, two_versions
 from avo_tui.ui.screens.run.digest import Happenings, current_alerts, digest_lines, spans
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.session.feed import Snapshot
-from avo_tui.ui.session.log_text import of_file, of_growing
 from avo_tui.ui.text import one_line
+from avo_tui.ui.widgets.long import of_file, of_growing
 
 
 def _lineage(run: RunParts) -> None:

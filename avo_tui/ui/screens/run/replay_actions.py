@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from avo_tui.ui.actions import Action
-from avo_tui.ui.conditions import replaying
+from avo_tui.ui.screen import replaying
 from avo_tui.ui.screens.run.parts import RunParts
 from avo_tui.ui.session.replay import ReplaySource
 

@@ -12,28 +12,22 @@ from textual.containers import Horizontal, Vertical
 from avo_tui.ui import formats
 from avo_tui.ui.actions import ActionSet, bind, bindings
 from avo_tui.ui.loader import Loader
+from avo_tui.ui.panes.base import PanePainter, Selection, at_rest, subject_of
 from avo_tui.ui.panes.device import device_row
-from avo_tui.ui.panes.diff.painter import DiffPainter
-from avo_tui.ui.panes.lineage.view import LineageView
-from avo_tui.ui.panes.output.painter import OutputPainter
-from avo_tui.ui.panes.painter import PanePainter
-from avo_tui.ui.panes.plan.painter import PlanPainter
-from avo_tui.ui.panes.score.painter import ScorePainter
-from avo_tui.ui.panes.score.view import Chart
-from avo_tui.ui.panes.selection import Selection, at_rest, subject_of
+from avo_tui.ui.panes.diff import DiffPainter
+from avo_tui.ui.panes.lineage import LineageView
+from avo_tui.ui.panes.output import OutputPainter
+from avo_tui.ui.panes.plan import PlanPainter
+from avo_tui.ui.panes.score import Chart, ScorePainter
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
 from avo_tui.ui.screens.run.actions import RUN_ACTIONS
-from avo_tui.ui.screens.run.arrangement import PANES, Arrangement
 from avo_tui.ui.screens.run.control_actions import ask_approval
-from avo_tui.ui.screens.run.finder import Finder
 from avo_tui.ui.screens.run.navigation_actions import ABSENCE, greet
-from avo_tui.ui.screens.run.parts import RunParts
-from avo_tui.ui.screens.run.scene import Scene
-from avo_tui.ui.screens.run.walk import Walk
+from avo_tui.ui.screens.run.parts import PANES, Arrangement, Finder, RunParts, Scene, Walk
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span, one_line
 from avo_tui.ui.widgets.bars import ActionBar, DeviceLine, StatusLine, TabBar
-from avo_tui.ui.widgets.find import FindBar
+from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.long import LongView
 from avo_tui.ui.widgets.pane import Pane

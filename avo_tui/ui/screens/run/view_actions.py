@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from avo_tui.ui.actions import Action, Reason
-from avo_tui.ui.screens.run.arrangement import PANES
-from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.screens.run.parts import PANES, RunParts
 
 
 def _inspecting(run: RunParts) -> Reason:

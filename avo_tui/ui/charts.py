@@ -1,0 +1,315 @@
+"""Charts in cells: the best so far as an area, or several runs as steps. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from avo_tui.ui.text import Line, Span, line
+
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A version on the chart, or a rejected candidate."""
+
+    x: float
+    y: float
+    number: int
+    on_line: bool = True
+    """True if on the head's line; other points are dimmed."""
+    leads: bool = False
+    """The best of all versions up to it: the area rises, or falls, to it."""
+    tried: bool = False
+    """True for a rejected attempt; `number` then does not name a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartData:
+    """What the chart shows."""
+
+    points: tuple[Point, ...] = ()
+    baselines: tuple[tuple[str, float], ...] = ()
+    """Baseline → its ratio to the reference baseline, which is 1 itself."""
+    marks: tuple[tuple[float, str], ...] = ()
+    """x → glyph on the axis: a rewind or an intervention."""
+    selected: int | None = None
+    labels: tuple[tuple[float, str], ...] = ()
+    """x → label below the axis."""
+    end: float | None = None
+    """Right end of the axis if it is beyond the last point, for example now."""
+    begin: float | None = None
+    """Left end of the axis if it is not the first point."""
+
+    def nearest(self, share: float) -> int | None:
+        """Number of the version nearest to a position on the axis: 0 is its left end, 1 its
+        right."""
+        versions = [p for p in self.points if not p.tried]
+        if not versions:
+            return None
+        first = self.begin if self.begin is not None else min(p.x for p in self.points)
+        last = max(max(p.x for p in self.points), self.end if self.end is not None else first)
+        x = first + share * (last - first)
+        return min(versions, key=lambda p: abs(p.x - x)).number
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """Round values within [low, high], at most `count` of them."""
+    if not (high - low > 1e-9 * max(1.0, abs(high)) and count > 0):
+        return []
+    rough = (high - low) / count
+    power = 10 ** math.floor(math.log10(rough))
+    step = next((m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough), 10 * power)
+    first = math.ceil(low / step - 1e-9)
+    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+LEFT = 6
+"""Width in cells of the numbers at the vertical axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From values to cells: `columns` × `rows` of them, x from `first`, y from `low` to `top`."""
+
+    columns: int
+    rows: int
+    first: float
+    span: float
+    low: float
+    top: float
+
+    @classmethod
+    def of(cls, data: ChartData, width: int, height: int) -> _Scale:
+        """The scale that includes all points, and the baselines that are not far above them."""
+        ys = [p.y for p in data.points if p.y > 0]
+        near = [b for _, b in data.baselines if b <= 2.6 * max(ys, default=1)]
+        # very low values are drawn at the lower edge, so that they do not flatten the others
+        firm = [p.y for p in data.points if p.y > 0 and not p.tried]
+        highest, lowest = max([*ys, *near], default=1), min(firm, default=0.0)
+        from_zero = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
+        xs = [p.x for p in data.points] + ([] if data.begin is None else [data.begin])
+        end = max(max(xs), data.end if data.end is not None else max(xs))
+        return cls(
+            columns=width - LEFT - 1,
+            rows=height - 1,
+            first=min(xs),
+            span=(end - min(xs)) or 1.0,
+            low=0.0 if from_zero else lowest - 0.25 * (highest - lowest) - 0.01,
+            top=highest * 1.06 if highest > 0 else 1.0,
+        )
+
+    def column(self, x: float) -> int:
+        """The column of an x; what lies outside is at the edge."""
+        share = min(1.0, max(0.0, (x - self.first) / self.span))
+        return round(share * (self.columns - 1))
+
+    def height(self, y: float) -> float:
+        """Rows from the bottom up to a y."""
+        share = (y - self.low) / (self.top - self.low)
+        return min(float(self.rows), max(0.0, share * self.rows))
+
+    def row(self, y: float) -> int:
+        """The row that holds a y, 0 at the top."""
+        return min(self.rows - 1, max(0, self.rows - 1 - int(self.height(y) - 1e-9)))
+
+
+def render(data: ChartData, width: int, height: int) -> list[Line]:
+    """The chart in `width` × `height` cells: axis at the left, labels in the last row."""
+    if not data.points or width < 16 or height < 4:
+        return []
+    scale = _Scale.of(data, width, height)
+    ordered = sorted(data.points, key=lambda p: p.x)
+    cells = _area(ordered, scale)
+    points = _points(data, ordered, scale)
+    names_at: dict[int, list[str]] = {}
+    for name, value in data.baselines:
+        if scale.low <= value <= scale.top:
+            names_at.setdefault(scale.row(value), []).append(name)
+    for y, names in names_at.items():
+        _rule(cells[y], f" {' '.join(names)} ")
+    for (y, x), (glyph, role) in points.items():
+        under = cells[y][x]
+        cells[y][x] = (glyph, f"{role} on-area") if under[1] == "on-area" else (glyph, role)
+    _name_above([name for name, value in data.baselines if value > scale.top], cells[0])
+    axis = _axis(scale.low, scale.top, scale.rows, scale.row)
+    out = [
+        line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *_joined(row))
+        for y, row in enumerate(cells)
+    ]
+    out.append(_footer(data, LEFT, scale.columns, scale.column))
+    return out
+
+
+def _area(ordered: Sequence[Point], scale: _Scale) -> list[list[Span]]:
+    """The best so far as an area, in eighths of a row, up to the right end."""
+    heights = [0.0] * scale.columns
+    for point in ordered:
+        if point.leads:
+            start = scale.column(point.x)
+            heights[start:] = [scale.height(point.y)] * (scale.columns - start)
+    cells: list[list[Span]] = []
+    for y in range(scale.rows):
+        row: list[Span] = []
+        for height in heights:
+            eighths = round((height - (scale.rows - 1 - y)) * 8)
+            if eighths >= 8:
+                row.append((" ", "on-area"))
+            else:
+                row.append((_EIGHTHS[eighths], "area") if eighths > 0 else (" ", ""))
+        cells.append(row)
+    return cells
+
+
+def _points(
+    data: ChartData, ordered: Sequence[Point], scale: _Scale
+) -> dict[tuple[int, int], Span]:
+    """(row, column) → what is drawn there; of several points the one that matters most."""
+    best = max((point.number for point in ordered if point.leads), default=None)
+    points: dict[tuple[int, int], tuple[int, Span]] = {}
+    for point in ordered:
+        row, column = scale.row(point.y), scale.column(point.x)
+        rank, drawn = 0, ("·", "point" if point.on_line else "faint")
+        if point.number == data.selected:
+            rank, drawn = 3, ("◆", "warn")
+        elif point.number == best:
+            rank, drawn = 2, ("★", "best")
+        elif point.leads:
+            continue
+        if (row, column) not in points or points[row, column][0] <= rank:
+            points[row, column] = (rank, drawn)
+    return {cell: drawn for cell, (_, drawn) in points.items()}
+
+
+def _name_above(names: Sequence[str], row: list[Span]) -> None:
+    """Name the baselines that lie above the chart, in its top row where that is free."""
+    if names:
+        for offset, letter in enumerate(f" ↑ {' '.join(names)} "[: len(row) - 1], 1):
+            if row[offset] == (" ", ""):
+                row[offset] = (letter, "baseline")
+
+
+def _rule(cells: list[Span], label: str) -> None:
+    """Draw a baseline as a line across a row, with its name where it hides the least."""
+    for x, (text, role) in enumerate(cells):
+        if text == " ":
+            cells[x] = ("┈", role or "baseline")
+    right = max(1, len(cells) - len(label) - 1)
+    ways = [
+        (start, over) for over in (("baseline",), ("baseline", "on-area")) for start in (right, 1)
+    ]
+    for start, over in ways:
+        covered_cells = cells[start : start + len(label)]
+        if all(text == "┈" and role in over for text, role in covered_cells):
+            cells[start : start + len(label)] = zip(
+                label, (role for _, role in covered_cells), strict=False
+            )
+            return
+
+
+def _axis(low: float, top: float, rows: int, cell_row: Callable[[float], int]) -> dict[int, str]:
+    values = ticks(low, top, max(2, rows // 2))
+    step = values[1] - values[0] if len(values) > 1 else 0.5
+    digits = next((d for d in (1, 2, 3) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 3)
+    return {cell_row(value): f"{value:.{digits}f}".rjust(5) for value in values}
+
+
+def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], int]) -> Line:
+    row = [" "] * columns
+    roles = [""] * columns
+    for x, glyph in data.marks:
+        row[column(x)], roles[column(x)] = glyph, "mark"
+    for x, text in data.labels:
+        start = min(max(0, column(x) - len(text) // 2), columns - len(text))
+        label_columns = range(max(0, start - 1), min(columns, start + len(text) + 1))
+        if all(row[i] == " " for i in label_columns):
+            for i, letter in enumerate(text):
+                row[start + i], roles[start + i] = letter, "dim"
+    return line((" " * left, ""), *_joined(list(zip(row, roles, strict=True))))
+
+
+def _joined(cells: Sequence[Span]) -> list[Span]:
+    out: list[Span] = []
+    for text, role in cells:
+        if out and out[-1][1] == role:
+            out[-1] = (out[-1][0] + text, role)
+        else:
+            out.append((text, role))
+    return out
+
+
+def version_labels(numbers: Mapping[int, float], room: int) -> tuple[tuple[float, str], ...]:
+    """Labels for versions at round numbers: number → x, as many as `room` cells hold."""
+    if not numbers:
+        return ()
+    low, high = min(numbers), max(numbers)
+    fits = max(2, room // 10)
+    chosen = {low, high}
+    for value in ticks(low, high, fits):
+        if int(value) in numbers:
+            chosen.add(int(value))
+    gap = (high - low) / max(1, fits * 1.4)
+    kept = [n for n in sorted(chosen) if n in (low, high) or (n - low > gap and high - n > gap)]
+    return tuple((numbers[n], f"v{n}") for n in kept)
+
+
+MARKS = "●▲■◆✚○△□"
+"""A different sign for each run, so that runs can be told apart without colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One run: (position on the axis, best so far), ascending; the last point is where it ended."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float = 1.0) -> list[str]:
+    """The chart as lines of text, axis at the left and below, `reference` as a dotted line.
+
+    A cell that two runs share shows the later one's sign. Empty for no points or too little room.
+    """
+    points = [p for curve in curves for p in curve.points]
+    columns, rows = width - 8, height - 2
+    if not points or columns < 10 or rows < 3:
+        return []
+    right = max(x for x, _ in points) or 1.0
+    top = max(*(y for _, y in points), reference) * 1.05
+    grid = [[" "] * columns for _ in range(rows)]
+
+    def column(x: float) -> int:
+        return min(columns - 1, int(x / right * (columns - 1)))
+
+    def row(y: float) -> int:
+        return min(rows - 1, max(0, round((1 - y / top) * (rows - 1))))
+
+    grid[row(reference)] = ["┈"] * columns
+    for index, curve in enumerate(curves):
+        mark = MARKS[index % len(MARKS)]
+        before: tuple[int, int] | None = None
+        for x, y in curve.points:
+            cell = (column(x), row(y))
+            if before is not None:
+                for c in range(before[0] + 1, cell[0]):
+                    grid[before[1]][c] = "─"
+            grid[cell[1]][cell[0]] = mark
+            before = cell
+    labels = {row(value): f"{value:.2f}" for value in ticks(0, top, max(2, rows // 3))}
+    out = [
+        f"{labels.get(y, ''):>6} {'┤' if y in labels else '│'}{''.join(cells)}"
+        for y, cells in enumerate(grid)
+    ]
+    out.append(" " * 7 + "└" + "─" * columns)
+    scale = [" "] * columns
+    whole = all(float(x).is_integer() for x, _ in points)
+    for value in ticks(0, right, max(2, columns // 14)):
+        if whole and not float(value).is_integer():
+            continue  # half an evaluation is no place on the axis
+        text = f"{value:g}"
+        start = min(columns - len(text), max(0, column(value) - len(text) // 2))
+        scale[start : start + len(text)] = text
+    out.append(" " * 8 + "".join(scale))
+    return out

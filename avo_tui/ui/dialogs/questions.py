@@ -1,0 +1,223 @@
+"""Questions: yes or no, how to pause, a piece of text, what to export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.widgets import Input
+
+from avo_tui.domain.commands import MAX_TEXT
+from avo_tui.ui import places
+from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
+from avo_tui.ui.services import ExportChoice
+from avo_tui.ui.text import Line, line, one_line
+from avo_tui.ui.widgets.fields import Field
+from avo_tui.ui.widgets.form import Choice, Menu
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.prose import Writing
+
+
+class Confirm(Dialog[bool]):
+    """Yes or no."""
+
+    def __init__(
+        self,
+        heading: str,
+        said: str,
+        accept: str,
+        details: Sequence[Line] = (),
+        cancel: str = "esc  cancel",
+    ) -> None:
+        super().__init__()
+        self._heading, self._said, self._details = heading, said, list(details)
+        self._accept, self._cancel = accept, cancel
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return self._heading
+
+    def content(self) -> ComposeResult:
+        """The question, details, two buttons."""
+        yield note(self._said)
+        if self._details:
+            view = LinesView(id="details")
+            view.can_focus = False
+            yield view
+        yield self.buttons(self._accept, self._cancel)
+
+    def on_mount(self) -> None:
+        """The harmless button has the focus."""
+        for view in self.query(LinesView):
+            view.styles.height = min(len(self._details), 12)
+            view.show(lambda width: self._details)
+        self.query_one("#cancel").focus()
+
+    def action_accept(self) -> None:
+        """Yes."""
+        self.dismiss(True)
+
+
+def agreement(place: places.Agreement) -> Confirm:
+    """The question before a session that was made elsewhere is gone on with."""
+    question = (
+        f"{one_line(place.name)} was not made by you on this machine. Looking at it runs nothing. "
+        "Going on starts an engine that runs what its settings name, with your rights:"
+    )
+    rows = [line(("· ", "dim"), one_line(text)) for text in place.starts]
+    accept, cancel = "go on, now and in future", "esc  only look"
+    return Confirm("Made elsewhere", question, accept, rows, cancel=cancel)
+
+
+class PauseMenu(Dialog[str]):
+    """The three forms of a pause."""
+
+    HEADING = "Pause"
+
+    def content(self) -> ComposeResult:
+        """A menu."""
+        yield space()
+        yield Menu(
+            [
+                (
+                    "after_tool",
+                    "after this tool",
+                    "the running compile or benchmark is finished first",
+                ),
+                (
+                    "after_step",
+                    "after this step",
+                    "the operator finishes what it is at, then waits",
+                ),
+                ("now", "now", "cuts the stream, ends the child; its answer is lost"),
+            ]
+        )
+        yield note("Paused time is not spent time. p goes on in the same conversation.")
+
+    @on(Menu.Chosen)
+    def _chosen(self, event: Menu.Chosen) -> None:
+        self.dismiss(event.value)
+
+
+MOST_OF_A_ROW = 60
+"""Largest number of characters of a text of one row, such as a bookmark."""
+
+
+class TextDialog(Dialog[str]):
+    """A piece of text: a note, a reason, a bookmark."""
+
+    def __init__(
+        self,
+        heading: str,
+        said: str,
+        accept: str,
+        *,
+        text: str = "",
+        single: bool = False,
+        empty: bool = True,
+    ) -> None:
+        super().__init__()
+        self._most = MOST_OF_A_ROW if single else MAX_TEXT
+        self._heading, self._said, self._accept = heading, said, accept
+        self._text, self._single, self._empty = text, single, empty
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return self._heading
+
+    def content(self) -> ComposeResult:
+        """Explanation and field."""
+        yield note(self._said)
+        if self._single:
+            yield Field(self._text, id="text")
+        else:
+            yield Writing(self._text, id="text")
+        yield problem()
+        yield self.buttons(f"{'enter' if self._single else '^s'}  {self._accept}")
+
+    def on_mount(self) -> None:
+        """Ready to write."""
+        self.query_one("#text").focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Return the text."""
+        box = self.query_one("#text")
+        text = box.value if isinstance(box, Field) else box.text if isinstance(box, Writing) else ""
+        if not self._empty and not text.strip():
+            self.problem("write something first")
+            return
+        text = text.strip()
+        if not self.too_long(text, self._most):
+            self.dismiss(text)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to export, and where to."""
+
+    form: str
+    to: str
+    version: int | None
+    """Number of the version to export, for a form made from one version; None for the best."""
+
+
+class ExportDialog(Dialog[Wish]):
+    """A form and a folder."""
+
+    HEADING = "Export"
+    BINDINGS = [Binding("enter", "accept", show=False)]  # noqa: RUF012
+
+    def __init__(self, choices: Sequence[ExportChoice], session: str, version: int | None) -> None:
+        super().__init__()
+        self._choices, self._session, self._version = choices, session, version
+
+    def content(self) -> ComposeResult:
+        """Fields."""
+        yield label("as")
+        first = next((c.name for c in self._choices if c.of_version), self._choices[0].name)
+        yield Choice([(c.name, c.name) for c in self._choices], id="form", value=first)
+        yield note("; ".join(f"{c.name}: {c.label}" for c in self._choices) + ".")
+        yield label("to the folder, not there yet or empty")
+        yield Field(self._folder(first), id="to", max_length=400)
+        yield problem()
+        yield self.buttons("enter  write it")
+
+    def _folder(self, form: str) -> str:
+        part = f"-v{self._version}" if self._of_version(form) and self._version is not None else ""
+        return str(Path.cwd() / f"{self._session}{part}-{form}")
+
+    def _of_version(self, form: str) -> bool:
+        return any(choice.name == form and choice.of_version for choice in self._choices)
+
+    def on_mount(self) -> None:
+        """The form comes first."""
+        self.query_one("#form").focus()
+
+    @on(Choice.Changed)
+    def _changed(self, event: Choice.Changed) -> None:
+        """Suggest the folder that fits the chosen form, unless the person has typed one."""
+        field, value = self.query_one("#to", Field), event.choice.value
+        if field.value in {self._folder(choice.name) for choice in self._choices}:
+            field.value = self._folder(value)
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Write it."""
+        form, to = self.query_one("#form", Choice).value, self.query_one("#to", Field).value.strip()
+        if not to:
+            self.problem("name a folder first; esc leaves without writing")
+            return
+        self.dismiss(Wish(form, to, self._version if self._of_version(form) else None))

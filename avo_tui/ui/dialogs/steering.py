@@ -1,0 +1,354 @@
+"""The dialogs that steer a run: a hint, a rewind, the caps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Input, Label
+
+from avo_tui.domain import lineage
+from avo_tui.domain.budget import SOFT_WARNING, Budget, BudgetUnit, Caps, cap_states, hours_left
+from avo_tui.domain.commands import MAX_TEXT, SendHint
+from avo_tui.domain.records import Hint, HintDelivery
+from avo_tui.domain.run_settings import OperatorTraits
+from avo_tui.ui import formats
+from avo_tui.ui.dialogs.frame import Dialog, amount, label, note, problem
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import BLANK, Line, cut, fit, line, one_line, prose
+from avo_tui.ui.widgets.fields import Field
+from avo_tui.ui.widgets.form import Choice
+from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.prose import Writing
+
+_PIN = re.compile(r"\b[A-Za-z_]\w*\s*=\s*\S")
+"""Matches NAME=value, the only form that some operators understand."""
+
+
+def moments(traits: OperatorTraits) -> dict[HintDelivery, str]:
+    """Descriptions of the delivery times; the tuner has attempts instead of tools and turns."""
+    if traits.hints == "tunables":
+        return {"next_tool": "before the next attempt", "now": "now, ending this attempt"}
+    return {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
+
+
+class HintDialog(Dialog[SendHint]):
+    """A hint: text, when it is delivered, how long it holds. Shows the hints so far."""
+
+    BINDINGS = [Binding("ctrl+l", "clear_newest", show=False)]  # noqa: RUF012
+
+    def __init__(
+        self, hints: Sequence[Hint], traits: OperatorTraits, clear: Callable[[str], None]
+    ) -> None:
+        super().__init__()
+        self._hints = sorted(hints, key=lambda h: h.queued_at, reverse=True)
+        self._traits, self._clear = traits, clear
+        self._pins_only = traits.hints == "tunables"
+        self._warned = ""
+        """The text that a warning was shown for; if submitted again, it is sent anyway."""
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return f"Hint to the {self._traits.title or 'operator of variation'}"
+
+    def content(self) -> ComposeResult:
+        """Text, choices, the hints so far."""
+        if self._pins_only:
+            yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
+        yield Writing(id="text")
+        yield label("delivered")
+        yield Choice(list(moments(self._traits).items()), id="delivery")
+        yield label("holds")
+        yield Choice(
+            [("once", "once"), ("step", "for this step"), ("until_cleared", "until cleared")],
+            id="scope",
+        )
+        if self._hints:
+            so_far = label("so far   (^l clears the newest that is in force)")
+            so_far.id = "so-far-label"
+            yield so_far
+            view = LinesView(id="so-far")
+            yield view
+        yield problem()
+        yield self.buttons("^s  send")
+
+    def on_mount(self) -> None:
+        """The hints so far."""
+        for view in self.query("#so-far"):
+            assert isinstance(view, LinesView)
+            rows = self._rows(68)
+            view.styles.height = min(len(rows), 7)
+            view.show(lambda width: self._rows(width))
+        self.query_one("#text").focus()
+
+    def _rows(self, width: int) -> list[Line]:
+        out: list[Line] = []
+        for hint in self._hints[:12]:
+            glyph, role = {
+                "queued": ("◷", "warn"),
+                "delivered": ("✔", "good"),
+                "expired": ("–", "faint"),
+                "cleared": ("✕", "faint"),
+            }[hint.state]
+            text = cut(one_line(hint.text), width - 2)
+            outcome = " · ".join(
+                p for p in (hint.state, one_line(hint.where), one_line(hint.effect)) if p
+            )
+            out.append(line((f"{glyph} ", role), text, meta=hint.id))
+            out.append(line(("  " + cut(outcome, width - 2), "dim"), meta=hint.id))
+        return out
+
+    def action_clear_newest(self) -> None:
+        """Clear the newest hint in force."""
+        live = next(
+            (
+                h
+                for h in self._hints
+                if h.state == "queued" or (h.state == "delivered" and h.scope != "once")
+            ),
+            None,
+        )
+        if live is not None:
+            self._clear(live.id)
+            self.dismiss(None)
+
+    def action_accept(self) -> None:
+        """Send."""
+        text = self.query_one("#text", Writing).text.strip()
+        if not text:
+            self.problem("write something first; esc leaves without sending")
+            return
+        if self.too_long(text, MAX_TEXT):
+            return
+        if self._pins_only and not _PIN.search(text) and text != self._warned:
+            self._warned = text
+            self.problem(
+                "the tuner cannot act on prose: write NAME=value, such as TILE_K=64, which pins a "
+                "tunable; ^s again sends it as it is"
+            )
+            return
+        delivery = self.query_one("#delivery", Choice).value
+        scope = self.query_one("#scope", Choice).value
+        self.dismiss(SendHint(text=text, delivery=delivery, scope=scope))
+
+
+class RewindDialog(Dialog[str]):
+    """A rewind, with what it leaves on a branch. Returns the reason."""
+
+    def __init__(self, snapshot: Snapshot, target: int) -> None:
+        super().__init__()
+        self._snapshot, self._target = snapshot, target
+
+    @property
+    def heading(self) -> str:
+        """The title of the frame."""
+        return f"Rewind to v{self._target}"
+
+    def content(self) -> ComposeResult:
+        """What happens, then the reason."""
+        yield LinesView(id="preview")
+        yield label("reason, told to the operator of variation")
+        yield Writing(id="text")
+        yield problem()
+        yield self.buttons(f"^s  rewind to v{self._target}")
+
+    def on_mount(self) -> None:
+        """Show the preview."""
+        view = self.query_one("#preview", LinesView)
+        view.can_focus = False
+        rows = self._preview(68)
+        view.styles.height = min(len(rows), 13)
+        view.show(lambda width: self._preview(width))
+        self.query_one("#text").focus()
+
+    def _preview(self, width: int) -> list[Line]:
+        snapshot, target = self._snapshot, self._target
+        versions, head = dict(snapshot.versions), snapshot.session.head
+        if head is None or head == target:
+            return [
+                BLANK,
+                *prose(f"v{target} is the head already: the step is begun anew from it.", width),
+            ]
+        left = lineage.abandoned_by(versions, head, target)
+        out: list[Line] = [BLANK]
+        value = formats.ratio(snapshot.aggregates.get(target, 0.0))
+        out.append(
+            line(
+                ("● ", "head"), (f"v{target}", "head"), f"  {value}", ("  becomes the head", "dim")
+            )
+        )
+        if left:
+            count = (
+                f"{len(left)} version{'s become' if len(left) > 1 else ' becomes'} a "
+                "branch; nothing is deleted:"
+            )
+            out += [BLANK, line((count, "warn"))]
+            for number in left[:7]:
+                star = number == (snapshot.best.number if snapshot.best else None)
+                title = one_line(versions[number].title)
+                lead = f"{formats.ratio(snapshot.aggregates.get(number, 0.0)):>8}  "
+                out.append(
+                    line(
+                        ("★ " if star else "○ ", "best" if star else "lane-dead"),
+                        (fit(f"v{number}", 6), ""),
+                        lead,
+                        (cut(title, width - 18), "dim"),
+                    )
+                )
+            if len(left) > 7:
+                out.append(line((f"  … and {len(left) - 7} older ones", "faint")))
+        else:
+            out += [
+                BLANK,
+                *prose(
+                    f"v{target} is on another branch: the head's line stays as it is, beside it.",
+                    width,
+                    "dim",
+                ),
+            ]
+        step = snapshot.live
+        if step.ended is None and step.number:
+            out += prose(
+                f"step {step.number} ends; its working candidate is kept as an attempt",
+                width,
+                "dim",
+            )
+        return out
+
+    def action_accept(self) -> None:
+        """Rewind."""
+        reason = self.query_one("#text", Writing).text.strip()
+        if not self.too_long(reason, MAX_TEXT):
+            self.dismiss(reason)
+
+
+_BUDGET: tuple[tuple[BudgetUnit, str], ...] = (
+    ("usd", "USD"),
+    ("tokens", "tokens"),
+    ("hours", "hours"),
+    ("evaluations", "evaluations"),
+    ("steps", "steps"),
+)
+
+
+class BudgetDialog(Dialog[Budget]):
+    """Caps for the run and for each step, with what is spent and the forecast."""
+
+    HEADING = "Budget"
+    BINDINGS = [  # noqa: RUF012
+        Binding("up", "row(-1)", show=False),
+        Binding("down", "row(1)", show=False),
+    ]
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._snapshot = snapshot
+
+    def content(self) -> ComposeResult:
+        """A table of caps."""
+        view = LinesView(id="spent")
+        view.can_focus = False
+        yield view
+        session = self._snapshot.session
+        with Horizontal(classes="row heads"):
+            yield Label(Content("caps"), classes="cap-name")
+            yield Label(Content("for the run"), classes="head")
+            yield Label(Content("for each step"), classes="head")
+        for unit, name in _BUDGET:
+            with Horizontal(classes="row"):
+                yield Label(Content(name.ljust(12)), classes="cap-name")
+                for scope, caps in (("run", session.budget.run), ("step", session.budget.step)):
+                    value = getattr(caps, unit)
+                    yield Field(
+                        "" if value is None else f"{value:g}",
+                        placeholder="no cap",
+                        id=f"{scope}-{unit}",
+                        compact=True,
+                    )
+        yield problem()
+        yield self.buttons("^s  set")
+
+    def on_mount(self) -> None:
+        """What is spent."""
+        session = self._snapshot.session
+        rows: list[Line] = [BLANK]
+        spend = session.spend
+        rows.append(
+            line(
+                ("spent  ", "dim"),
+                f"{formats.usd(spend.usd)} · {formats.count(spend.tokens)} tokens · "
+                f"{formats.clock(spend.seconds)} · {spend.evaluations} evaluations · "
+                f"{spend.steps} steps",
+            )
+        )
+        for cap in cap_states(session.budget.run, spend):
+            left = hours_left(cap, spend)
+            role = "bad" if cap.exhausted else "warn" if cap.fraction >= SOFT_WARNING else ""
+            when = (
+                f"   at this pace used up in {left:.1f} h of running"
+                if left is not None and cap.unit != "hours" and not cap.exhausted
+                else ""
+            )
+            rows.append(
+                line(
+                    (fit(cap.unit, 13), "dim"),
+                    (f"{cap.fraction:5.0%}", role),
+                    f" of {cap.cap:g}",
+                    (when, "dim"),
+                )
+            )
+        view = self.query_one("#spent", LinesView)
+        view.styles.height = len(rows)
+        view.show(lambda width: rows)
+        self.query_one("#run-usd").focus()
+
+    def action_row(self, by: int) -> None:
+        """Go to the field above or below."""
+        if self.focused is not None and self.focused.id is not None:
+            scope, _, unit = self.focused.id.partition("-")
+            units = [name for name, _ in _BUDGET]
+            if unit in units:
+                row = (units.index(unit) + by) % len(units)
+                self.query_one(f"#{scope}-{units[row]}").focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Check and set."""
+        caps: dict[str, dict[str, Any]] = {"run": {}, "step": {}}
+        for scope in caps:
+            for unit, name in _BUDGET:
+                box = self.query_one(f"#{scope}-{unit}", Field)
+                whole = unit not in {"usd", "hours"}
+                try:
+                    value = amount(box.value, whole=whole)
+                except ValueError as error:
+                    self.problem(f"{name}: {error}")
+                    box.focus()
+                    return
+                if value is not None:
+                    caps[scope][unit] = int(value) if whole else value
+        self.dismiss(Budget(run=Caps(**caps["run"]), step=Caps(**caps["step"])))
+
+
+def budget_text(budget: Budget) -> str:
+    """The caps in words: `$15 and 400 evaluations for the run, 2 hours for each step`."""
+    parts = []
+    for caps, scope in ((budget.run, "for the run"), (budget.step, "for each step")):
+        known = [(unit, name, getattr(caps, unit)) for unit, name in _BUDGET]
+        texts = [
+            f"${value:g}" if unit == "usd" else f"{value:g} {name}"
+            for unit, name, value in known
+            if value is not None
+        ]
+        parts.append(f"{' and '.join(texts) or 'no cap'} {scope}")
+    return ", ".join(parts)

@@ -1,1 +1,0 @@
-"""The lineage as a graph with a cursor."""

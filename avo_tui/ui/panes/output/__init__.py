@@ -1,1 +1,0 @@
-"""The outcome of an evaluation: benchmark, checks, resources, log."""

@@ -1,0 +1,420 @@
+"""The score pane: the chart of the best and of every version, over versions or a span of time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from statistics import geometric_mean
+
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from avo_tui.domain.records import LIVE_STATES
+from avo_tui.domain.roofline import shares
+from avo_tui.domain.score import Score
+from avo_tui.ui import formats
+from avo_tui.ui.charts import ChartData, Point, render, version_labels
+from avo_tui.ui.loader import Loader
+from avo_tui.ui.panes.base import PanePainter, Selection
+from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.text import BLANK, Line, cut, line, one_line
+from avo_tui.ui.text import Span as Words
+from avo_tui.ui.widgets.paint import Painter
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span of a run that ends now: of fixed length, or from a given moment on."""
+
+    name: str
+    """In words, such as `the last hour`."""
+    length: timedelta | None = None
+    since: datetime | None = None
+
+
+def yesterday(now: datetime) -> datetime:
+    """The beginning of yesterday in the person's time zone."""
+    midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=1)
+
+
+def end_of_span(snapshot: Snapshot, since: datetime, now: datetime) -> datetime:
+    """Where a span that begins at `since` ends: now, also where the run has stopped meanwhile.
+
+    Of a replay, and of a run that has been over for more than a day and for longer than the span
+    had lasted until then, it is the last event: most of the chart would show that nothing happens.
+    """
+    last = snapshot.session.last_event_at or now
+    if snapshot.replay is not None:
+        return last
+    idle, stretch = now - last, last - since
+    over = snapshot.run_state not in LIVE_STATES and idle > max(stretch, timedelta(days=1))
+    return last if over and last > since else max(now, last)
+
+
+def chart_spans(snapshot: Snapshot, selected: int | None, now: datetime) -> list[Span]:
+    """The spans in the order in which a key selects them; the whole run is not included."""
+    out = [
+        Span("the last hour", length=timedelta(hours=1)),
+        Span("since yesterday", since=yesterday(now)),
+    ]
+    number = selected
+    if number is None and snapshot.best is not None:
+        number = snapshot.best.number
+    if number is not None and number in snapshot.versions:
+        out.append(Span(f"since v{number}", since=snapshot.versions[number].created))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class ChartView:
+    """The person's choice of what the chart shows."""
+
+    by_time: bool = False
+    """True for time on the horizontal axis; otherwise versions."""
+    configuration: str | None = None
+    """Name of the configuration; None for the aggregate."""
+    since: datetime | None = None
+    """Left end of a time axis; None for the whole run."""
+
+
+def chart_data(
+    snapshot: Snapshot, view: ChartView, *, selected: int | None, room: int, now: datetime
+) -> ChartData:
+    """The chart of a snapshot: the aggregate, or the ratio of one configuration.
+
+    Over time it holds rejected attempts as well, and reaches to `now` while the run goes on; a span
+    reaches to `now` also where the run has stopped meanwhile (`end_of_span`). `room` is the number
+    of columns; x are hours since the session was made, or numbers of versions.
+    """
+    versions = snapshot.versions
+    if not versions:
+        return ChartData()
+    if view.since is not None:  # a chart does not begin before the session does
+        view = replace(view, since=max(view.since, snapshot.session.created))
+    axis = _Axis.of(snapshot, view)
+    points = thin(_versions(snapshot, view, axis), room * 4, selected)
+    if axis.by_time and view.configuration is None:
+        points += thin(_rejected(snapshot, axis), room * 2, None)
+    newest = versions[max(versions)]
+    rewinds = [r for r in snapshot.commands.values() if r.kind == "rewind" and r.refused is None]
+    marks = [(axis.place(r.at), "↶") for r in rewinds if axis.holds(r.at)]
+    marks += [(axis.place(i.at), "!") for i in snapshot.supervision.values() if axis.holds(i.at)]
+    if axis.by_time:
+        last = snapshot.session.last_event_at or newest.created
+        if view.since is not None:
+            end = axis.place(end_of_span(snapshot, view.since, now))
+        else:
+            end = axis.place(max(now, last) if snapshot.run_state in LIVE_STATES else last)
+    else:
+        end = max(axis.numbers)
+    first = axis.first if axis.by_time else min(axis.numbers)
+    return ChartData(
+        points=tuple(points),
+        baselines=baselines(newest.score, view.configuration),
+        marks=tuple(marks),
+        selected=selected,
+        labels=_labels(axis, first, end, room),
+        end=end,
+        begin=first if view.since is not None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Converts moments and versions to positions on the horizontal axis."""
+
+    by_time: bool
+    created: datetime
+    since: datetime | None
+    numbers: tuple[int, ...]
+    """All versions, ascending."""
+    stamps: tuple[datetime, ...]
+    """When each of them was committed."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, view: ChartView) -> _Axis:
+        numbers = tuple(sorted(snapshot.versions))
+        stamps = tuple(snapshot.versions[n].created for n in numbers)
+        by_time = view.by_time or view.since is not None
+        return cls(by_time, snapshot.session.created, view.since, numbers, stamps)
+
+    @property
+    def first(self) -> float:
+        """The left end of an axis of time."""
+        return self._hours(self.since) if self.since is not None else self._hours(self.stamps[0])
+
+    def holds(self, moment: datetime) -> bool:
+        """Whether a moment is on the axis."""
+        return self.since is None or moment >= self.since
+
+    def place(self, moment: datetime) -> float:
+        """The x of a moment: its hour, or the version that was the newest then."""
+        if self.by_time:
+            return self._hours(moment)
+        return float(self.numbers[max(0, bisect_right(self.stamps, moment) - 1)])
+
+    def _hours(self, moment: datetime) -> float:
+        return (moment - self.created).total_seconds() / 3600
+
+
+def _versions(snapshot: Snapshot, view: ChartView, axis: _Axis) -> list[Point]:
+    """Each version on the axis, and the best of those before it at its left end."""
+    versions = snapshot.versions
+    alive: set[int] = set()
+    current = snapshot.session.head
+    while current is not None and current in versions and current not in alive:
+        alive.add(current)
+        current = versions[current].parent
+    before: Point | None = None
+    points: list[Point] = []
+    for number in axis.numbers:
+        version = versions[number]
+        value = snapshot.aggregates.get(number, 0.0)
+        if view.configuration is not None:
+            value = version.ratios.get(view.configuration, 0.0)
+        x = axis.place(version.created) if axis.by_time else float(number)
+        point = Point(x, value, number, number in alive, number in snapshot.leaders)
+        if axis.holds(version.created):
+            points.append(point)
+        elif point.leads:
+            before = replace(point, x=axis.first)
+    return [before, *points] if before is not None else points
+
+
+def _rejected(snapshot: Snapshot, axis: _Axis) -> list[Point]:
+    """Attempts that were correct and became no version. Numbers are negative: they name none."""
+    return [
+        Point(axis.place(a.at), a.aggregate, -index, on_line=False, tried=True)
+        for index, a in enumerate(snapshot.attempts.values(), 1)
+        if a.version is None and a.aggregate > 0 and axis.holds(a.at)
+    ]
+
+
+def _labels(axis: _Axis, first: float, end: float, room: int) -> tuple[tuple[float, str], ...]:
+    """Labels below the axis: versions, hours since the start, or the time of day of a span."""
+    if not axis.by_time:
+        return version_labels({n: float(n) for n in axis.numbers}, room)
+    if axis.since is None:
+        return _hours(first, end)
+    form = "%H:%M" if end - first <= 24 else "%d %b %H:%M"
+    moments = (first, (first + end) / 2, end)
+    return tuple((x, f"{(axis.created + timedelta(hours=x)).astimezone():{form}}") for x in moments)
+
+
+def thin(points: list[Point], most: int, selected: int | None) -> list[Point]:
+    """At most about `most` points; those most visible in the chart are kept."""
+    if len(points) <= most or most <= 0:
+        return points
+    step = len(points) / most
+    kept: dict[int, Point] = {}
+    buckets: dict[int, Point] = {}
+    for i, point in enumerate(points):
+        if point.leads or point.number == selected:
+            kept[i] = point
+        buckets[int(i / step)] = point
+    merged = {p.number: p for p in (*kept.values(), *buckets.values(), points[0], points[-1])}
+    return [merged[n] for n in sorted(merged)]
+
+
+def baselines(score: Score, configuration: str | None) -> tuple[tuple[str, float], ...]:
+    """Baselines as ratios to the reference one, which is 1; of several the geometric mean."""
+    reference = score.reference_baseline
+    out = [(one_line(reference, 16), 1.0)]
+    rows = [c for c in score.configurations if configuration in {None, c.name}]
+    for name in rows[0].baselines if rows else ():
+        if name == reference:
+            continue
+        values = [
+            c.baselines[name] / c.baselines[reference]
+            for c in rows
+            if c.baselines.get(name, 0) > 0 and c.baselines.get(reference, 0) > 0
+        ]
+        if values:
+            out.append((one_line(name, 16), geometric_mean(values)))
+    return tuple(out)
+
+
+SHORT = 60
+"""Seconds: of a shorter run the axis of time is in seconds, of a longer one in minutes and more."""
+
+
+def _hours(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Labels of the axis of time, in hours since the session was made."""
+    middle = (low + high) / 2
+    form = formats.duration if high * 3600 < SHORT else formats.clock
+    return tuple((x, form(x * 3600)) for x in (low, middle, high))
+
+
+class Chart(Painter, can_focus=True):
+    """Draws `ChartData`; repaints only the rows that changed."""
+
+    class Clicked(Message):
+        """A place on the chart was clicked; `share` is 0 at the left and 1 at the right."""
+
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._data = ChartData()
+        self._rows: list[Line] = []
+        self._drawn_for: object = None
+        self.draw: Callable[[int], ChartData] | None = None
+
+    def show(self, data: ChartData) -> None:
+        """Show this from now on."""
+        self._data = data
+        self._redraw()
+
+    def _redraw(self) -> None:
+        size = self.content_size
+        basis = (self._data, size)
+        if basis == self._drawn_for or size.width <= 0:
+            return
+        self._drawn_for = basis
+        rows = render(self._data, size.width, size.height) or [
+            line(("The score of every version appears here,", "dim")),
+            line(("against the baseline at 1.0.", "dim")),
+        ]
+        if rows != self._rows:
+            self._rows = rows
+            self.refresh(layout=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Draw for the new size."""
+        self._redraw()
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        row = self._rows[y] if y < len(self._rows) else BLANK
+        return self.paint(row, self.size.width)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click picks the version nearest to it."""
+        columns = max(1, self.content_size.width - 7)
+        self.post_message(self.Clicked(min(1.0, max(0.0, (event.x - 7) / columns))))
+
+
+AXIS_CELLS = 7
+"""Width in cells of the numbers of the vertical axis, left of the curve."""
+
+
+class ScorePainter(PanePainter):
+    """Over versions or time; of the aggregate or of one configuration."""
+
+    NAME = "score"
+
+    def __init__(self, screen: AvoScreen, loader: Loader) -> None:
+        super().__init__(screen, loader)
+        self.chart = screen.query_one("#score-view", Chart)
+        self._view = ChartView()
+        self._span: Span | None = None
+        self._data = ChartData()
+
+    def toggle_axis(self) -> None:
+        """Versions or time, of the whole run."""
+        by_time = not self._view.by_time or self._span is not None
+        self._span = None
+        self._view = replace(self._view, by_time=by_time, since=None)
+
+    def next_curve(self, snapshot: Snapshot) -> None:
+        """The aggregate, or the next configuration."""
+        names: list[str | None] = [None, *(c.name for c in snapshot.session.task.configurations)]
+        current = self._view.configuration
+        position = names.index(current) if current in names else 0
+        self._view = replace(self._view, configuration=names[(position + 1) % len(names)])
+
+    def next_span(self, snapshot: Snapshot, selected: int | None) -> None:
+        """The last hour, since yesterday, since a version, then the whole run again."""
+        choices = chart_spans(snapshot, selected, self.host.clock())
+        names = [span.name for span in choices]
+        later = names.index(self._span.name) + 1 if self._span and self._span.name in names else 0
+        self._span = choices[later] if later < len(choices) else None
+
+    def version_at(self, share: float) -> int | None:
+        """The version nearest to a place on the chart: 0 is its left end, 1 its right end."""
+        return self._data.nearest(share)
+
+    def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
+        """The chart, with the subject marked where it is a version."""
+        view, span = self._view, self._span
+        if span is not None:
+            view = replace(view, since=self._since())
+        self.pane.set_info(self._title(snapshot))
+        selected = subject.version.number if subject.version is not None else None
+        size = self.chart.content_size
+        by_time = view.by_time or span is not None
+        basis = (
+            len(snapshot.versions),
+            snapshot.session.head,
+            selected,
+            self._view,
+            span,
+            len(snapshot.supervision),
+            len(snapshot.commands),
+            # a time axis ends at the present, so the chart is redrawn every minute
+            int(self.host.clock().timestamp() / 60) if by_time else 0,
+            size,
+        )
+        if not size.width or not self.differs(basis):
+            return
+        room = size.width - AXIS_CELLS
+        self._data = chart_data(snapshot, view, selected=selected, room=room, now=self.host.clock())
+        self.chart.show(self._data)
+
+    def _title(self, snapshot: Snapshot) -> list[Words]:
+        """What the chart shows, as much of it as there is room for."""
+        over = "over time" if self._view.by_time else "over versions"
+        axis = over
+        if self._span is not None:
+            axis = self._span.name + self._until(snapshot)
+        reference = one_line(snapshot.session.task.reference_baseline, 16)
+        part = self._share_of_peak(snapshot)
+        peak = "" if part is None else f" · best {formats.share(part)} of peak"
+        # Where the share of the peak is known it says more than the axis, which has its labels.
+        axis = "" if peak and self._span is None else f" {axis}"
+        room = self.pane.size.width - len("5 Score") - 8
+        one = self._view.configuration
+        if one is not None:  # without its name the curve could be of anything
+            name = one_line(one, 40)
+            forms = (f"{name} × {reference}{axis}{peak}", f"{name} × {reference}{axis}",
+                     f"{name} × {reference}", f"{name}{axis}", cut(name, max(4, room)))  # fmt: skip
+        else:
+            forms = (
+                f"geomean × {reference}{axis}{peak}", f"× {reference}{axis}{peak}",
+                f"× {reference}{axis}", peak.removeprefix(" · ") or axis.strip(), axis.strip(),
+            )  # fmt: skip
+        return [(next((form for form in forms if cell_len(form) <= room), forms[-1]), "dim")]
+
+    def _until(self, snapshot: Snapshot) -> str:
+        """Where the span does not reach to now: ` to the end of the run`."""
+        since, now = self._since(), self.host.clock()
+        if since is None or end_of_span(snapshot, since, now) >= now:
+            return ""
+        return " to its last event"
+
+    def _since(self) -> datetime | None:
+        """When the span in hand begins."""
+        if self._span is None or self._span.length is None:
+            return None if self._span is None else self._span.since
+        return self.host.clock() - self._span.length
+
+    def _share_of_peak(self, snapshot: Snapshot) -> float | None:
+        """How near the best version comes to the machine's peak; None where it is not known."""
+        best, engine = snapshot.best, snapshot.session.engine
+        if best is None or engine is None or engine.machine is None:
+            return None
+        if best.device not in {"", engine.machine.device}:
+            return None
+        peak_shares = shares(best.score, engine.machine)
+        if self._view.configuration is not None:
+            return peak_shares.get(self._view.configuration)
+        above = [value for value in peak_shares.values() if value > 0]
+        return geometric_mean(above) if above else None

@@ -1,1 +1,0 @@
-"""Parts of the app: terminal connection, window title, departure, open session."""

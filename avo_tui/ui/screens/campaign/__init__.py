@@ -1,1 +1,0 @@
-"""The screen of a campaign: all its lines, one chart, what happened."""

@@ -1,0 +1,468 @@
+"""The sessions screen: what there is, how it goes, a new one, a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.cells import cell_len
+from textual import on
+from textual.app import ComposeResult
+from textual.worker import get_current_worker
+
+from avo_tui.domain.budget import SOFT_WARNING
+from avo_tui.domain.progress import progress_text, state_text, waiting_text
+from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
+from avo_tui.ui import formats, places
+from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.screen import COMMON, AvoScreen
+from avo_tui.ui.status import STATES
+from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
+from avo_tui.ui.widgets.bars import ActionBar, StatusLine
+from avo_tui.ui.widgets.fields import FindBar
+from avo_tui.ui.widgets.lists import SessionList
+from avo_tui.ui.widgets.paint import Bar
+from avo_tui.ui.widgets.pane import Pane
+
+ROLES = {
+    "state-paused": "warn",
+    "state-parked": "info",
+    "state-lost": "bad",
+    "state-over": "dim",
+}
+"""Colour roles of states in the table; the status line uses stronger ones."""
+RATIO, ACTIVE, VERSIONS, SPEND, AGE = 8, 8, 10, 12, 7
+"""Cells of the columns that are always as wide."""
+TREND, TREND_MOST = 8, 40
+"""Cells of the sparkline: at least, and at most."""
+NAME_MOST = 44
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns a width has room for, and how wide they are: 0 is left out.
+
+    The name comes first, and whole: it is what one types after `avo attach`. Then the state, the
+    best ratio and when the session was last active; the others as there is room for them.
+    """
+
+    name: int
+    state: int
+    active: int = 0
+    versions: int = 0
+    baseline: int = 0
+    task: int = 0
+    spend: int = 0
+    age: int = 0
+    trend: int = 0
+
+    @classmethod
+    def of(cls, sessions: Sequence[SessionSummary], width: int) -> Columns:
+        """The columns for a width in cells."""
+        state = _widest(("state", *(_state(s)[0] for s in sessions if s.error is None)), 16) + 1
+        name = _widest(("name", *(one_line(s.name) for s in sessions)), NAME_MOST) + 1
+        name = min(name, max(12, width - state - RATIO))
+        left = width - name - state - RATIO
+        names = [one_line(s.reference_baseline) for s in sessions if s.ratio is not None]
+        baseline = _widest(names, 16) + 1 if names else 0
+        task = _widest(("task", *(one_line(s.task) for s in sessions)), 26) + 1
+        out = cls(name, state)
+        for field, cells in (
+            ("active", ACTIVE),
+            ("versions", VERSIONS),
+            ("baseline", baseline),
+            ("task", task),
+            ("spend", SPEND),
+            ("age", AGE),
+        ):
+            if cells <= left:
+                out, left = replace(out, **{field: cells}), left - cells
+        trend = min(TREND_MOST, left - 2)
+        return replace(out, trend=trend) if trend >= TREND else out
+
+
+def _widest(texts: Iterable[str], most: int) -> int:
+    return min(most, max((cell_len(text) for text in texts), default=0))
+
+
+def table_lines(sessions: Sequence[SessionSummary], width: int, now: datetime) -> list[Line]:
+    """A heading, and a row for each session."""
+    columns = Columns.of(sessions, width)
+    return [_head(columns), *(_row(s, columns, width, now) for s in sessions)]
+
+
+def _head(columns: Columns) -> Line:
+    text = fit("name", columns.name) + fit("task", columns.task) + fit("state", columns.state)
+    text += fit_right("best", RATIO) + fit("", columns.baseline)
+    text += fit_right("versions", VERSIONS) if columns.versions else ""
+    text += fit_right("spend", SPEND) if columns.spend else ""
+    text += fit_right("age", AGE) if columns.age else ""
+    text += fit_right("active", ACTIVE) if columns.active else ""
+    text += "  " + fit("trend", columns.trend) if columns.trend else ""
+    return line((text.rstrip(), "faint"))
+
+
+def _state(s: SessionSummary) -> tuple[str, str]:
+    """The state with its glyph, and its role."""
+    glyph, _, role = STATES[s.state or "lost"]
+    word: str = s.state or "lost"
+    role = ROLES.get(role, role)
+    if s.progress is not None:
+        word = state_text(s.progress)
+        if s.progress.waits_for == "approval":
+            glyph, role = "▲", "state-waits"
+        elif s.progress.waits_for == "submission":
+            glyph, role = "◌", "warn"
+        elif s.progress.stuck:
+            glyph, role = "!", "warn"
+    if s.sandbox_warning:  # why is said below the table
+        word, role = f"{word} !", "bad"
+    return f"{glyph} {word}", role
+
+
+def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line:
+    name = fit(cut(one_line(s.name), columns.name - 1), columns.name)
+    if s.error is not None:
+        room = width - columns.name - 2
+        return line((name, "strong"), ("✕ ", "bad"), (cut(one_line(s.error), room), "dim"))
+    state, role = _state(s)
+    spans: list[Span] = [(name, "strong")]
+    if columns.task:
+        spans.append((fit(cut(one_line(s.task), columns.task - 1), columns.task), "dim"))
+    spans.append((fit(state, columns.state), role))
+    ratio = "–" if s.ratio is None else formats.ratio(s.ratio)
+    spans.append((fit_right(ratio, RATIO), "good" if (s.ratio or 0) >= 1 else ""))
+    if columns.baseline:
+        known = "" if s.ratio is None else one_line(s.reference_baseline)
+        spans.append((fit(f" {known}", columns.baseline), "dim"))
+    if columns.versions:
+        spans.append((fit_right(str(s.versions), VERSIONS), ""))
+    if columns.spend:
+        spent, fraction = formats.spend(s.budget.run, s.spend)
+        short = spent if len(spent) < SPEND else spent.split("/")[0]
+        spans.append((fit_right(short, SPEND), "warn" if fraction >= SOFT_WARNING else "dim"))
+    if columns.age:
+        spans.append((fit_right(formats.ago(s.created, now), AGE), "dim"))
+    if columns.active:
+        spans.append((fit_right(formats.ago(s.last_activity, now), ACTIVE), "dim"))
+    if columns.trend:
+        trend = formats.sparkline(list(s.sparkline), columns.trend)
+        spans.append(("  " + trend, "curve"))
+    return line(*spans)
+
+
+REFRESH_SECONDS = 2.0
+
+
+def _readable(screen: SessionsScreen) -> Reason:
+    current = screen.current
+    if current is None:
+        return "there is no session yet: n starts one"
+    return None if current.error is None else "this session cannot be read: avo doctor says more"
+
+
+def _can_create(screen: SessionsScreen) -> Reason:
+    if screen.host.services.create_session is None:
+        return "this app was started without an engine: use avo run TASK"
+    return None
+
+
+def _can_start(screen: SessionsScreen) -> Reason:
+    reason = _readable(screen)
+    if reason is not None or screen.current is None:
+        return reason
+    if screen.host.services.start_engine is None:
+        return "this app was started without an engine: use avo run --resume"
+    state = screen.current.state
+    return None if state in {"lost", "stopped", "finished"} else f"the run is {state}"
+
+
+def _open(screen: SessionsScreen) -> None:
+    if screen.current is not None:
+        screen.host.open_folder(screen.current.folder)
+
+
+def _in_campaign(screen: SessionsScreen) -> Reason:
+    current = screen.current
+    if current is None or campaign_of(current.folder) is None:
+        return "this session is no line of a campaign"
+    return None
+
+
+def _campaign(screen: SessionsScreen) -> None:
+    current = screen.current
+    campaign = None if current is None else campaign_of(current.folder)
+    if campaign is not None:
+        screen.host.go(places.CampaignLines(campaign.path))
+
+
+def _new(screen: SessionsScreen) -> None:
+    def created(folder: Path | None) -> None:
+        if folder is not None:
+            screen.host.open_folder(folder)
+
+    screen.host.go(places.NewSession(), created)
+
+
+def _replay(screen: SessionsScreen) -> None:
+    if screen.current is not None:
+        screen.host.open_replay(screen.current.folder)
+
+
+def _start(screen: SessionsScreen) -> None:
+    host, current = screen.host, screen.current
+    start = host.services.start_engine
+    if start is None or current is None:
+        return
+    folder, name = current.folder, current.name
+    host.agreed(folder, lambda: _begin(screen, start, folder, name))
+
+
+def _begin(
+    screen: SessionsScreen, start: Callable[[Path], object], folder: Path, name: str
+) -> None:
+    host = screen.host
+    host.notify(f"starting {name} …", timeout=3, markup=False)
+
+    def work() -> None:
+        try:
+            start(folder)
+        except Exception as error:  # the message is meant for the person
+            host.call_from_thread(
+                host.notify, str(error), severity="error", timeout=10, markup=False
+            )
+        else:
+            host.from_thread(host.open_folder, folder)
+
+    screen.run_worker(work, thread=True, group="start", exclusive=True, exit_on_error=False)
+
+
+def _quit(screen: SessionsScreen) -> None:
+    if screen.needle:
+        screen.end_filter()
+    else:
+        screen.host.departure.leave()
+
+
+ACTIONS: tuple[Action[SessionsScreen], ...] = (
+    Action("open", "enter", "open", "Open the session.", "sessions", _open, _readable, footer=1),
+    Action("new", "n", "new", "Start a new session.", "sessions", _new, _can_create, footer=2),
+    Action(
+        "replay",
+        "r",
+        "replay",
+        "Play the session from its start.",
+        "sessions",
+        _replay,
+        _readable,
+        footer=3,
+    ),
+    Action(
+        "start",
+        "R",
+        "go on",
+        "Start the engine of a session and open it.",
+        "sessions",
+        _start,
+        _can_start,
+        footer=4,
+    ),
+    Action(
+        "campaign",
+        "C",
+        "campaign",
+        "Open the campaign that the session is a line of.",
+        "sessions",
+        _campaign,
+        _in_campaign,
+        footer=6,
+    ),
+    Action(
+        "filter",
+        "slash",
+        "filter",
+        "Filter by name, task or state.",
+        "sessions",
+        run=lambda screen: screen.query_one(FindBar).open("/ filter"),
+        footer=5,
+    ),
+    Action(
+        "quit",
+        "q,escape",
+        "quit",
+        "Leave; running sessions go on.",
+        "general",
+        run=_quit,
+        footer=80,
+    ),
+    *COMMON,
+)
+
+
+class SessionsScreen(AvoScreen):
+    """All sessions: those that need a person first, then the most recently active."""
+
+    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ABOUT = (
+        "Every session on this machine, and the recorded ones that ship with avo. A run goes on "
+        "whether or not a screen looks at it. The sparkline is the best score so far, version by "
+        "version."
+    )
+    PANES = {"sessions": ("Sessions", "Enter opens the one under the cursor.")}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = bind(ACTIONS, self)
+        self.sessions: list[SessionSummary] | None = None
+        """All sessions; None until they have been read."""
+        self.shown: list[SessionSummary] = []
+        """Those that the filter leaves, in the order of the rows."""
+        self.needle = ""
+
+    def compose(self) -> ComposeResult:
+        """Status, table, actions."""
+        yield StatusLine(id="status")
+        with Pane(key="", title="Sessions", id="sessions"):
+            yield SessionList(id="sessions-view")
+        yield Bar(id="about")
+        yield FindBar()
+        yield ActionBar(id="actions")
+
+    def on_mount(self) -> None:
+        """Read now and every two seconds."""
+        self.query_one(SessionList).focus()
+        self._read()
+        self.set_interval(REFRESH_SECONDS, self._read)
+        self._show()
+
+    def on_screen_resume(self) -> None:
+        """What changed while a session was open."""
+        self._read()
+
+    def _read(self) -> None:
+        """Read the sessions in a thread, while this screen is on top."""
+
+        def work() -> None:
+            worker = get_current_worker()
+            sessions = by_attention(summaries(self.host.roots), self.host.clock())
+            if not worker.is_cancelled:
+                self.app.call_from_thread(self._take, sessions)
+
+        if self.app.screen is self:
+            self.run_worker(
+                work, thread=True, group="summaries", exclusive=True, exit_on_error=False
+            )
+
+    def _take(self, sessions: list[SessionSummary]) -> None:
+        """Show what was read; the cursor stays on its session."""
+        if not self.ready:
+            return
+        current = self.current
+        self.sessions = sessions
+        self._filter()
+        if current is not None:
+            folders = [s.folder for s in self.shown]
+            if current.folder in folders:
+                self.query_one(SessionList).index = folders.index(current.folder)
+        self._show()
+        self.refresh_footer()
+
+    def _filter(self) -> None:
+        needle = self.needle.casefold()
+        self.shown = [
+            s
+            for s in self.sessions or ()
+            if needle
+            in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
+        ]
+        table = self.query_one(SessionList)
+        table.count = len(self.shown)
+        table.index = max(0, min(table.index, table.count - 1))
+
+    @property
+    def current(self) -> SessionSummary | None:
+        """The session under the cursor."""
+        table = self.query_one(SessionList)
+        return self.shown[table.index] if self.shown else None
+
+    def _show(self) -> None:
+        self.query_one(SessionList).show(self._lines)
+        everything = self.sessions or []
+        running = sum(1 for s in everything if s.state in {"running", "starting", "pausing"})
+        info: list[Span] = [(f"{len(everything)}", "dim")]
+        if self.needle:
+            info = [(f"{len(self.shown)}", "dim"), (" of ", "faint"), *info]
+        self.query_one("#sessions", Pane).set_info(info)
+        self._tell_about()
+        needy = sum(1 for s in everything if s.progress and s.progress.waits_for == "approval")
+        right = f"▲ {needy} waiting for you   " if needy else ""
+        right += f"{running} running " if running else ""
+        about = self.host.places_text or "supervised evolution of compute kernels"
+        room = max(0, self.size.width - len(" avo   ") - len(right) - 1)
+        left: list[Span] = [(" avo", "title"), (f"   {cut(about, room)}", "dim")]
+        gap = self.size.width - sum(cell_len(t) for t, _ in left) - len(right)
+        self.query_one("#status", StatusLine).set_row(
+            line(*left, (" " * max(1, gap), ""), (right, "state-running"))
+        )
+
+    def _tell_about(self) -> None:
+        """Show, below the table, the details for which the selected row has no room."""
+        current, now = self.current, self.host.clock()
+        spans: list[Span] = []
+        if current is not None and current.error is None:
+            known = current.progress
+            texts = [] if known is None else [waiting_text(known, now), progress_text(known, now)]
+            spans = [(cut(one_line("; ".join(filter(None, texts))), self.size.width), "dim")]
+            if current.sandbox_warning:
+                warning = cut(one_line(current.sandbox_warning), self.size.width - 2)
+                spans = [(f"! {warning}", "bad")]
+        self.query_one("#about", Bar).set_row(line((" ", ""), *spans))
+
+    def _lines(self, width: int) -> Sequence[Line]:
+        if self.sessions is None:
+            return [BLANK, line(("reading the sessions …", "dim"))]
+        if not self.sessions:
+            return _no_sessions(width, self.host.services.create_session is not None)
+        if not self.shown:
+            return [BLANK, line(("no session holds ", "dim"), self.needle)]
+        return table_lines(self.shown, width, self.host.clock())
+
+    @on(SessionList.Moved)
+    def _moved(self) -> None:
+        self._tell_about()
+        self.refresh_footer()
+
+    @on(SessionList.Opened)
+    def _opened(self) -> None:
+        self.action_act("open")
+
+    @on(FindBar.Changed)
+    def _find_changed(self, event: FindBar.Changed) -> None:
+        self.needle = event.text
+        self._filter()
+        self.query_one(FindBar).set_count(f"{len(self.shown)} of {len(self.sessions or ())}")
+        self._show()
+        if event.done:
+            self.query_one(SessionList).focus()
+
+    @on(FindBar.Closed)
+    def end_filter(self) -> None:
+        """Show all sessions again."""
+        self.needle = ""
+        self._filter()
+        self._show()
+        self.query_one(SessionList).focus()
+
+
+def _no_sessions(width: int, can_create: bool) -> list[Line]:
+    """What stands where the table will be."""
+    key = "n starts one." if can_create else "avo run TASK starts one, avo demo shows one."
+    text = (
+        "A session is one supervised evolution of a kernel: its versions, their scores, everything "
+        f"that was tried, your hints. {key}"
+    )
+    head = line(("There is no session yet.", "strong"))
+    return [BLANK, head, BLANK, *prose(text, width, "dim")]
