@@ -29,7 +29,7 @@ from avo_tui.ui.actions import key_name
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.screen import COMMON
-from avo_tui.ui.screens.run.actions import RUN_ACTIONS
+from avo_tui.ui.screens.run.screen import RUN_ACTIONS
 from avo_tui.ui.services import Services
 from docs import make_lineage_chart, make_recording
 from tests.ui.make_session import MemorySource

@@ -50,6 +50,47 @@ class Action(Generic[Context]):
     """Label in the footer if it depends on the state, such as `pause` or `resume`."""
 
 
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+class Actions(list[Action[_C]]):
+    """The actions of one group of a screen, in the order in which the help lists them.
+
+    A group is a decorator: it makes an action of a function. The action's id is the function's
+    name, unless `id` gives another; its label is the id in words, unless `label` gives another.
+    """
+
+    def __init__(self, group: str) -> None:
+        super().__init__()
+        self._group = group
+
+    def __call__(
+        self,
+        key: str,
+        help: str,
+        why_not: Callable[[_C], Reason] = always,
+        *,
+        footer: int = 0,
+        id: str = "",
+        label: str = "",
+        label_now: Callable[[_C], str] | None = None,
+        quiet: bool = False,
+    ) -> Callable[[_Function], _Function]:
+        """Parameters as the fields of `Action`."""
+
+        def add(function: _Function) -> _Function:
+            name = id or function.__name__.strip("_")
+            words = label or name.replace("_", " ")
+            self.append(
+                Action(
+                    name, key, words, help, self._group, function, why_not, footer, quiet, label_now
+                )
+            )
+            return function
+
+        return add
+
+
 @dataclass(frozen=True, slots=True)
 class BoundAction:
     """An action together with the object it works on."""

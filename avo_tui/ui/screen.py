@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol, cast
 
 from textual import on
@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.ui import places
-from avo_tui.ui.actions import Action, ActionSet, BoundAction, Reason
+from avo_tui.ui.actions import Action, Actions, ActionSet, BoundAction, Reason, bind, bindings
 from avo_tui.ui.host import ONLY_LOOKS, Host
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.status import status_line
@@ -109,14 +109,28 @@ def replaying(on: OnSession) -> Reason:
 
 
 class AvoScreen(Screen[object]):
-    """A screen with actions. A subclass sets `actions`, and binds their keys in `BINDINGS`."""
+    """A screen with actions; their keys are bound with the class."""
+
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = ()
 
     ABOUT: ClassVar[str] = ""
     """A paragraph for the help."""
     PANES: ClassVar[dict[str, tuple[str, str]]] = {}
     """Pane's id → (title, what it shows), for the help."""
-    actions: ActionSet
     _up = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "ACTIONS" in cls.__dict__:
+            cls.BINDINGS = [*cls.__dict__.get("BINDINGS", ()), *bindings(cls.ACTIONS)]
+        super().__init_subclass__(**options)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = self.bind_actions()
+
+    def bind_actions(self) -> ActionSet:
+        """The actions with what they work on: the screen, unless a subclass has parts for it."""
+        return bind(self.ACTIONS, self)
 
     @property
     def host(self) -> Host:
@@ -199,7 +213,12 @@ class AvoScreen(Screen[object]):
         self.call_after_refresh(self.refresh_footer)
 
 
-def _help(screen: AvoScreen) -> None:
+general = Actions[AvoScreen]("general")
+"""Actions of every screen."""
+
+
+@general("question_mark,f1", "What this screen and pane show, and every key.", footer=90, id="help")
+def show_help(screen: AvoScreen) -> None:
     pane = screen.pane_of_focus()
     screen.host.go(
         places.Help(
@@ -211,43 +230,26 @@ def _help(screen: AvoScreen) -> None:
     )
 
 
-COMMON: tuple[Action[AvoScreen], ...] = (
-    Action(
-        "help",
-        "question_mark,f1",
-        "help",
-        "What this screen and pane show, and every key.",
-        "general",
-        run=_help,
-        footer=90,
-    ),
-    Action(
-        "palette",
-        "ctrl+p",
-        "palette",
-        "Every action by name.",
-        "general",
-        run=lambda screen: screen.app.action_command_palette(),
-        footer=91,
-    ),
-    Action(
-        "theme",
-        "T",
-        "theme",
-        "Dark, light, or the terminal's own sixteen colours.",
-        "general",
-        run=lambda screen: screen.host.themes.next(),
-    ),
-    Action(
-        "slow_link",
-        "ctrl+b",
-        "low bandwidth",
-        "Fewer repaints and no colour gradients, for slow connections.",
-        "general",
-        run=lambda screen: screen.host.connection.toggle(),
-    ),
+@general("ctrl+p", "Every action by name.", footer=91)
+def palette(screen: AvoScreen) -> None:
+    screen.app.action_command_palette()
+
+
+@general("T", "Dark, light, or the terminal's own sixteen colours.")
+def theme(screen: AvoScreen) -> None:
+    screen.host.themes.next()
+
+
+@general(
+    "ctrl+b",
+    "Fewer repaints and no colour gradients, for slow connections.",
+    label="low bandwidth",
 )
-"""Actions of every screen."""
+def slow_link(screen: AvoScreen) -> None:
+    screen.host.connection.toggle()
+
+
+COMMON = tuple(general)
 
 
 def show_status(screen: AvoScreen, snapshot: Snapshot) -> None:

@@ -16,7 +16,7 @@ from avo_tui.store import SeenMarks
 from avo_tui.ui.dialogs import HintDialog
 from avo_tui.ui.dialogs.text_viewer import TextViewer, choices
 from avo_tui.ui.screens.run.digest import Span, current_alerts, digest_lines, stretch_text
-from avo_tui.ui.screens.run.navigation_actions import greet
+from avo_tui.ui.screens.run.looking import greet
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.text import line
 from tests.ui.make_session import MemorySource

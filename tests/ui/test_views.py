@@ -21,7 +21,7 @@ from avo_tui.ui.charts import ChartData, Point, render, ticks
 from avo_tui.ui.panes.output import Outcome, outcome_of_attempt, outcome_of_report, output_lines
 from avo_tui.ui.panes.plan import attempt_story, plan_lines, stream_lines, whole_paragraphs
 from avo_tui.ui.panes.scores import bar, benchmark_lines
-from avo_tui.ui.screens.run.navigation_actions import step_to_read
+from avo_tui.ui.screens.run.looking import step_to_read
 from avo_tui.ui.session.feed import Feed, Snapshot
 from avo_tui.ui.session.step_view import Entry, StageView, fold
 from avo_tui.ui.status import Keys, status_line

@@ -24,11 +24,10 @@ from avo_tui.domain.attempts import (
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats, places
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.graph import Key, key_of_version
-from avo_tui.ui.screen import COMMON
-from avo_tui.ui.screens.detail import CLOSE, COPY, DetailScreen
+from avo_tui.ui.screens.detail import DetailScreen, but
 from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
@@ -170,6 +169,8 @@ def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
 class AttemptsScreen(DetailScreen):
     """A table; the reason of the attempt under the cursor is written out below it."""
 
+    act = Actions["AttemptsScreen"]("attempts")
+
     MAIN = "#attempts-view"
     FIND = "/ rejected wrong noise suspicious, or text"
     ABOUT = (
@@ -185,7 +186,6 @@ class AttemptsScreen(DetailScreen):
 
     def __init__(self, needle: str = "") -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
         self.needle, self.order = needle, ORDERS[0]
         self.searching = bool(needle)
         self._listed: object = None
@@ -267,16 +267,34 @@ class AttemptsScreen(DetailScreen):
         self.table.focus()
         self.paint_again()
 
+    def on_attempt(self) -> Reason:
+        """Needs an attempt under the cursor."""
+        return None if self.current is not None else "there is no attempt under the cursor"
+
+    @act(
+        "slash",
+        "Filter: rejected, wrong, failed, noise, suspicious, committed, or any text.",
+        footer=2,
+        id="filter",
+    )
+    def find(self) -> None:
+        self.query_one(FindBar).open(self.FIND)
+
+    @act("s", "By time, by score, by what became of them.", footer=3, id="sort")
     def next_order(self) -> None:
         """Sort by the next order."""
         order: AttemptOrder = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
         self.order = order
         self.paint_again()
 
-    def on_attempt(self) -> Reason:
-        """Needs an attempt under the cursor."""
-        return None if self.current is not None else "there is no attempt under the cursor"
-
+    @act(
+        "enter",
+        "Inspect it on the run screen.",
+        on_attempt,
+        footer=1,
+        id="show",
+        label="show in run",
+    )
     def show_in_run(self) -> None:
         """Back to the run screen, on this attempt."""
         attempt = self.current
@@ -284,52 +302,10 @@ class AttemptsScreen(DetailScreen):
             key: Key = ("a", attempt.step, attempt.number)
             self.dismiss(key_of_version(attempt.version) if attempt.version is not None else key)
 
+    @act("t", "The whole conversation of its step.", on_attempt, footer=4)
     def transcript(self) -> None:
         """The conversation of the step that made it."""
         if self.current is not None:
             self.host.go(places.Transcript(self.current.step))
 
-    ACTIONS: ClassVar[tuple[Action[AttemptsScreen], ...]] = (
-        Action(
-            "show",
-            "enter",
-            "show in run",
-            "Inspect it on the run screen.",
-            "attempts",
-            run=show_in_run,
-            why_not=on_attempt,
-            footer=1,
-        ),
-        Action(
-            "filter",
-            "slash",
-            "filter",
-            "Filter: rejected, wrong, failed, noise, suspicious, committed, or any text.",
-            "attempts",
-            run=lambda screen: screen.query_one(FindBar).open(screen.FIND),
-            footer=2,
-        ),
-        Action(
-            "sort",
-            "s",
-            "sort",
-            "By time, by score, by what became of them.",
-            "attempts",
-            run=next_order,
-            footer=3,
-        ),
-        Action(
-            "transcript",
-            "t",
-            "transcript",
-            "The whole conversation of its step.",
-            "attempts",
-            run=transcript,
-            why_not=on_attempt,
-            footer=4,
-        ),
-        COPY,
-        CLOSE,
-        *COMMON,
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("filter", "next_hit"))

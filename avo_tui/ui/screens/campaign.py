@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -19,7 +18,7 @@ from avo_tui.domain.progress import state_text
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import CampaignFolder, CampaignReader, CampaignView, LineView, StoreError
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.charts import MARKS, Curve, draw
 from avo_tui.ui.dialogs import Confirm, HintDialog
 from avo_tui.ui.host import ONLY_LOOKS
@@ -185,6 +184,10 @@ REFRESH_SECONDS = 1.0
 PAUSED = {"paused", "pausing", "parked"}
 
 
+act = Actions["CampaignScreen"]("lines")
+leaving = Actions["CampaignScreen"]("general")
+
+
 def _begun(screen: CampaignScreen) -> Reason:
     current = screen.current
     if current is None:
@@ -215,11 +218,18 @@ def _gone(screen: CampaignScreen) -> Reason:
     return None if current.state in over else f"the line is {current.state}"
 
 
+@act("enter", "Open the line.", _begun, footer=1)
 def _open(screen: CampaignScreen) -> None:
     if screen.current is not None:
         screen.host.open_folder(screen.current.folder)
 
 
+def _pause_label(screen: CampaignScreen) -> str:
+    current = screen.current
+    return "go on" if current is not None and current.state in PAUSED else "pause"
+
+
+@act("p", "Pause the line, or let it go on.", _live, footer=2, label_now=_pause_label)
 def _pause(screen: CampaignScreen) -> None:
     current = screen.current
     if current is not None and current.state in PAUSED:
@@ -228,11 +238,7 @@ def _pause(screen: CampaignScreen) -> None:
         screen.send(Pause(), "pausing after this tool; p goes on")
 
 
-def _pause_label(screen: CampaignScreen) -> str:
-    current = screen.current
-    return "go on" if current is not None and current.state in PAUSED else "pause"
-
-
+@act("P", "Pause every line, or let all go on.", _changeable, footer=3)
 def _pause_all(screen: CampaignScreen) -> None:
     view = screen.view
     if view is None:
@@ -245,6 +251,7 @@ def _pause_all(screen: CampaignScreen) -> None:
         screen.send_to(paused, Resume(), f"{len(paused)} lines go on")
 
 
+@act("h", "Give the line a hint.", _live, footer=4)
 def _hint(screen: CampaignScreen) -> None:
     current = screen.current
     reader = None if current is None else screen.reader.reader(current.line)
@@ -260,6 +267,7 @@ def _hint(screen: CampaignScreen) -> None:
     screen.host.push_screen(HintDialog(hints, traits, lambda hint: None), written)
 
 
+@act("E", "End the line.", _live, footer=6)
 def _end(screen: CampaignScreen) -> None:
     current = screen.current
     if current is None:
@@ -276,6 +284,24 @@ def _end(screen: CampaignScreen) -> None:
     screen.host.push_screen(Confirm(f"End {current.line.session}?", question, "End"), chosen)
 
 
+def _can_split(screen: CampaignScreen) -> Reason:
+    reason = _changeable(screen)
+    if reason is not None or screen.current is None or screen.view is None:
+        return reason
+    if screen.current.best is None:
+        return "the line has no version yet to start from"
+    if not screen.view.conductor.alive:
+        return "the campaign's process does not run: use avo campaign resume"
+    return None
+
+
+@act(
+    "s",
+    "Begin a new line from the best version of this one.",
+    _can_split,
+    footer=5,
+    label="split off",
+)
 def _split(screen: CampaignScreen) -> None:
     current = screen.current
     if current is None or current.best is None:
@@ -293,17 +319,7 @@ def _split(screen: CampaignScreen) -> None:
     screen.host.push_screen(Confirm("Split off a line?", question, "Split"), chosen)
 
 
-def _can_split(screen: CampaignScreen) -> Reason:
-    reason = _changeable(screen)
-    if reason is not None or screen.current is None or screen.view is None:
-        return reason
-    if screen.current.best is None:
-        return "the line has no version yet to start from"
-    if not screen.view.conductor.alive:
-        return "the campaign's process does not run: use avo campaign resume"
-    return None
-
-
+@act("R", "Start the engine of a line that has ended.", _gone, footer=7, label="go on")
 def _start(screen: CampaignScreen) -> None:
     start, current = screen.host.services.start_engine, screen.current
     if start is not None and current is not None:
@@ -311,38 +327,15 @@ def _start(screen: CampaignScreen) -> None:
         screen.host.agreed(folder, lambda: screen.in_thread(lambda: start(folder), notice))
 
 
-ACTIONS: tuple[Action[CampaignScreen], ...] = (
-    Action("open", "enter", "open", "Open the line.", "lines", _open, _begun, footer=1),
-    Action(
-        "pause", "p", "pause", "Pause the line, or let it go on.", "lines", _pause, _live,
-        footer=2, label_now=_pause_label,
-    ),
-    Action(
-        "pause_all", "P", "pause all", "Pause every line, or let all go on.", "lines",
-        _pause_all, _changeable, footer=3,
-    ),
-    Action("hint", "h", "hint", "Give the line a hint.", "lines", _hint, _live, footer=4),
-    Action(
-        "split", "s", "split off", "Begin a new line from the best version of this one.", "lines",
-        _split, _can_split, footer=5,
-    ),
-    Action("end", "E", "end", "End the line.", "lines", _end, _live, footer=6),
-    Action(
-        "start", "R", "go on", "Start the engine of a line that has ended.", "lines",
-        _start, _gone, footer=7,
-    ),
-    Action(
-        "close", "q,escape", "back", "Leave; the campaign goes on.", "general",
-        run=lambda screen: screen.leave(), footer=80,
-    ),
-    *COMMON,
-)  # fmt: skip
+@leaving("q,escape", "Leave; the campaign goes on.", footer=80, label="back")
+def _close(screen: CampaignScreen) -> None:
+    screen.leave()
 
 
 class CampaignScreen(AvoScreen):
     """All lines of a campaign at once."""
 
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS = (*act, *leaving, *COMMON)
     ABOUT = (
         "A campaign runs several sessions, its lines, on one task. Each sends its best version to "
         "the next one on a ring every so many evaluations, where the gate decides about it. They "
@@ -360,7 +353,6 @@ class CampaignScreen(AvoScreen):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.actions = bind(ACTIONS, self)
         self.reader = CampaignReader(CampaignFolder(folder))
         self.view: CampaignView | None = None
         self._error = ""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, bind, bindings
+from avo_tui.ui.actions import Action, Actions
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.diff import SIDE_BY_SIDE, DiffDoc, compare, diff_lines, warm
@@ -24,13 +24,14 @@ from avo_tui.ui.widgets.pane import Pane
 class CompareScreen(DetailScreen):
     """The difference of the sources, the scores, what changed of the resources: one text."""
 
+    act = Actions["CompareScreen"]("look")
+
     MAIN = "#compare-view"
     ABOUT = "Two versions. The change is of the right one against the left one."
     PANES = {"compare": ("Compare", "Sources, scores, what changed of the resources.")}  # noqa: RUF012
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
         self.left_number, self.right_number = left, right
         self.sides: bool | None = None
         self._painted: object = None
@@ -40,17 +41,22 @@ class CompareScreen(DetailScreen):
         with Pane(key="", title="Compare", id="compare"):
             yield LinesView(id="compare-view")
 
+    @act(
+        "d", "The difference unified, or side by side.", footer=1, id="sides", label="side by side"
+    )
     def toggle_sides(self) -> None:
         """Unified where it is side by side, and the other way round."""
         beside = self.main.size.width >= SIDE_BY_SIDE if self.sides is None else self.sides
         self.sides = not beside
         self.paint_again()
 
+    @act("x", "The other way round.", footer=2)
     def swap(self) -> None:
         """Exchange the two versions."""
         self.left_number, self.right_number = self.right_number, self.left_number
         self.paint_again()
 
+    @act("left_square_bracket", "The left one's parent instead.", footer=3, label="older left")
     def older(self) -> None:
         """Replace the left version by its parent."""
         assert self.snapshot is not None
@@ -61,6 +67,7 @@ class CompareScreen(DetailScreen):
         self.left_number = parent
         self.paint_again()
 
+    @act("B", "The right one beside the best version.", footer=4, id="best", label="with the best")
     def with_best(self) -> None:
         """Put the right version beside the best one; of the best itself, the left one."""
         assert self.snapshot is not None
@@ -113,38 +120,7 @@ class CompareScreen(DetailScreen):
 
         self.main.show(build)
 
-    ACTIONS: ClassVar[tuple[Action[CompareScreen], ...]] = (
-        Action(
-            "sides",
-            "d",
-            "side by side",
-            "The difference unified, or side by side.",
-            "look",
-            run=toggle_sides,
-            footer=1,
-        ),
-        Action("swap", "x", "swap", "The other way round.", "look", run=swap, footer=2),
-        Action(
-            "older",
-            "left_square_bracket",
-            "older left",
-            "The left one's parent instead.",
-            "look",
-            run=older,
-            footer=3,
-        ),
-        Action(
-            "best",
-            "B",
-            "with the best",
-            "The right one beside the best version.",
-            "look",
-            run=with_best,
-            footer=4,
-        ),
-        *DETAIL,
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)
 
 
 def _titles(a: Version, b: Version, width: int) -> list[Line]:

@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action
+from avo_tui.ui.actions import Action, Actions
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
 from avo_tui.ui.session.feed import Snapshot
@@ -97,38 +97,41 @@ class DetailScreen(AvoScreen):
         self.main.focus()
 
 
-def _next_hit(screen: DetailScreen) -> None:
+look = Actions[DetailScreen]("look")
+"""Actions of every such screen, with `close`."""
+leaving = Actions[DetailScreen]("general")
+
+
+@look("slash", "Find text.", footer=40, id="filter", label="find")
+def find(screen: DetailScreen) -> None:
+    screen.query_one(FindBar).open(screen.FIND)
+
+
+@look("n", "The next row that was found.")
+def next_hit(screen: DetailScreen) -> None:
     number, count = screen.main.next_hit(1)
     text = f"{number} of {count}" if count else "nothing to go to: / finds text"
     screen.app.notify(text, timeout=2)
 
 
-def _copy(screen: DetailScreen) -> None:
+@look("y", "Copy the text, without gutters.", footer=41)
+def copy(screen: DetailScreen) -> None:
     rows = screen.main.plain_rows()
     screen.app.copy_to_clipboard("\n".join(rows))
     screen.app.notify(f"copied {formats.many(len(rows), 'line')}", timeout=2)
 
 
-def _close(screen: DetailScreen) -> None:
+@leaving("q,escape", "Back to the run.", footer=80, label="back")
+def close(screen: DetailScreen) -> None:
     if screen.searching:
         screen.find_closed()
     else:
         screen.dismiss(None)
 
 
-FIND = Action[DetailScreen](
-    "filter",
-    "slash",
-    "find",
-    "Find text.",
-    "look",
-    run=lambda screen: screen.query_one(FindBar).open(screen.FIND),
-    footer=40,
-)
-NEXT_HIT = Action(
-    "next_hit", "n", "next hit", "The next row that was found.", "look", run=_next_hit
-)
-COPY = Action("copy", "y", "copy", "Copy the text, without gutters.", "look", run=_copy, footer=41)
-CLOSE = Action("close", "q,escape", "back", "Back to the run.", "general", run=_close, footer=80)
-DETAIL: tuple[Action[DetailScreen], ...] = (FIND, NEXT_HIT, COPY, CLOSE, *COMMON)
-"""Actions of every such screen."""
+DETAIL: tuple[Action[DetailScreen], ...] = (*look, *leaving, *COMMON)
+
+
+def but(*ids: str) -> tuple[Action[DetailScreen], ...]:
+    """The actions of every such screen without some, for a screen that does other things there."""
+    return tuple(action for action in DETAIL if action.id not in ids)

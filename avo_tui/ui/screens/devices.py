@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from textual.app import ComposeResult
 
-from avo_tui.ui.actions import bind, bindings
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.device import device_lines, worker_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
@@ -18,7 +15,7 @@ from avo_tui.ui.widgets.pane import Pane
 class DevicesScreen(DetailScreen):
     """Sparklines of every device that the run's engine samples."""
 
-    BINDINGS: ClassVar[list[Any]] = bindings(DETAIL)
+    ACTIONS = DETAIL
     ABOUT = (
         "The processors and GPUs that kernels are measured on, sampled by the engine every two "
         "seconds. A clock that is held back by the power limit or the temperature makes every "
@@ -27,10 +24,6 @@ class DevicesScreen(DetailScreen):
         "Above them: what each device evaluates, since when, and how often it failed or was lost."
     )
     PANES = {"devices": ("Devices", "Clock, power, temperature, load; the newest at the right.")}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.actions = bind(DETAIL, self)
 
     def body(self) -> ComposeResult:
         """One pane."""

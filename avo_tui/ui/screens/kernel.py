@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.dialogs.questions import ExportDialog, Wish
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.base import teach
-from avo_tui.ui.screens.detail import COPY, DETAIL, DetailScreen
+from avo_tui.ui.screens.detail import DetailScreen, but
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.text import BLANK, Line, clean, line, one_line
 from avo_tui.ui.widgets.lines import LinesView
@@ -23,6 +23,8 @@ from avo_tui.ui.widgets.pane import Pane
 
 class KernelScreen(DetailScreen):
     """All files of one candidate, with the numbers of their lines."""
+
+    act = Actions["KernelScreen"]("look")
 
     MAIN = "#kernel-view"
     ABOUT = (
@@ -33,7 +35,6 @@ class KernelScreen(DetailScreen):
 
     def __init__(self, name: str, candidate: str, version: int | None) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
         self._title, self._candidate, self.version = name, candidate, version
         self.shown: Candidate | None = None
 
@@ -72,6 +73,7 @@ class KernelScreen(DetailScreen):
             told = f"{formats.many(len(given.files), 'file')} · {formats.size(size)}"
             self.query_one("#kernel", Pane).set_info([(told, "dim")])
 
+    @act("y", "Copy the whole source.", footer=1)
     def copy(self) -> None:
         """Copy the source itself, tabs and all."""
         if self.shown is None:
@@ -88,6 +90,7 @@ class KernelScreen(DetailScreen):
             return "this is a replay: avo export writes the session itself"
         return None
 
+    @act("x", "Write the kernel, the lineage or a report to a folder.", why_no_export, footer=2)
     def export(self) -> None:
         """Ask for form and folder, then write in a thread."""
         services, source = self.host.services, self.host.session.source
@@ -120,21 +123,7 @@ class KernelScreen(DetailScreen):
 
         self.app.push_screen(ExportDialog(services.exports, source.name, self.version), wished)
 
-    ACTIONS: ClassVar[tuple[Action[KernelScreen], ...]] = (
-        Action("copy", "y", "copy", "Copy the whole source.", "look", run=copy, footer=1),
-        Action(
-            "export",
-            "x",
-            "export",
-            "Write the kernel, the lineage or a report to a folder.",
-            "look",
-            run=export,
-            why_not=why_no_export,
-            footer=2,
-        ),
-        *(action for action in DETAIL if action is not COPY),
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("copy"))
 
 
 def source_lines(candidate: Candidate, highlighter: Highlighter) -> list[Line]:

@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, bind, bindings
+from avo_tui.ui.actions import Action, Actions
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.markdown import markdown_lines
 from avo_tui.ui.panes.base import teach
-from avo_tui.ui.screens.detail import DETAIL, DetailScreen
+from avo_tui.ui.screens.detail import DetailScreen, but
 from avo_tui.ui.text import BLANK, Line, cut, one_line, prose
 from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
@@ -25,6 +25,8 @@ from avo_tui.ui.widgets.pane import Pane
 class KnowledgeScreen(DetailScreen):
     """List at the left, text at the right; one of them where it is narrow."""
 
+    act = Actions["KnowledgeScreen"]("knowledge")
+
     MAIN = "#knowledge-list"
     ABOUT = "K, what the agent can look up: documents on kernels, hardware and the evaluation."
     PANES = {  # noqa: RUF012
@@ -34,7 +36,6 @@ class KnowledgeScreen(DetailScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
         self.query_text = ""
 
     def body(self) -> ComposeResult:
@@ -48,6 +49,14 @@ class KnowledgeScreen(DetailScreen):
     def on_resize(self) -> None:
         """The reader below the list where it is narrow."""
         self.query_one("#knowledge").styles.width = "38%" if self.size.width >= 90 else "34%"
+
+    @act("slash", "Search K.", footer=1, id="search")
+    def open_search(self) -> None:
+        self.query_one(FindBar).open("/ search K")
+
+    @act("enter", "Read it beside the list, from its start.", footer=2)
+    def read(self) -> None:
+        self.query_one("#reader-view").focus()
 
     def _hits(self) -> Any:
         services = self.host.services
@@ -146,25 +155,4 @@ class KnowledgeScreen(DetailScreen):
         self.query_one(PickList).focus()
         self.paint_again()
 
-    ACTIONS: ClassVar[tuple[Action[KnowledgeScreen], ...]] = (
-        Action(
-            "search",
-            "slash",
-            "search",
-            "Search K.",
-            "knowledge",
-            run=lambda screen: screen.query_one(FindBar).open("/ search K"),
-            footer=1,
-        ),
-        Action(
-            "read",
-            "enter",
-            "read",
-            "Read it beside the list, from its start.",
-            "knowledge",
-            run=lambda screen: screen.query_one("#reader-view").focus(),
-            footer=2,
-        ),
-        *(a for a in DETAIL if a.id not in {"filter", "next_hit"}),
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("filter", "next_hit"))

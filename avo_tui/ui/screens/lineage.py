@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from avo_tui.domain.commands import Rewind
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats, places
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.dialogs import RewindDialog
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.base import pair_to_compare, subject_of, teach
@@ -34,7 +34,10 @@ from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
+act = Actions["LineageScreen"]("lineage")
 
+
+@act("enter", "Inspect it on the run screen.", footer=1, id="show", label="show in run")
 def show_in_run(screen: LineageScreen) -> None:
     """Back to the run screen, on the row under the cursor; a folded row is unfolded here."""
     tree = screen.tree_view
@@ -57,6 +60,7 @@ def _on_version(screen: LineageScreen) -> Reason:
     return None if screen.version is not None else "the cursor is not on a version"
 
 
+@act("w", "Make the version under the cursor the head.", _on_version, footer=8)
 def _rewind(screen: LineageScreen) -> None:
     assert screen.snapshot is not None and screen.version is not None
     number = screen.version.number
@@ -68,11 +72,13 @@ def _rewind(screen: LineageScreen) -> None:
     screen.host.push_screen(RewindDialog(screen.snapshot, number), reason)
 
 
+@act("v", "Mark a version for a comparison.", footer=2)
 def _mark(screen: LineageScreen) -> None:
     if screen.version is not None:
         screen.tree_view.mark(screen.version.number)
 
 
+@act("c", "Compare the marked versions, or this one with its parent.", two_versions, footer=3)
 def _compare(screen: LineageScreen) -> None:
     assert screen.snapshot is not None
     version = screen.version
@@ -82,20 +88,24 @@ def _compare(screen: LineageScreen) -> None:
         screen.host.go(places.Compare(*pair))
 
 
+@act("B", "To the best version.", footer=4)
 def _best(screen: LineageScreen) -> None:
     best = None if screen.snapshot is None else screen.snapshot.best
     _go(screen, None if best is None else best.number)
 
 
+@act("H", "To the head.", footer=5)
 def _head(screen: LineageScreen) -> None:
     _go(screen, None if screen.snapshot is None else screen.snapshot.session.head)
 
 
+@act("u", "To the parent.", footer=6)
 def _parent(screen: LineageScreen) -> None:
     if screen.snapshot is not None:
         _go(screen, subject_of(screen.snapshot, screen.tree_view.cursor).parent)
 
 
+@act("apostrophe", "To the next bookmark.", footer=7, id="next_mark", label="bookmark")
 def _next_bookmark(screen: LineageScreen) -> None:
     """To the next bookmark, from the newest to the oldest, round and round."""
     if screen.snapshot is None:
@@ -110,58 +120,13 @@ def _next_bookmark(screen: LineageScreen) -> None:
     _go(screen, next(older, marked[0]))
 
 
-ACTIONS: tuple[Action[LineageScreen], ...] = (
-    Action(
-        "show",
-        "enter",
-        "show in run",
-        "Inspect it on the run screen.",
-        "lineage",
-        show_in_run,
-        footer=1,
-    ),
-    Action("mark", "v", "mark", "Mark a version for a comparison.", "lineage", _mark, footer=2),
-    Action(
-        "compare",
-        "c",
-        "compare",
-        "Compare the marked versions, or this one with its parent.",
-        "lineage",
-        _compare,
-        two_versions,
-        footer=3,
-    ),
-    Action(
-        "rewind",
-        "w",
-        "rewind",
-        "Make the version under the cursor the head.",
-        "lineage",
-        _rewind,
-        _on_version,
-        footer=8,
-    ),
-    Action("best", "B", "best", "To the best version.", "lineage", _best, footer=4),
-    Action("head", "H", "head", "To the head.", "lineage", _head, footer=5),
-    Action("parent", "u", "parent", "To the parent.", "lineage", _parent, footer=6),
-    Action(
-        "next_mark",
-        "apostrophe",
-        "bookmark",
-        "To the next bookmark.",
-        "lineage",
-        _next_bookmark,
-        footer=7,
-    ),
-    *DETAIL,
-)
+ACTIONS: tuple[Action[Any], ...] = (*act, *DETAIL)
 
 
 class LineageScreen(DetailScreen):
     """Graph at the left, details at the right; one above the other where it is narrow."""
 
     ACTIONS = ACTIONS
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
     MAIN = "#tree"
     FIND = "/ filter"
     ABOUT = "The whole lineage. space folds and unfolds the rejected attempts of a step; / filters."
@@ -176,7 +141,6 @@ class LineageScreen(DetailScreen):
 
     def __init__(self, start: Key | None = None) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
         self._start = start
 
     def body(self) -> ComposeResult:

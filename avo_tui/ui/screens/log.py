@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, bind, bindings, key_name
+from avo_tui.ui.actions import Action, Actions, key_name
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Span
 from avo_tui.ui.widgets.fields import FindBar
@@ -17,16 +17,7 @@ from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.long import LongRows, LongText, LongView
 from avo_tui.ui.widgets.pane import Pane
 
-FOLLOW = Action[DetailScreen](
-    "follow",
-    "end",
-    "last line",
-    "To the last line, and on as the text grows.",
-    "look",
-    run=lambda screen: screen.main.action_scroll_end(),
-    footer=1,
-)
-LOG = (FOLLOW, *DETAIL)
+FOLLOW_KEY = "end"
 
 
 class LogScreen(DetailScreen):
@@ -36,7 +27,7 @@ class LogScreen(DetailScreen):
     there is no more for now.
     """
 
-    BINDINGS: ClassVar[list[Any]] = bindings(LOG)
+    act = Actions["LogScreen"]("look")
     ABOUT = (
         "A text of any length, read where it is looked at. Of one that is still being written the "
         "end is followed until you scroll up; end follows it again. / finds in all that is there, "
@@ -49,7 +40,6 @@ class LogScreen(DetailScreen):
         self, name: str, chunks: Callable[[], Iterable[bytes]], *, grows: bool = False
     ) -> None:
         super().__init__()
-        self.actions = bind(LOG, self)
         self._title, self._chunks, self._grows = name, chunks, grows
         self.text = LongText()
 
@@ -70,6 +60,12 @@ class LogScreen(DetailScreen):
         """Remove the temporary file."""
         self.text.close()
 
+    @act(FOLLOW_KEY, "To the last line, and on as the text grows.", footer=1, label="last line")
+    def follow(self) -> None:
+        self.main.action_scroll_end()
+
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)
+
     @on(LongView.Grown)
     @on(LinesView.FollowChanged)
     def _tell(self) -> None:
@@ -86,7 +82,7 @@ class LogScreen(DetailScreen):
             return [("reading  ", "warn")]
         if self.main.following:
             return [("following  ", "good")]
-        key = key_name(self.host.keys.get("follow", FOLLOW.key))
+        key = key_name(self.host.keys.get("follow", FOLLOW_KEY))
         more = f"{formats.many(self.main.unseen, 'new line')} below  " if self.main.unseen else ""
         return [(more, "warn"), (key, "key"), (" follows  ", "dim")]
 

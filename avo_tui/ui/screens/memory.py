@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -11,7 +12,7 @@ from avo_tui.domain.memory import crowded, owed_text, size
 from avo_tui.domain.memory import owing as owing_of
 from avo_tui.domain.records import Note
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.dialogs import Confirm, TextDialog
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.plan import NOTES
@@ -27,6 +28,8 @@ CATEGORIES = ("worked", "failed", "idea", "fact")
 class MemoryScreen(DetailScreen):
     """What the agent carries from step to step."""
 
+    act = Actions["MemoryScreen"]("notes")
+
     MAIN = "#memory-view"
     ABOUT = (
         "Small notes that are carried into every step: what worked, what failed and why, open "
@@ -36,7 +39,6 @@ class MemoryScreen(DetailScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
 
     def body(self) -> ComposeResult:
         """One pane."""
@@ -85,6 +87,13 @@ class MemoryScreen(DetailScreen):
 
         self.query_one(PickList).show(build)
 
+    def on_note(self) -> Reason:
+        """Needs a note under the cursor, and somebody who takes the command."""
+        return takes_commands(self) or (
+            None if self.current else "there is no note under the cursor"
+        )
+
+    @act("enter,e", "Change the note.", on_note, footer=1, id="edit")
     def edit_note(self) -> None:
         """Change the text."""
         note = self.current
@@ -107,6 +116,7 @@ class MemoryScreen(DetailScreen):
             given,
         )
 
+    @act("a", "Write a note of your own.", takes_commands, footer=2, id="add")
     def add_note(self) -> None:
         """A new note."""
 
@@ -123,6 +133,7 @@ class MemoryScreen(DetailScreen):
         )
         self.app.push_screen(TextDialog("New note", instructions, "add", empty=False), given)
 
+    @act("delete,x", "Remove the note.", on_note, footer=3, id="remove")
     def remove_note(self) -> None:
         """Remove it, after a question."""
         note = self.current
@@ -134,36 +145,4 @@ class MemoryScreen(DetailScreen):
 
         self.app.push_screen(Confirm("Remove the note?", note.text[:300], "remove"), sure)
 
-    def on_note(self) -> Reason:
-        """Needs a note under the cursor, and somebody who takes the command."""
-        return takes_commands(self) or (
-            None if self.current else "there is no note under the cursor"
-        )
-
-    ACTIONS: ClassVar[tuple[Action[MemoryScreen], ...]] = (
-        Action(
-            "edit", "enter,e", "edit", "Change the note.", "notes", edit_note, on_note, footer=1
-        ),
-        Action(
-            "add",
-            "a",
-            "add",
-            "Write a note of your own.",
-            "notes",
-            add_note,
-            takes_commands,
-            footer=2,
-        ),
-        Action(
-            "remove",
-            "delete,x",
-            "remove",
-            "Remove the note.",
-            "notes",
-            remove_note,
-            on_note,
-            footer=3,
-        ),
-        *DETAIL,
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from textual import on
@@ -17,7 +16,7 @@ from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.progress import progress_text, state_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import formats, places
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.screen import COMMON, AvoScreen
 from avo_tui.ui.status import STATES
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
@@ -157,6 +156,10 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
 REFRESH_SECONDS = 2.0
 
 
+act = Actions["SessionsScreen"]("sessions")
+leaving = Actions["SessionsScreen"]("general")
+
+
 def _readable(screen: SessionsScreen) -> Reason:
     current = screen.current
     if current is None:
@@ -180,6 +183,7 @@ def _can_start(screen: SessionsScreen) -> Reason:
     return None if state in {"lost", "stopped", "finished"} else f"the run is {state}"
 
 
+@act("enter", "Open the session.", _readable, footer=1)
 def _open(screen: SessionsScreen) -> None:
     if screen.current is not None:
         screen.host.open_folder(screen.current.folder)
@@ -192,6 +196,7 @@ def _in_campaign(screen: SessionsScreen) -> Reason:
     return None
 
 
+@act("C", "Open the campaign that the session is a line of.", _in_campaign, footer=6)
 def _campaign(screen: SessionsScreen) -> None:
     current = screen.current
     campaign = None if current is None else campaign_of(current.folder)
@@ -199,6 +204,7 @@ def _campaign(screen: SessionsScreen) -> None:
         screen.host.go(places.CampaignLines(campaign.path))
 
 
+@act("n", "Start a new session.", _can_create, footer=2)
 def _new(screen: SessionsScreen) -> None:
     def created(folder: Path | None) -> None:
         if folder is not None:
@@ -207,11 +213,13 @@ def _new(screen: SessionsScreen) -> None:
     screen.host.go(places.NewSession(), created)
 
 
+@act("r", "Play the session from its start.", _readable, footer=3)
 def _replay(screen: SessionsScreen) -> None:
     if screen.current is not None:
         screen.host.open_replay(screen.current.folder)
 
 
+@act("R", "Start the engine of a session and open it.", _can_start, footer=4, label="go on")
 def _start(screen: SessionsScreen) -> None:
     host, current = screen.host, screen.current
     start = host.services.start_engine
@@ -240,6 +248,12 @@ def _begin(
     screen.run_worker(work, thread=True, group="start", exclusive=True, exit_on_error=False)
 
 
+@act("slash", "Filter by name, task or state.", footer=5, id="filter")
+def _find(screen: SessionsScreen) -> None:
+    screen.query_one(FindBar).open("/ filter")
+
+
+@leaving("q,escape", "Leave; running sessions go on.", footer=80)
 def _quit(screen: SessionsScreen) -> None:
     if screen.needle:
         screen.end_filter()
@@ -247,65 +261,10 @@ def _quit(screen: SessionsScreen) -> None:
         screen.host.departure.leave()
 
 
-ACTIONS: tuple[Action[SessionsScreen], ...] = (
-    Action("open", "enter", "open", "Open the session.", "sessions", _open, _readable, footer=1),
-    Action("new", "n", "new", "Start a new session.", "sessions", _new, _can_create, footer=2),
-    Action(
-        "replay",
-        "r",
-        "replay",
-        "Play the session from its start.",
-        "sessions",
-        _replay,
-        _readable,
-        footer=3,
-    ),
-    Action(
-        "start",
-        "R",
-        "go on",
-        "Start the engine of a session and open it.",
-        "sessions",
-        _start,
-        _can_start,
-        footer=4,
-    ),
-    Action(
-        "campaign",
-        "C",
-        "campaign",
-        "Open the campaign that the session is a line of.",
-        "sessions",
-        _campaign,
-        _in_campaign,
-        footer=6,
-    ),
-    Action(
-        "filter",
-        "slash",
-        "filter",
-        "Filter by name, task or state.",
-        "sessions",
-        run=lambda screen: screen.query_one(FindBar).open("/ filter"),
-        footer=5,
-    ),
-    Action(
-        "quit",
-        "q,escape",
-        "quit",
-        "Leave; running sessions go on.",
-        "general",
-        run=_quit,
-        footer=80,
-    ),
-    *COMMON,
-)
-
-
 class SessionsScreen(AvoScreen):
     """All sessions: those that need a person first, then the most recently active."""
 
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS = (*act, *leaving, *COMMON)
     ABOUT = (
         "Every session on this machine, and the recorded ones that ship with avo. A run goes on "
         "whether or not a screen looks at it. The sparkline is the best score so far, version by "
@@ -315,7 +274,6 @@ class SessionsScreen(AvoScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.actions = bind(ACTIONS, self)
         self.sessions: list[SessionSummary] | None = None
         """All sessions; None until they have been read."""
         self.shown: list[SessionSummary] = []

@@ -19,7 +19,7 @@ from avo_tui.domain.stall_rules import (
 )
 from avo_tui.domain.state import SessionState
 from avo_tui.ui import formats
-from avo_tui.ui.actions import Action, Reason, bind, bindings
+from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.dialogs import TextDialog
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screen import engine_alive
@@ -105,6 +105,8 @@ def _ladder(ladder: tuple[Level, ...], rung: int) -> Line:
 class SupervisorScreen(DetailScreen):
     """Interventions, newest first."""
 
+    act = Actions["SupervisorScreen"]("supervisor")
+
     MAIN = "#supervisor-view"
     ABOUT = (
         "The supervisor watches attempts and minutes since the last commit, equal failures, "
@@ -114,7 +116,6 @@ class SupervisorScreen(DetailScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
 
     def body(self) -> ComposeResult:
         """One pane."""
@@ -168,6 +169,23 @@ class SupervisorScreen(DetailScreen):
 
         self.query_one(PickList).show(build)
 
+    def on_active(self) -> Reason:
+        """Needs an intervention under the cursor that is in force."""
+        reason = engine_alive(self)
+        if reason is not None:
+            return reason
+        if self.current is None:
+            return "there is no intervention under the cursor"
+        state = self.current.state
+        return None if state == "active" else f"it is {state} already"
+
+    @act(
+        "i",
+        "Trigger an intervention, with directions of your own.",
+        engine_alive,
+        footer=1,
+        label="intervene",
+    )
     def trigger(self) -> None:
         """Start an intervention by hand."""
 
@@ -185,6 +203,7 @@ class SupervisorScreen(DetailScreen):
         )
         self.app.push_screen(TextDialog("Redirect the operator", instructions, "redirect"), given)
 
+    @act("enter,e", "Replace the directions of the intervention.", on_active, footer=2)
     def edit(self) -> None:
         """Other directions."""
         one = self.current
@@ -204,56 +223,16 @@ class SupervisorScreen(DetailScreen):
             given,
         )
 
+    @act(
+        "x", "Dismiss it: the operator is told to disregard it.", on_active, footer=3, id="dismiss"
+    )
     def dismiss_intervention(self) -> None:
         """Dismiss it."""
         one = self.current
         assert one is not None
         self.host.send(EditIntervention(intervention=one.id, dismiss=True), "dismissed")
 
-    def on_active(self) -> Reason:
-        """Needs an intervention under the cursor that is in force."""
-        reason = engine_alive(self)
-        if reason is not None:
-            return reason
-        if self.current is None:
-            return "there is no intervention under the cursor"
-        state = self.current.state
-        return None if state == "active" else f"it is {state} already"
-
-    ACTIONS: ClassVar[tuple[Action[SupervisorScreen], ...]] = (
-        Action(
-            "trigger",
-            "i",
-            "intervene",
-            "Trigger an intervention, with directions of your own.",
-            "supervisor",
-            trigger,
-            engine_alive,
-            footer=1,
-        ),
-        Action(
-            "edit",
-            "enter,e",
-            "edit",
-            "Replace the directions of the intervention.",
-            "supervisor",
-            edit,
-            on_active,
-            footer=2,
-        ),
-        Action(
-            "dismiss",
-            "x",
-            "dismiss",
-            "Dismiss it: the operator is told to disregard it.",
-            "supervisor",
-            dismiss_intervention,
-            on_active,
-            footer=3,
-        ),
-        *DETAIL,
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)
 
 
 def _when(snapshot: Snapshot) -> Sequence[str]:

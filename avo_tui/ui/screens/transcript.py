@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.ui import formats, places
-from avo_tui.ui.actions import Action, bind, bindings
+from avo_tui.ui.actions import Action, Actions
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.plan import entry_lines, plan_lines
@@ -76,13 +76,14 @@ def stream_rows(
 class TranscriptScreen(DetailScreen):
     """One step. A click on a tool call shows its whole result."""
 
+    act = Actions["TranscriptScreen"]("look")
+
     MAIN = "#transcript-view"
     ABOUT = "Everything that was said and done in a step, in order. A click on a tool unfolds it."
     PANES = {"transcript": ("Transcript", "Prose, tools, results, hints.")}  # noqa: RUF012
 
     def __init__(self, step: int) -> None:
         super().__init__()
-        self.actions = bind(self.ACTIONS, self)
         self.step = step
         self.unfolded: set[str] = set()
         self.all_unfolded = False
@@ -164,6 +165,21 @@ class TranscriptScreen(DetailScreen):
             out.append(line(gutter, *notice, gutter=4, meta=Whole(ref, entry.text)))
         return out
 
+    @act("left_square_bracket", "The step before.", footer=1, label="step before")
+    def older(self) -> None:
+        self.go(-1)
+
+    @act("right_square_bracket", "The next step.", footer=2, label="next step")
+    def newer(self) -> None:
+        self.go(1)
+
+    @act(
+        "o",
+        "A tool's whole result: the first that is seen.",
+        footer=4,
+        id="open",
+        label="whole result",
+    )
     def open_result(self) -> None:
         """The whole result of the first tool that is seen unfolded."""
         source, top = self.host.session.source, self.main.scroll_offset.y
@@ -183,6 +199,7 @@ class TranscriptScreen(DetailScreen):
             self.unfolded ^= {row.meta}
             self.paint_again()
 
+    @act("space", "Show or fold every tool's result.", footer=3, label="unfold all")
     def unfold(self) -> None:
         """All results, or none."""
         self.all_unfolded = not self.all_unfolded
@@ -198,43 +215,4 @@ class TranscriptScreen(DetailScreen):
         else:
             self.app.notify("there is no such step", timeout=2)
 
-    ACTIONS: ClassVar[tuple[Action[TranscriptScreen], ...]] = (
-        Action(
-            "older",
-            "left_square_bracket",
-            "step before",
-            "The step before.",
-            "look",
-            run=lambda screen: screen.go(-1),
-            footer=1,
-        ),
-        Action(
-            "newer",
-            "right_square_bracket",
-            "next step",
-            "The next step.",
-            "look",
-            run=lambda screen: screen.go(1),
-            footer=2,
-        ),
-        Action(
-            "open",
-            "o",
-            "whole result",
-            "A tool's whole result: the first that is seen.",
-            "look",
-            run=open_result,
-            footer=4,
-        ),
-        Action(
-            "unfold",
-            "space",
-            "unfold all",
-            "Show or fold every tool's result.",
-            "look",
-            run=unfold,
-            footer=3,
-        ),
-        *DETAIL,
-    )
-    BINDINGS: ClassVar[list[Any]] = bindings(ACTIONS)
+    ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)

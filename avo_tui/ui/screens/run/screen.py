@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 
 from avo_tui.ui import formats
-from avo_tui.ui.actions import ActionSet, bind, bindings
+from avo_tui.ui.actions import ActionSet, bind
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.base import PanePainter, Selection, at_rest, subject_of
 from avo_tui.ui.panes.device import device_row
@@ -20,10 +20,10 @@ from avo_tui.ui.panes.output import OutputPainter
 from avo_tui.ui.panes.plan import PlanPainter
 from avo_tui.ui.panes.score import Chart, ScorePainter
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
-from avo_tui.ui.screens.run.actions import RUN_ACTIONS
-from avo_tui.ui.screens.run.control_actions import ask_approval
-from avo_tui.ui.screens.run.navigation_actions import ABSENCE, greet
+from avo_tui.ui.screens.run import looking, steering
+from avo_tui.ui.screens.run.looking import ABSENCE, greet
 from avo_tui.ui.screens.run.parts import PANES, Arrangement, Finder, RunParts, Scene, Walk
+from avo_tui.ui.screens.run.steering import ask_approval
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span, one_line
 from avo_tui.ui.widgets.bars import ActionBar, DeviceLine, StatusLine, TabBar
@@ -32,13 +32,23 @@ from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.long import LongView
 from avo_tui.ui.widgets.pane import Pane
 
+RUN_ACTIONS = (
+    *looking.replay,
+    *looking.look,
+    *steering.control,
+    *steering.by_hand,
+    *looking.lineage,
+    *looking.PANE_ACTIONS,
+    *looking.leaving,
+)
+"""In the order in which the help lists them."""
+
 
 class RunScreen(AvoScreen):
     """Follows a run, or inspects any version of it while the run goes on."""
 
+    ACTIONS = (*RUN_ACTIONS, *COMMON)
     BINDINGS: ClassVar[list[Any]] = [
-        *bindings(RUN_ACTIONS),
-        *bindings(COMMON),
         Binding("tab", "next_pane(1)", show=False),
         Binding("shift+tab", "next_pane(-1)", show=False),
     ]
@@ -84,12 +94,11 @@ class RunScreen(AvoScreen):
     }
 
     def __init__(self) -> None:
-        super().__init__()
         self.scene = Scene(self, self.repaint)
         arrangement, finder = Arrangement(self.scene), Finder(self.scene)
         walk = Walk(self.scene, arrangement, finder)
         self.parts = RunParts(self.scene, arrangement, finder, walk)
-        self.actions = ActionSet([*bind(RUN_ACTIONS, self.parts), *bind(COMMON, self)])
+        super().__init__()
         self.loader: Loader | None = None
         self._painters: tuple[PanePainter, ...] = ()
         self._subject = Selection()
@@ -100,6 +109,10 @@ class RunScreen(AvoScreen):
         self._told: tuple[str, str] = ("", "")
         self._trouble = ""
         """The run state and reason that were last reported to the person."""
+
+    def bind_actions(self) -> ActionSet:
+        """The run's own work on its parts."""
+        return ActionSet([*bind(RUN_ACTIONS, self.parts), *bind(COMMON, self)])
 
     def compose(self) -> ComposeResult:
         """Status, tabs, panes, actions."""

@@ -1,0 +1,423 @@
+"""Actions that steer the run: pause, hint, rewind, stop, budget, approval, a change by hand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import App
+
+from avo_tui.domain.budget import Budget
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.commands import (
+    AbortStep,
+    Annotate,
+    Approve,
+    ClearHint,
+    Pause,
+    Reject,
+    Remeasure,
+    Resume,
+    Rewind,
+    SendHint,
+    SetBookmark,
+    SetBudget,
+    SetOptions,
+    Stop,
+    Submit,
+)
+from avo_tui.store import StoreError
+from avo_tui.ui import dialogs, formats, places
+from avo_tui.ui.actions import Actions, Reason
+from avo_tui.ui.screen import (
+    changeable,
+    engine_alive,
+    engine_gone,
+    in_step,
+    takes_commands,
+    wants_approval,
+)
+from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.text import Line, line, one_line
+
+if TYPE_CHECKING:
+    from avo_tui.ui.dialogs.options import Changes
+
+
+control = Actions[RunParts]("control")
+by_hand = Actions[RunParts]("by hand")
+
+
+def on_version_commanded(run: RunParts) -> Reason:
+    """A version, and an engine that takes the command."""
+    reason = takes_commands(run)
+    if reason is not None:
+        return reason
+    if run.scene.version_in_hand is not None:
+        return None
+    filtered = bool(run.scene.lineage.needle)
+    return "no row passes the filter: esc ends it" if filtered else "there is no version yet"
+
+
+def ask_approval(run: RunParts) -> None:
+    """Tell that an attempt waits for the person."""
+    assert run.known.pending_approval is not None
+    attempt, decision = run.known.pending_approval
+    run.host.notify(
+        f"attempt {attempt} waits for you: {decision.reason}. A approves, X rejects",
+        title="Approval",
+        timeout=30,
+        markup=False,
+    )
+
+
+@control("A", "Let the waiting attempt become a version.", wants_approval, footer=7)
+def approve(run: RunParts) -> None:
+    run.host.send(Approve(), "approved")
+
+
+@control("X", "Turn the waiting attempt down, with a reason.", wants_approval, footer=8)
+def reject(run: RunParts) -> None:
+    def reason(text: str | None) -> None:
+        if text is not None:
+            run.host.send(Reject(reason=text), "rejected")
+
+    question = "The attempt does not become a version. Why? The operator is told."
+    run.host.push_screen(dialogs.TextDialog("Reject", question, "reject"), reason)
+
+
+def _start_label(run: RunParts) -> str:
+    if run.snapshot is not None and not run.snapshot.own:
+        return "go on …"
+    lost = run.snapshot is not None and run.snapshot.run_state == "lost"
+    return "restart the engine" if lost else "go on"
+
+
+@control(
+    "R",
+    "Start the engine and go on with the run.",
+    engine_gone,
+    footer=9,
+    label="go on",
+    label_now=_start_label,
+)
+def start(run: RunParts) -> None:
+    host, feed = run.host, run.host.session.feed
+    start = host.services.start_engine
+    if start is None or feed is None:
+        return
+    folder = feed.source.folder
+    host.agreed(folder, lambda: start_engine(run, start, folder))
+
+
+def start_engine(run: RunParts, start: Callable[[Path], object], folder: Path) -> None:
+    """Start the engine in a thread; its error is shown."""
+    host = run.host
+    host.notify("starting the engine …", timeout=3)
+
+    def work() -> None:
+        try:
+            start(folder)
+        except Exception as error:  # its sentence is for the person
+            text = str(error) or type(error).__name__
+            host.call_from_thread(host.notify, text, severity="error", timeout=10, markup=False)
+        else:
+            if host.session.feed is not None:
+                host.session.feed.wake()
+
+    run.scene.screen.run_worker(
+        work, thread=True, group="start", exclusive=True, exit_on_error=False
+    )
+
+
+PAUSED = {"paused": "resume", "pausing": "go on", "parked": "go on now"}
+"""Run states that the key `p` ends, with the label of the action."""
+
+
+def _pause_label(run: RunParts) -> str:
+    return "pause" if run.snapshot is None else PAUSED.get(run.snapshot.run_state, "pause")
+
+
+@control(
+    "p",
+    "Pause after this tool; pressed again, go on.",
+    engine_alive,
+    footer=10,
+    label_now=_pause_label,
+)
+def pause(run: RunParts) -> None:
+    if run.known.run_state in PAUSED:
+        run.host.send(Resume(), "going on")
+    else:
+        run.host.send(Pause(mode="after_tool"), "pausing after this tool; p goes on")
+
+
+@control("h", "Tell the operator something, now or at its next tool.", takes_commands, footer=12)
+def hint(run: RunParts) -> None:
+    traits = run.known.session.settings.operator_traits
+
+    def written(hint: SendHint | None) -> None:
+        if hint is not None:
+            run.host.send(hint, f"hint sent: delivered {dialogs.moments(traits)[hint.delivery]}")
+
+    def clear(hint: str) -> None:
+        run.host.send(ClearHint(hint=hint), "hint cleared")
+
+    run.host.push_screen(dialogs.HintDialog(list(run.known.hints.values()), traits, clear), written)
+
+
+@control(
+    "w",
+    "Make any version the head; what came after becomes a branch.",
+    on_version_commanded,
+    footer=14,
+)
+def rewind(run: RunParts) -> None:
+    number = run.version.number
+
+    def reason(text: str | None) -> None:
+        if text is not None:
+            run.host.send(Rewind(version=number, reason=text), f"rewinding to v{number}")
+            run.walk.live()
+
+    run.host.push_screen(dialogs.RewindDialog(run.known, number), reason)
+
+
+@control("S", "End the run, after a confirmation.", engine_alive, footer=26)
+def stop(run: RunParts) -> None:
+    name = run.known.session.name
+
+    def sure(yes: bool | None) -> None:
+        if yes:
+            run.host.send(Stop(), "stopping the run")
+
+    question = (
+        f"The engine of {name} ends its step and stops. Nothing is lost; R goes "
+        "on with it later. To leave the screen while the run goes on, press q instead."
+    )
+    run.host.push_screen(
+        dialogs.Confirm("Stop the run?", question, "stop the run", _kept(run)), sure
+    )
+
+
+def _kept(run: RunParts) -> list[Line]:
+    """A list of what remains of a stopped run."""
+    snapshot, rows = run.known, [line("")]
+    if snapshot.best is not None:
+        number = snapshot.best.number
+        value = formats.ratio(snapshot.aggregates.get(number, 0.0))
+        reference = one_line(snapshot.session.task.reference_baseline)
+        rows.append(
+            line(("★ ", "best"), (f"v{number}", "best"), f"  {value} ", (f"of {reference}", "dim"))
+        )
+    counts = f"{len(snapshot.versions)} versions, {len(snapshot.attempts)} attempts are kept"
+    return [*rows, line((counts, "dim"))]
+
+
+@control("P", "Pause after this tool, after this step, or now.", engine_alive, label="pause how")
+def pause_menu(run: RunParts) -> None:
+    words = {"after_tool": "after this tool", "after_step": "after this step", "now": "now"}
+
+    def chosen(mode: str | None) -> None:
+        if mode is not None:
+            run.host.send(Pause(mode=mode), f"pausing {words[mode]}; p goes on")
+
+    run.host.push_screen(dialogs.PauseMenu(), chosen)
+
+
+@control("x", "End this step and go on with the next.", in_step, label="abort step")
+def abort(run: RunParts) -> None:
+    step = run.known.live.number
+
+    def reason(text: str | None) -> None:
+        if text is not None:
+            run.host.send(AbortStep(reason=text), f"ending step {step}")
+
+    question = (
+        f"Step {step} ends without a version and the next one begins. Why? (may be left empty)"
+    )
+    run.host.push_screen(dialogs.TextDialog("Abort the step", question, "abort"), reason)
+
+
+@control("b", "Change what the run may spend.", takes_commands, footer=28)
+def budget(run: RunParts) -> None:
+    def given(budget: Budget | None) -> None:
+        if budget is not None:
+            run.host.send(SetBudget(budget=budget), f"caps: {dialogs.budget_text(budget)}")
+
+    run.host.push_screen(dialogs.BudgetDialog(run.known), given)
+
+
+@control(
+    "s",
+    "Change the agent's model or effort, and other settings of this run.",
+    takes_commands,
+    label="settings",
+)
+def options(run: RunParts) -> None:
+    services, settings = run.host.services, run.known.session.settings
+    if services.options is None or services.check_options is None:
+        run.host.notify("the settings cannot be changed from here: use avo set", markup=False)
+        return
+    try:
+        options = services.options(settings)
+    except ValueError as error:  # the operator is not installed here
+        run.host.notify(str(error), severity="error", markup=False)
+        return
+
+    def given(changes: Changes | None) -> None:
+        if changes:
+            run.host.send(SetOptions(options=changes), f"set {', '.join(changes)}")
+
+    run.host.push_screen(dialogs.OptionsDialog(settings, options, services.check_options), given)
+
+
+@control(
+    "i",
+    "The supervisor: what it did, and trigger, edit or dismiss an intervention.",
+    changeable,
+    label="intervene",
+)
+def supervise(run: RunParts) -> None:
+    run.host.go(places.Supervisor())
+
+
+class EditorError(ValueError):
+    """The editor ended with an error; `saved` is what it had saved by then."""
+
+    def __init__(self, status: int, saved: Candidate) -> None:
+        super().__init__(f"the editor ended with status {status}: nothing is submitted")
+        self.saved = saved
+
+
+def edit_candidate(candidate: Candidate, app: App[None], name: str) -> Candidate:
+    """Open the candidate's files in $VISUAL or $EDITOR, with the app suspended.
+
+    Raises ValueError, with a sentence, if there is no editor or the result is not a candidate, and
+    EditorError if the editor ended with an error.
+    """
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise ValueError("no editor is known: set $EDITOR, for example EDITOR=vim")
+    with tempfile.TemporaryDirectory(prefix=f"avo-{name}-") as folder:
+        paths: list[Path] = []
+        for file, text in candidate.files.items():
+            path = Path(folder) / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            paths.append(path)
+        with app.suspend():
+            try:
+                status = subprocess.call([*shlex.split(editor), *map(str, paths)])
+            except OSError as error:
+                raise ValueError(
+                    f"the editor {editor!r} cannot be started: {error.strerror}"
+                ) from error
+        saved = Candidate(
+            files={file: (Path(folder) / file).read_text() for file in candidate.files}
+        )
+    if status != 0:
+        raise EditorError(status, saved)
+    return saved
+
+
+@by_hand(
+    "e", "Edit the kernel in $EDITOR and submit it to the gate.", on_version_commanded, footer=16
+)
+def edit(run: RunParts) -> None:
+    """Open the kernel, or what was saved of it before, in the editor; then ask what was done."""
+    version, source, host = run.version, run.host.session.source, run.host
+    if source is None:
+        return
+    drafts, folder, number = host.drafts, source.folder, version.number
+    try:
+        candidate = source.candidate(version.candidate)
+        draft = drafts.get(folder, number)
+        edited = edit_candidate(draft or candidate, host, f"v{number}")
+    except EditorError as error:
+        _keep_draft(run, number, candidate, error.saved)
+        host.notify(str(error), severity="error", timeout=8, markup=False)
+        return
+    except Exception as error:  # an editor that is not there, a source that is gone
+        host.notify(str(error), severity="error", timeout=8, markup=False)
+        return
+    if edited.id == candidate.id:
+        drafts.drop(folder, number)
+        host.notify("nothing was changed, nothing is submitted", timeout=4)
+        return
+    _keep_draft(run, number, candidate, edited)
+
+    def plan(text: str | None) -> None:
+        if text is None:
+            notice = f"not submitted; your edit is kept: e on v{number} goes on with it"
+            host.notify(notice, timeout=8)
+            return
+        notice = "submitted: it is evaluated between two tools of the operator"
+        command = Submit(candidate=edited, plan=text, parent=number)
+        host.send(command, notice, lambda: drafts.drop(folder, number))
+
+    question = (
+        f"Your change to v{number} is compiled, checked, measured and judged by the gate like any "
+        "other candidate. What does it do?"
+    )
+    host.push_screen(dialogs.TextDialog("Submit", question, "submit"), plan)
+
+
+def _keep_draft(run: RunParts, number: int, candidate: Candidate, edited: Candidate) -> None:
+    """Keep what the editor saved, before anything else can go wrong."""
+    source = run.host.session.source
+    if source is None or edited.id == candidate.id:
+        return
+    try:
+        run.host.drafts.put(source.folder, number, edited)
+    except (StoreError, OSError) as error:
+        text = f"your edit could not be kept as a draft: {error}"
+        run.host.notify(text, severity="error", timeout=12, markup=False)
+
+
+@by_hand("m", "Name a version, to find it again.", on_version_commanded)
+def bookmark(run: RunParts) -> None:
+    version = run.version
+
+    def named(text: str | None) -> None:
+        if text is not None:
+            run.host.send(
+                SetBookmark(version=version.number, label=text or None),
+                f"v{version.number} is ⚑ {one_line(text)}" if text else "bookmark removed",
+            )
+
+    question = f"A name for v{version.number}; empty removes it."
+    dialog = dialogs.TextDialog(
+        "Bookmark", question, "set", text=version.bookmark or "", single=True
+    )
+    run.host.push_screen(dialog, named)
+
+
+@by_hand("N", "Write a note on a version.", on_version_commanded)
+def note(run: RunParts) -> None:
+    version = run.version
+
+    def written(text: str | None) -> None:
+        if text is not None:
+            command = Annotate(version=version.number, text=text)
+            run.host.send(command, f"note on v{version.number} kept")
+
+    question = f"Your note on v{version.number}, for yourself and others who look at it."
+    run.host.push_screen(dialogs.TextDialog("Note", question, "keep", text=version.note), written)
+
+
+@by_hand(
+    "r",
+    "Measure a version again; the score at the gate is kept.",
+    on_version_commanded,
+    label="measure again",
+)
+def remeasure(run: RunParts) -> None:
+    number = run.version.number
+    notice = f"v{number} will be measured again between two tools"
+    run.host.send(Remeasure(version=number), notice)
