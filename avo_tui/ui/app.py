@@ -142,7 +142,6 @@ class AvoApp(Host):
         self._start = (folder, source, place, notice)
 
     def on_mount(self) -> None:
-        """Signals, the tick, the first screen."""
         self.set_keymap(self.keys)
         self.departure.heed_signals()
         self.connection.start()

@@ -346,7 +346,6 @@ class Host(Palette):
         self.open_source(source)
 
     def open_replay(self, folder: Path, speed: float = 1.0) -> None:
-        """Play a session from its start."""
         try:
             source = ReplaySource(SessionReader.open(folder), speed=speed)
         except (StoreError, OSError, ValueError) as error:
@@ -362,7 +361,6 @@ class Host(Palette):
     # -- required by the app itself
 
     def crashed(self) -> None:
-        """Stop reading the session."""
         if self.session.feed is not None:
             self.session.feed.stop()
 

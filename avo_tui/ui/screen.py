@@ -79,7 +79,6 @@ def engine_gone(on: OnSession) -> Reason:
 
 
 def in_step(on: OnSession) -> Reason:
-    """Requires a running step."""
     snapshot, reason = on.snapshot, engine_alive(on)
     if snapshot is None or reason is not None:
         return reason
@@ -95,14 +94,12 @@ def wants_approval(on: OnSession) -> Reason:
 
 
 def two_versions(on: OnSession) -> Reason:
-    """Requires two versions to compare."""
     if on.snapshot is None or len(on.snapshot.versions) < 2:
         return "there are not two versions yet"
     return None
 
 
 def replaying(on: OnSession) -> Reason:
-    """Requires a replay."""
     if on.snapshot is not None and on.snapshot.replay is not None:
         return None
     return "this is not a replay"
@@ -134,7 +131,6 @@ class AvoScreen(Screen[object]):
 
     @property
     def host(self) -> Host:
-        """The app."""
         return cast(Host, self.app)
 
     @property
@@ -181,7 +177,6 @@ class AvoScreen(Screen[object]):
         return None
 
     def refresh_footer(self) -> None:
-        """Show what can be done now."""
         if self.ready:
             for bar in self.query(ActionBar):
                 bar.show_actions(self.actions.in_footer(), self.host.keys)

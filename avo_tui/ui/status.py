@@ -122,7 +122,6 @@ def _waits_for_device(snapshot: Snapshot) -> bool:
 
 
 def replay_spans(snapshot: Snapshot, keys: Keys) -> list[Span]:
-    """REPLAY, its speed and place."""
     status = snapshot.replay
     assert status is not None
     share = status.position / status.total if status.total else 1.0

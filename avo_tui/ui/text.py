@@ -78,12 +78,10 @@ class Line(NamedTuple):
 
     @property
     def plain(self) -> str:
-        """The text without roles."""
         return "".join(text for text, _ in self.spans)
 
     @property
     def width(self) -> int:
-        """Cells."""
         return sum(cell_len(text) for text, _ in self.spans)
 
 

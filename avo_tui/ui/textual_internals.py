@@ -101,7 +101,6 @@ class Terminal(LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
-        """Hand text to the terminal."""
         self.window.sent(len(data))
         super().write(data)
 
@@ -123,7 +122,6 @@ class Terminal(LinuxDriver):
 
     @property
     def is_taken(self) -> bool:
-        """Whether text still reaches the terminal."""
         return self.writer is not None and not self.writer.stuck
 
     def process_message(self, message: Message) -> None:
@@ -193,7 +191,6 @@ class TypeAhead:
         self._follow(target, self._number)
 
     def _look_again(self) -> None:
-        """Schedule one further check."""
         if self._timer is None:
             self._timer = self._app.set_timer(0.02, self._timed)
 

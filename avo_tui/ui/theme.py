@@ -208,7 +208,6 @@ class ThemeCycle:
         app.notify(f"theme {app.theme}", timeout=2)
 
     def names(self) -> list[str]:
-        """The themes that the palette offers."""
         known = self._app.available_themes
         return [name for name in known if name in CYCLE or name.startswith("avo")]
 

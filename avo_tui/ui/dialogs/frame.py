@@ -36,26 +36,21 @@ class Dialog(ModalScreen[T | None], Generic[T]):
 
     @property
     def host(self) -> Host:
-        """The app."""
         return cast(Host, self.app)
 
     def compose(self) -> ComposeResult:
-        """The frame around `content`."""
         with Vertical(id="box") as box:
             box.border_title = Content(self.heading)
             yield from self.content()
 
     @property
     def heading(self) -> str:
-        """The title of the frame."""
         return self.HEADING
 
     def content(self) -> ComposeResult:
-        """The widgets in the frame."""
         yield from ()
 
     def buttons(self, accept: str, cancel: str = "esc  cancel") -> Horizontal:
-        """The row of buttons."""
         return Horizontal(Pill(cancel, id="cancel"), Pill(accept, id="accept"), id="buttons")
 
     def on_resize(self) -> None:
@@ -65,7 +60,6 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         self.call_later(fit_below, self.app)
 
     def action_cancel(self) -> None:
-        """Leave without doing anything."""
         self.dismiss(None)
 
     def action_accept(self) -> None:

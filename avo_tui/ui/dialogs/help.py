@@ -33,11 +33,9 @@ class HelpDialog(Dialog[None]):
         self._place = place
 
     def content(self) -> ComposeResult:
-        """One scrolled text."""
         yield LinesView(id="help-text")
 
     def on_mount(self) -> None:
-        """Fill and focus."""
         view = self.query_one("#help-text", LinesView)
         view.show(lambda width: help_lines(self._place, width))
         view.focus()

@@ -40,7 +40,6 @@ class NewSessionDialog(Dialog[Path]):
         self._named = False
 
     def content(self) -> ComposeResult:
-        """Fields."""
         yield form_row("task", Choice([], id="task"))
         yield Static("", id="about", classes="note under")
         yield form_row("name", Field(id="name", max_length=64, compact=True))
@@ -65,7 +64,6 @@ class NewSessionDialog(Dialog[Path]):
         yield self.buttons("^s  start")
 
     def on_mount(self) -> None:
-        """Read the operators and the tasks."""
         self.query_one("#operator").focus()
         self._explain()
         services = self.host.services

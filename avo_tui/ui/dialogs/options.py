@@ -48,7 +48,6 @@ class OptionsDialog(Dialog[Changes]):
         yield self.buttons("^s  set")
 
     def on_mount(self) -> None:
-        """The first option is chosen."""
         options = self.query_one("#options", PickList)
         others = 17  # rows of the dialog beside the list, where the meaning takes two
         options.styles.height = min(14, len(self._options), max(3, self.app.size.height - others))

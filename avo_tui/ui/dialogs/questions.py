@@ -39,11 +39,9 @@ class Confirm(Dialog[bool]):
 
     @property
     def heading(self) -> str:
-        """The title of the frame."""
         return self._heading
 
     def content(self) -> ComposeResult:
-        """The question, details, two buttons."""
         yield note(self._said)
         if self._details:
             view = LinesView(id="details")
@@ -52,14 +50,12 @@ class Confirm(Dialog[bool]):
         yield self.buttons(self._accept, self._cancel)
 
     def on_mount(self) -> None:
-        """The harmless button has the focus."""
         for view in self.query(LinesView):
             view.styles.height = min(len(self._details), 12)
             view.show(lambda width: self._details)
         self.query_one("#cancel").focus()
 
     def action_accept(self) -> None:
-        """Yes."""
         self.dismiss(True)
 
 
@@ -80,7 +76,6 @@ class PauseMenu(Dialog[str]):
     HEADING = "Pause"
 
     def content(self) -> ComposeResult:
-        """A menu."""
         yield space()
         yield Menu(
             [
@@ -128,11 +123,9 @@ class TextDialog(Dialog[str]):
 
     @property
     def heading(self) -> str:
-        """The title of the frame."""
         return self._heading
 
     def content(self) -> ComposeResult:
-        """Explanation and field."""
         yield note(self._said)
         if self._single:
             yield Field(self._text, id="text")
@@ -142,7 +135,6 @@ class TextDialog(Dialog[str]):
         yield self.buttons(f"{'enter' if self._single else '^s'}  {self._accept}")
 
     def on_mount(self) -> None:
-        """Ready to write."""
         self.query_one("#text").focus()
 
     @on(Input.Submitted)
@@ -150,7 +142,6 @@ class TextDialog(Dialog[str]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Return the text."""
         box = self.query_one("#text")
         text = box.value if isinstance(box, Field) else box.text if isinstance(box, Writing) else ""
         if not self._empty and not text.strip():
@@ -182,7 +173,6 @@ class ExportDialog(Dialog[Wish]):
         self._choices, self._session, self._version = choices, session, version
 
     def content(self) -> ComposeResult:
-        """Fields."""
         yield label("as")
         first = next((c.name for c in self._choices if c.of_version), self._choices[0].name)
         yield Choice([(c.name, c.name) for c in self._choices], id="form", value=first)
@@ -200,7 +190,6 @@ class ExportDialog(Dialog[Wish]):
         return any(choice.name == form and choice.of_version for choice in self._choices)
 
     def on_mount(self) -> None:
-        """The form comes first."""
         self.query_one("#form").focus()
 
     @on(Choice.Changed)
@@ -215,7 +204,6 @@ class ExportDialog(Dialog[Wish]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Write it."""
         form, to = self.query_one("#form", Choice).value, self.query_one("#to", Field).value.strip()
         if not to:
             self.problem("name a folder first; esc leaves without writing")

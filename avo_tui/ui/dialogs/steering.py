@@ -55,11 +55,9 @@ class HintDialog(Dialog[SendHint]):
 
     @property
     def heading(self) -> str:
-        """The title of the frame."""
         return f"Hint to the {self._traits.title or 'operator of variation'}"
 
     def content(self) -> ComposeResult:
-        """Text, choices, the hints so far."""
         if self._pins_only:
             yield note("The tuner understands NAME=value, which pins a tunable, such as TILE_K=64.")
         yield Writing(id="text")
@@ -80,7 +78,6 @@ class HintDialog(Dialog[SendHint]):
         yield self.buttons("^s  send")
 
     def on_mount(self) -> None:
-        """The hints so far."""
         for view in self.query("#so-far"):
             assert isinstance(view, LinesView)
             rows = self._rows(68)
@@ -106,7 +103,6 @@ class HintDialog(Dialog[SendHint]):
         return out
 
     def action_clear_newest(self) -> None:
-        """Clear the newest hint in force."""
         live = next(
             (
                 h
@@ -120,7 +116,6 @@ class HintDialog(Dialog[SendHint]):
             self.dismiss(None)
 
     def action_accept(self) -> None:
-        """Send."""
         text = self.query_one("#text", Writing).text.strip()
         if not text:
             self.problem("write something first; esc leaves without sending")
@@ -148,11 +143,9 @@ class RewindDialog(Dialog[str]):
 
     @property
     def heading(self) -> str:
-        """The title of the frame."""
         return f"Rewind to v{self._target}"
 
     def content(self) -> ComposeResult:
-        """What happens, then the reason."""
         yield LinesView(id="preview")
         yield label("reason, told to the operator of variation")
         yield Writing(id="text")
@@ -160,7 +153,6 @@ class RewindDialog(Dialog[str]):
         yield self.buttons(f"^s  rewind to v{self._target}")
 
     def on_mount(self) -> None:
-        """Show the preview."""
         view = self.query_one("#preview", LinesView)
         view.can_focus = False
         rows = self._preview(68)
@@ -223,7 +215,6 @@ class RewindDialog(Dialog[str]):
         return out
 
     def action_accept(self) -> None:
-        """Rewind."""
         reason = self.query_one("#text", Writing).text.strip()
         if not self.too_long(reason, MAX_TEXT):
             self.dismiss(reason)
@@ -252,7 +243,6 @@ class BudgetDialog(Dialog[Budget]):
         self._snapshot = snapshot
 
     def content(self) -> ComposeResult:
-        """A table of caps."""
         view = LinesView(id="spent")
         view.can_focus = False
         yield view
@@ -276,7 +266,6 @@ class BudgetDialog(Dialog[Budget]):
         yield self.buttons("^s  set")
 
     def on_mount(self) -> None:
-        """What is spent."""
         session = self._snapshot.session
         rows: list[Line] = [BLANK]
         spend = session.spend
@@ -323,7 +312,6 @@ class BudgetDialog(Dialog[Budget]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        """Check and set."""
         caps: dict[str, dict[str, Any]] = {"run": {}, "step": {}}
         for scope in caps:
             for unit, name in _BUDGET:

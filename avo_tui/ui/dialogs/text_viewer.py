@@ -59,7 +59,6 @@ class TextViewer(Dialog[None]):
 
     @property
     def heading(self) -> str:
-        """The title of the frame."""
         return self._heading
 
     def content(self) -> ComposeResult:
@@ -69,7 +68,6 @@ class TextViewer(Dialog[None]):
         yield Horizontal(Pill("esc  close", id="accept"), id="buttons")
 
     def on_mount(self) -> None:
-        """Show them."""
         self._paint()
         self.query_one("#accept").focus()
 
@@ -123,7 +121,6 @@ class TextViewer(Dialog[None]):
         self.app.call_later(below.action_act, action.id)
 
     def action_accept(self) -> None:
-        """Close."""
         self.dismiss(None)
 
 

@@ -23,7 +23,6 @@ class Selection:
 
     @property
     def live(self) -> bool:
-        """True while the run is followed."""
         return self.version is None and self.attempt is None
 
     @property

@@ -60,12 +60,10 @@ class DiffDoc:
 
     @property
     def added(self) -> int:
-        """Added lines."""
         return sum(f.added for f in self.files)
 
     @property
     def removed(self) -> int:
-        """Removed lines."""
         return sum(f.removed for f in self.files)
 
 

@@ -53,7 +53,6 @@ class GraphRow(NamedTuple):
 
 
 def key_of_version(number: int) -> Key:
-    """The key of a version's row."""
     return ("v", number, 0)
 
 
@@ -417,7 +416,6 @@ class GraphLayout:
 
     @property
     def drawn(self) -> list[GraphRow]:
-        """All rows, newest first."""
         return self.drawing.rows
 
     def update(

@@ -342,7 +342,6 @@ class LineageView(LinesView):
     # -- content
 
     def update_from(self, snapshot: Snapshot) -> None:
-        """Show a newer snapshot."""
         self._snapshot = snapshot
         self._refresh_rows()
 
@@ -535,7 +534,6 @@ class LineageView(LinesView):
             self.post_message(self.Picked(self, key))
 
     def live(self) -> None:
-        """Follow the run again."""
         self.cursor = None
         self._scroll(0)
         self.refresh()
@@ -560,11 +558,9 @@ class LineageView(LinesView):
             self.pick(self._drawn[max(0, min(place, len(self._drawn) - 1))].row.key)
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
         self._go(self.place + by)
 
     def action_move_page(self, way: int) -> None:
-        """A page up or down."""
         self._go(self.place + way * max(1, self.size.height - 2))
 
     def action_move_to(self, place: int) -> None:
@@ -590,7 +586,6 @@ class LineageView(LinesView):
                 self._go(clicked_row)
 
     def over(self, index: int) -> str:
-        """The cursor's row."""
         if self.cursor is not None and index == self.place and self._drawn:
             return "cursor" if self.has_focus else "cursor-blur"
         return ""

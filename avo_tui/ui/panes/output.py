@@ -238,7 +238,6 @@ def stage_spans(outcome: Outcome, room: int) -> list[Span]:
 
 
 def output_lines(outcome: Outcome, width: int) -> list[Line]:
-    """The whole pane."""
     out: list[Line] = []
     waiting = next((x for x in outcome.stages if x.stage == "waiting"), None)
     if waiting is not None and waiting.state == "running":
@@ -339,7 +338,6 @@ def check_lines(checks: Sequence[ConfigurationCheck], width: int) -> list[Line]:
 
 
 def resource_lines(resources: Resources, width: int) -> list[Line]:
-    """Registers, spills, memory, instruction counts."""
     text = resources.summary()
     out = prose(text, width, "dim") if text else []
     if resources.spill_bytes:

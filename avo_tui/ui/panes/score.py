@@ -269,7 +269,6 @@ class Chart(Painter, can_focus=True):
         self.draw: Callable[[int], ChartData] | None = None
 
     def show(self, data: ChartData) -> None:
-        """Show this from now on."""
         self._data = data
         self._redraw()
 
@@ -288,11 +287,9 @@ class Chart(Painter, can_focus=True):
             self.refresh(layout=False)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Draw for the new size."""
         self._redraw()
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         row = self._rows[y] if y < len(self._rows) else BLANK
         return self.paint(row, self.size.width)
 
@@ -325,7 +322,6 @@ class ScorePainter(PanePainter):
         self._view = replace(self._view, by_time=by_time, since=None)
 
     def next_curve(self, snapshot: Snapshot) -> None:
-        """The aggregate, or the next configuration."""
         names: list[str | None] = [None, *(c.name for c in snapshot.session.task.configurations)]
         current = self._view.configuration
         position = names.index(current) if current in names else 0
@@ -401,7 +397,6 @@ class ScorePainter(PanePainter):
         return " to its last event"
 
     def _since(self) -> datetime | None:
-        """When the span in hand begins."""
         if self._span is None or self._span.length is None:
             return None if self._span is None else self._span.since
         return self.host.clock() - self._span.length

@@ -62,7 +62,6 @@ class AttemptTable(LinesView):
 
     @property
     def current(self) -> Attempt | None:
-        """The attempt under the cursor."""
         return self.attempts[self.index] if self.index < len(self.attempts) else None
 
     def show_attempts(self, attempts: Sequence[Attempt], step: int | None, empty: str) -> None:
@@ -79,7 +78,6 @@ class AttemptTable(LinesView):
             self.show(lambda width: teach(*(row.plain for row in prose(empty, width))))
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
         if not self.attempts:
             return
         self.index = max(0, min(len(self.attempts) - 1, self.index + by))
@@ -92,11 +90,9 @@ class AttemptTable(LinesView):
         self.post_message(self.Moved())
 
     def action_move_page(self, way: int) -> None:
-        """A page up or down."""
         self.action_move(way * max(1, self.size.height - 2))
 
     def over(self, index: int) -> str:
-        """The cursor's row."""
         return "cursor" if self.attempts and index == self.index else ""
 
     def on_click(self, event: events.Click) -> None:
@@ -192,7 +188,6 @@ class AttemptsScreen(DetailScreen):
         """The input that the rows were made from."""
 
     def body(self) -> ComposeResult:
-        """The table above, the reason below."""
         with Pane(key="", title="Attempts", id="attempts"):
             yield AttemptTable(id="attempts-view")
         with Pane(key="", title="Reason", id="reason"):
@@ -200,12 +195,10 @@ class AttemptsScreen(DetailScreen):
 
     @property
     def table(self) -> AttemptTable:
-        """The rows."""
         return self.query_one(AttemptTable)
 
     @property
     def current(self) -> Attempt | None:
-        """The attempt under the cursor."""
         return self.table.current
 
     def repaint(self) -> None:
@@ -254,7 +247,6 @@ class AttemptsScreen(DetailScreen):
 
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
-        """Filter as it is typed."""
         self.needle, self.searching = event.text, bool(event.text)
         self.paint_again()
         if event.done:
@@ -262,13 +254,11 @@ class AttemptsScreen(DetailScreen):
 
     @on(FindBar.Closed)
     def find_closed(self) -> None:
-        """Show all attempts again."""
         self.needle, self.searching = "", False
         self.table.focus()
         self.paint_again()
 
     def on_attempt(self) -> Reason:
-        """Needs an attempt under the cursor."""
         return None if self.current is not None else "there is no attempt under the cursor"
 
     @act(
@@ -282,7 +272,6 @@ class AttemptsScreen(DetailScreen):
 
     @act("s", "By time, by score, by what became of them.", footer=3, id="sort")
     def next_order(self) -> None:
-        """Sort by the next order."""
         order: AttemptOrder = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
         self.order = order
         self.paint_again()

@@ -359,7 +359,6 @@ class CampaignScreen(AvoScreen):
         self._reading = False
 
     def compose(self) -> ComposeResult:
-        """Status, table, chart, happenings, actions."""
         yield StatusLine(id="status")
         with Pane(key="", title="Lines", id="lines"):
             yield SessionList(id="lines-view")
@@ -371,7 +370,6 @@ class CampaignScreen(AvoScreen):
         yield ActionBar(id="actions")
 
     def on_mount(self) -> None:
-        """Read now and every second."""
         self.query_one(SessionList).focus()
         self._read()
         self.set_interval(REFRESH_SECONDS, self._read)
@@ -383,7 +381,6 @@ class CampaignScreen(AvoScreen):
 
     @property
     def current(self) -> LineView | None:
-        """The line under the cursor."""
         if self.view is None or not self.ready:
             return None
         index = self.query_one(SessionList).index
@@ -421,7 +418,6 @@ class CampaignScreen(AvoScreen):
             self.run_worker(work, thread=True, group="campaign", exit_on_error=False)
 
     def _take(self, view: CampaignView | None, error: str) -> None:
-        """Show what was read."""
         if not self.ready:
             return
         self.view, self._error = view, error
@@ -460,12 +456,10 @@ class CampaignScreen(AvoScreen):
             self.query_one("#about", Bar).set_row(line((" ", ""), *spans))
 
     def show_second(self) -> None:
-        """The age of the campaign."""
         if self.ready:
             self._show()
 
     def fit(self) -> None:
-        """For the present size."""
         if self.ready:
             self._show()
         super().fit()
@@ -504,7 +498,6 @@ class CampaignScreen(AvoScreen):
         self.host.notify(notice, timeout=3, markup=False)
 
     def order(self, order: Split) -> None:
-        """Give the campaign's process an order."""
         try:
             self.reader.folder.send(order)
         except StoreError as error:

@@ -37,7 +37,6 @@ class CompareScreen(DetailScreen):
         self._painted: object = None
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title="Compare", id="compare"):
             yield LinesView(id="compare-view")
 
@@ -52,7 +51,6 @@ class CompareScreen(DetailScreen):
 
     @act("x", "The other way round.", footer=2)
     def swap(self) -> None:
-        """Exchange the two versions."""
         self.left_number, self.right_number = self.right_number, self.left_number
         self.paint_again()
 
@@ -80,7 +78,6 @@ class CompareScreen(DetailScreen):
         self.paint_again()
 
     def repaint(self) -> None:
-        """Scores and difference."""
         assert self.snapshot is not None and self.loader is not None
         source, highlight = self.host.session.source, self.host.highlighter
         a = self.snapshot.versions.get(self.left_number)

@@ -32,18 +32,15 @@ class DetailScreen(AvoScreen):
         """True while a search is active; escape ends the search first."""
 
     def compose(self) -> ComposeResult:
-        """Status, body, actions."""
         yield StatusLine(id="status")
         yield from self.body()
         yield FindBar()
         yield ActionBar(id="actions")
 
     def body(self) -> ComposeResult:
-        """What is between status and actions."""
         yield from ()
 
     def on_mount(self) -> None:
-        """First picture."""
         self.loader = Loader(self.app, self.paint_again)
         self.snapshot = self.host.latest
         self.query_one(self.MAIN).focus()
@@ -58,18 +55,15 @@ class DetailScreen(AvoScreen):
         """Show what is known now."""
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """A newer snapshot."""
         self.snapshot = snapshot
         self.show_second()
         self.paint_again()
 
     def show_second(self) -> None:
-        """The status line."""
         if self.snapshot is not None and self.ready:
             show_status(self, self.snapshot)
 
     def on_resize(self) -> None:
-        """Paint for the new width."""
         self.call_after_refresh(self.show_second)
         self.call_after_refresh(self.paint_again)
 
@@ -80,7 +74,6 @@ class DetailScreen(AvoScreen):
 
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
-        """Search as it is typed."""
         count = self.main.search(event.text)
         self.searching = bool(event.text)
         self.query_one(FindBar).set_count(
@@ -91,7 +84,6 @@ class DetailScreen(AvoScreen):
 
     @on(FindBar.Closed)
     def find_closed(self) -> None:
-        """Forget the search."""
         self.main.search("")
         self.searching = False
         self.main.focus()

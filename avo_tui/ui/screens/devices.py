@@ -26,12 +26,10 @@ class DevicesScreen(DetailScreen):
     PANES = {"devices": ("Devices", "Clock, power, temperature, load; the newest at the right.")}  # noqa: RUF012
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title="Devices", id="devices"):
             yield LinesView(id="main")
 
     def repaint(self) -> None:
-        """The samples of the last minutes."""
         feed, moment = self.host.session.feed, self.host.clock()
         history = {} if feed is None else feed.devices
         workers = None if feed is None else feed.workers
@@ -50,6 +48,5 @@ class DevicesScreen(DetailScreen):
         self.main.show(build)
 
     def show_second(self) -> None:
-        """The status line, and newer samples."""
         super().show_second()
         self.paint_again()

@@ -39,7 +39,6 @@ class KernelScreen(DetailScreen):
         self.shown: Candidate | None = None
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title=f"Kernel of {self._title}", id="kernel"):
             yield LinesView(id="kernel-view")
 
@@ -48,7 +47,6 @@ class KernelScreen(DetailScreen):
         self.main.add_class("-wide")
 
     def repaint(self) -> None:
-        """The source, once it was read."""
         source, highlighter = self.host.session.source, self.host.highlighter
         if source is None or self.loader is None or self.shown is not None:
             return

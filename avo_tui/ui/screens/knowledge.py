@@ -39,7 +39,6 @@ class KnowledgeScreen(DetailScreen):
         self.query_text = ""
 
     def body(self) -> ComposeResult:
-        """List and reader."""
         with Horizontal(classes="two"):
             with Pane(key="", title="Knowledge", id="knowledge"):
                 yield PickList(id="knowledge-list")
@@ -71,7 +70,6 @@ class KnowledgeScreen(DetailScreen):
         return ()
 
     def repaint(self) -> None:
-        """List and text."""
         hits = self._hits()
         pane, view = self.query_one("#knowledge", Pane), self.query_one(PickList)
         count = len(hits) if isinstance(hits, tuple) else None
@@ -141,7 +139,6 @@ class KnowledgeScreen(DetailScreen):
 
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
-        """Enter searches."""
         if event.done:
             self.query_text = event.text.strip()
             self.searching = bool(self.query_text)
@@ -150,7 +147,6 @@ class KnowledgeScreen(DetailScreen):
 
     @on(FindBar.Closed)
     def find_closed(self) -> None:
-        """All documents again."""
         self.query_text, self.searching = "", False
         self.query_one(PickList).focus()
         self.paint_again()

@@ -144,7 +144,6 @@ class LineageScreen(DetailScreen):
         self._start = start
 
     def body(self) -> ComposeResult:
-        """Graph and detail."""
         with Horizontal(classes="two"):
             with Pane(key="1", title="Lineage", id="lineage"):
                 yield LineageView(id="tree")
@@ -153,7 +152,6 @@ class LineageScreen(DetailScreen):
 
     @property
     def tree_view(self) -> LineageView:
-        """The graph."""
         return self.query_one("#tree", LineageView)
 
     def on_resize(self) -> None:
@@ -163,7 +161,6 @@ class LineageScreen(DetailScreen):
         self.query_one("#lineage").styles.width = "1fr" if narrow else "50%"
 
     def repaint(self) -> None:
-        """Graph and detail."""
         assert self.snapshot is not None
         snapshot, tree = self.snapshot, self.tree_view
         tree.update_from(snapshot)
@@ -230,7 +227,6 @@ class LineageScreen(DetailScreen):
 
     @on(FindBar.Changed)
     def find_changed(self, event: FindBar.Changed) -> None:
-        """Filter as it is typed."""
         count = self.tree_view.filter(event.text)
         self.searching = bool(event.text)
         self.query_one(FindBar).set_count(f"{count} rows")
@@ -240,7 +236,6 @@ class LineageScreen(DetailScreen):
 
     @on(FindBar.Closed)
     def find_closed(self) -> None:
-        """Show all rows again."""
         self.tree_view.filter("")
         self.searching = False
         self.tree_view.focus()
@@ -248,7 +243,6 @@ class LineageScreen(DetailScreen):
 
     @property
     def version(self) -> Version | None:
-        """The version under the cursor."""
         if self.snapshot is None:
             return None
         return subject_of(self.snapshot, self.tree_view.cursor).version

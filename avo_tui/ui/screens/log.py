@@ -44,12 +44,10 @@ class LogScreen(DetailScreen):
         self.text = LongText()
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title=self._title, id="log"):
             yield LongView(id="main", follow=self._grows)
 
     def on_mount(self) -> None:
-        """Begin to read."""
         self.main.add_class("-wide")
         self.run_worker(
             lambda: self.text.fill(self._chunks()), thread=True, group="fill", exit_on_error=False

@@ -41,18 +41,15 @@ class MemoryScreen(DetailScreen):
         super().__init__()
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title="Memory", id="memory"):
             yield PickList(id="memory-view")
 
     @property
     def current(self) -> Note | None:
-        """The note under the cursor."""
         key = self.query_one(PickList).key
         return self.snapshot.memory.get(str(key)) if self.snapshot is not None and key else None
 
     def repaint(self) -> None:
-        """The notes, by category."""
         assert self.snapshot is not None
         notes = sorted(
             self.snapshot.memory.values(), key=lambda n: (CATEGORIES.index(n.category), -n.step)
@@ -95,7 +92,6 @@ class MemoryScreen(DetailScreen):
 
     @act("enter,e", "Change the note.", on_note, footer=1, id="edit")
     def edit_note(self) -> None:
-        """Change the text."""
         note = self.current
         assert note is not None
 
@@ -118,8 +114,6 @@ class MemoryScreen(DetailScreen):
 
     @act("a", "Write a note of your own.", takes_commands, footer=2, id="add")
     def add_note(self) -> None:
-        """A new note."""
-
         def given(text: str | None) -> None:
             if text:
                 category = "fact"
@@ -135,7 +129,6 @@ class MemoryScreen(DetailScreen):
 
     @act("delete,x", "Remove the note.", on_note, footer=3, id="remove")
     def remove_note(self) -> None:
-        """Remove it, after a question."""
         note = self.current
         assert note is not None
 

@@ -281,7 +281,6 @@ class SessionsScreen(AvoScreen):
         self.needle = ""
 
     def compose(self) -> ComposeResult:
-        """Status, table, actions."""
         yield StatusLine(id="status")
         with Pane(key="", title="Sessions", id="sessions"):
             yield SessionList(id="sessions-view")
@@ -290,7 +289,6 @@ class SessionsScreen(AvoScreen):
         yield ActionBar(id="actions")
 
     def on_mount(self) -> None:
-        """Read now and every two seconds."""
         self.query_one(SessionList).focus()
         self._read()
         self.set_interval(REFRESH_SECONDS, self._read)
@@ -342,7 +340,6 @@ class SessionsScreen(AvoScreen):
 
     @property
     def current(self) -> SessionSummary | None:
-        """The session under the cursor."""
         table = self.query_one(SessionList)
         return self.shown[table.index] if self.shown else None
 
@@ -408,7 +405,6 @@ class SessionsScreen(AvoScreen):
 
     @on(FindBar.Closed)
     def end_filter(self) -> None:
-        """Show all sessions again."""
         self.needle = ""
         self._filter()
         self._show()

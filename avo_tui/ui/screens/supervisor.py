@@ -118,20 +118,17 @@ class SupervisorScreen(DetailScreen):
         super().__init__()
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title="Supervisor", id="supervisor"):
             yield PickList(id="supervisor-view")
 
     @property
     def current(self) -> Intervention | None:
-        """The one under the cursor."""
         key = self.query_one(PickList).key
         return (
             self.snapshot.supervision.get(str(key)) if self.snapshot is not None and key else None
         )
 
     def repaint(self) -> None:
-        """All interventions."""
         assert self.snapshot is not None
         interventions = sorted(self.snapshot.supervision.values(), key=lambda m: m.at, reverse=True)
         count = formats.many(len(interventions), "intervention")
@@ -187,8 +184,6 @@ class SupervisorScreen(DetailScreen):
         label="intervene",
     )
     def trigger(self) -> None:
-        """Start an intervention by hand."""
-
         def given(text: str | None) -> None:
             if text is not None:
                 directions = tuple(row.strip() for row in text.split("\n") if row.strip())
@@ -205,7 +200,6 @@ class SupervisorScreen(DetailScreen):
 
     @act("enter,e", "Replace the directions of the intervention.", on_active, footer=2)
     def edit(self) -> None:
-        """Other directions."""
         one = self.current
         assert one is not None
 
@@ -227,7 +221,6 @@ class SupervisorScreen(DetailScreen):
         "x", "Dismiss it: the operator is told to disregard it.", on_active, footer=3, id="dismiss"
     )
     def dismiss_intervention(self) -> None:
-        """Dismiss it."""
         one = self.current
         assert one is not None
         self.host.send(EditIntervention(intervention=one.id, dismiss=True), "dismissed")
@@ -236,7 +229,6 @@ class SupervisorScreen(DetailScreen):
 
 
 def _when(snapshot: Snapshot) -> Sequence[str]:
-    """When the supervisor would intervene."""
     if snapshot.session.settings.operator_traits.ladder:
         return ("It does when attempts go on without a commit; i triggers one by hand.",)
     return (

@@ -92,7 +92,6 @@ class TranscriptScreen(DetailScreen):
         """A result is being read: what is shown is not all."""
 
     def body(self) -> ComposeResult:
-        """One pane."""
         with Pane(key="", title="Transcript", id="transcript"):
             yield LinesView(id="transcript-view", follow=True)
 
@@ -106,7 +105,6 @@ class TranscriptScreen(DetailScreen):
         return self.loader.get(("step", self.step), lambda: fold(source.events(step=self.step)))
 
     def repaint(self) -> None:
-        """The step."""
         assert self.snapshot is not None
         view = self._view()
         pane = self.query_one("#transcript", Pane)
@@ -191,7 +189,6 @@ class TranscriptScreen(DetailScreen):
             self.host.go(places.Log(whole.name, lambda: source.chunks(whole.ref)))
 
     def on_click(self, event: events.Click) -> None:
-        """Unfold the tool that was clicked."""
         if event.widget is not self.main:
             return
         row = self.main.row(event.y + self.main.scroll_offset.y)
@@ -201,7 +198,6 @@ class TranscriptScreen(DetailScreen):
 
     @act("space", "Show or fold every tool's result.", footer=3, label="unfold all")
     def unfold(self) -> None:
-        """All results, or none."""
         self.all_unfolded = not self.all_unfolded
         self.paint_again()
 

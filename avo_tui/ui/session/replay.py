@@ -38,7 +38,6 @@ class Keyframe:
 
     @property
     def seq(self) -> int:
-        """The last event that was taken."""
         return self.state.session.applied
 
 
@@ -175,27 +174,21 @@ class ReplaySource:
         return takewhile(lambda event: event.seq <= last, self._recorded.events(step, after))
 
     def get(self, identity: str) -> bytes:
-        """An object."""
         return self._recorded.get(identity)
 
     def chunks(self, identity: str) -> Iterator[bytes]:
-        """An object piece by piece."""
         return self._recorded.chunks(identity)
 
     def text(self, identity: str) -> str:
-        """An object as text."""
         return self._recorded.text(identity)
 
     def candidate(self, identity: str) -> Candidate:
-        """A candidate."""
         return self._recorded.candidate(identity)
 
     def report(self, attempt: Attempt) -> EvaluationReport | None:
-        """The report of an attempt."""
         return self._recorded.report(attempt)
 
     def run_state(self) -> RunState:
-        """The state as it was recorded."""
         return self.state.session.state
 
     def standing(self) -> tuple[RunState, str]:
@@ -227,13 +220,11 @@ class ReplaySource:
                 self._playing = not self._playing
 
     def faster(self) -> None:
-        """The next speed."""
         with self._lock:
             self._keep_time()
             self._speed = next((s for s in SPEEDS if s > self._speed * 1.01), SPEEDS[-1])
 
     def slower(self) -> None:
-        """The speed before."""
         with self._lock:
             self._keep_time()
             self._speed = next((s for s in reversed(SPEEDS) if s < self._speed * 0.99), SPEEDS[0])

@@ -67,7 +67,6 @@ class AttemptView:
 
     @property
     def current(self) -> StageView | None:
-        """The stage that runs now."""
         return next((s for s in self.stages if s.state == "running"), None)
 
 

@@ -62,7 +62,6 @@ class SendWindow:
 
     @property
     def waits(self) -> bool:
-        """Whether an answer is awaited."""
         self._give_up()
         return bool(self._asked)
 

@@ -57,7 +57,6 @@ class SentScreen:
 
 
 def _cells(strip: Strip) -> list[Cell]:
-    """The cells of a strip."""
     cells: list[Cell] = []
     for text, style, control in strip:
         if control:

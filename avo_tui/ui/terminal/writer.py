@@ -44,7 +44,6 @@ class Writer(Thread):
         self._seconds, self._bytes = 0.0, 0
 
     def write(self, text: str) -> None:
-        """Accept text to be written."""
         data = text.encode("utf-8", "replace")
         with self._change:
             if not self._gone:

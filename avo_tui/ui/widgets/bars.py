@@ -69,7 +69,6 @@ class ActionBar(Bar):
         return [*lead, (shown_key(action, keymap), "key"), (f" {action.label_now()}", "dim")]
 
     def on_click(self, event: events.Click) -> None:
-        """Runs what was clicked."""
         for start, end, action in self._spots:
             if start <= event.x < end:
                 self.post_message(self.Pressed(action))
@@ -91,7 +90,6 @@ class TabBar(Bar):
         self._spots: list[tuple[int, int, int]] = []
 
     def show_tabs(self, names: Sequence[tuple[int, str]], active: int) -> None:
-        """Names with their numbers."""
         spans: list[Span] = [(" ", "")]
         self._spots = []
         for number, name in names:
@@ -106,7 +104,6 @@ class TabBar(Bar):
         self.set_row(line(*spans))
 
     def on_click(self, event: events.Click) -> None:
-        """Picks a tab."""
         for start, end, number in self._spots:
             if start <= event.x < end:
                 self.post_message(self.Picked(number))

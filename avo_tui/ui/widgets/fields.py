@@ -38,13 +38,11 @@ class FindBar(Horizontal):
         """Escape: the filter is taken away."""
 
     def compose(self) -> ComposeResult:
-        """Label, input, count."""
         yield Label("/", id="find-label", markup=False)
         yield Field(id="find-input", compact=True, select_on_focus=False)
         yield Label("", id="find-count", markup=False)
 
     def open(self, label: str) -> None:
-        """Show it and take the focus."""
         self.query_one("#find-label", Label).update(label)
         self.query_one("#find-count", Label).update("")
         self.add_class("-open")
@@ -53,12 +51,10 @@ class FindBar(Horizontal):
         box.focus()
 
     def set_count(self, text: str) -> None:
-        """How many rows are left."""
         self.query_one("#find-count", Label).update(text)
 
     @property
     def is_open(self) -> bool:
-        """True while it is shown."""
         return self.has_class("-open")
 
     @on(Input.Changed)
@@ -74,6 +70,5 @@ class FindBar(Horizontal):
         self.post_message(self.Changed(event.value, True))
 
     def action_close(self) -> None:
-        """Close and forget."""
         self.remove_class("-open")
         self.post_message(self.Closed())

@@ -28,7 +28,6 @@ class Pill(Painter, can_focus=True):
 
         @property
         def control(self) -> Pill:
-            """The button."""
             return self.pill
 
     def __init__(self, label: str, id: str) -> None:
@@ -36,21 +35,17 @@ class Pill(Painter, can_focus=True):
         self.label = label
 
     def get_content_width(self, container: object, viewport: object) -> int:
-        """As wide as the label."""
         return len(self.label)
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         return Strip([Segment(self.label, self.rich_style)]).adjust_cell_length(
             self.size.width, self.rich_style
         )
 
     def action_press(self) -> None:
-        """Press."""
         self.post_message(self.Pressed(self))
 
     def on_click(self, event: events.Click) -> None:
-        """Press."""
         event.stop()
         self.action_press()
 
@@ -79,7 +74,6 @@ class Choice(Painter, can_focus=True):
         self._spots: list[tuple[int, int, str]] = []
 
     def set_options(self, options: Sequence[tuple[str, str]], value: str | None = None) -> None:
-        """Other options."""
         self.options = list(options)
         names = [name for name, _ in self.options]
         if value is not None:
@@ -89,7 +83,6 @@ class Choice(Painter, can_focus=True):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         if y:
             return Strip.blank(self.size.width, self.rich_style)
         chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
@@ -113,20 +106,17 @@ class Choice(Painter, can_focus=True):
         return self.paint(line(*spans), self.size.width)
 
     def action_move(self, by: int) -> None:
-        """The next or the one before."""
         names = [name for name, _ in self.options]
         if names:
             self.choose(names[(names.index(self.value) + by) % len(names)])
 
     def choose(self, value: str) -> None:
-        """Choose one."""
         if value != self.value:
             self.value = value
             self.refresh()
             self.post_message(self.Changed(self))
 
     def on_click(self, event: events.Click) -> None:
-        """Choose what was clicked."""
         for start, end, name in self._spots:
             if start <= event.x < end:
                 self.choose(name)
@@ -185,22 +175,18 @@ class Menu(Painter, can_focus=True):
         self.place = 0
 
     def set_entries(self, entries: Sequence[tuple[str, str, str]]) -> None:
-        """Other entries."""
         self.entries = list(entries)
         self.place = max(0, min(self.place, len(self.entries) - 1))
         self.refresh(layout=True)
 
     @property
     def value(self) -> str:
-        """What the cursor is on."""
         return self.entries[self.place][0] if self.entries else ""
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        """A row per entry."""
         return max(1, len(self.entries))
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         if y >= len(self.entries):
             return Strip.blank(self.size.width, self.rich_style)
         on = y == self.place
@@ -215,19 +201,16 @@ class Menu(Painter, can_focus=True):
         return self.paint(row, self.size.width, "cursor-blur" if on and self.has_focus else "")
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
         if self.entries:
             self.place = (self.place + by) % len(self.entries)
             self.refresh()
             self.post_message(self.Moved(self, self.value))
 
     def action_choose(self) -> None:
-        """Choose what the cursor is on."""
         if self.entries:
             self.post_message(self.Chosen(self, self.value))
 
     def on_click(self, event: events.Click) -> None:
-        """Choose what was clicked."""
         if 0 <= event.y < len(self.entries):
             self.place = event.y
             self.refresh()

@@ -51,7 +51,6 @@ class LinesView(ScrollView, Painter, can_focus=True):
 
         @property
         def control(self) -> LinesView:
-            """The view it is about."""
             return self.view
 
     def __init__(self, id: str | None = None, *, follow: bool = False) -> None:
@@ -160,11 +159,9 @@ class LinesView(ScrollView, Painter, can_focus=True):
 
     @property
     def lines(self) -> Sequence[Line]:
-        """What is shown now."""
         return self._lines
 
     def on_resize(self, event: events.Resize) -> None:
-        """Build again for the new width."""
         if self.room != self._built_for:
             self._rebuild()
             self.refresh()
@@ -197,7 +194,6 @@ class LinesView(ScrollView, Painter, can_focus=True):
             self.post_message(self.FollowChanged(self))
 
     def action_scroll_home(self) -> None:
-        """To the start."""
         self.scroll_to(y=0, animate=False, force=True)
 
     # -- search
@@ -233,7 +229,6 @@ class LinesView(ScrollView, Painter, can_focus=True):
     # -- painting
 
     def row(self, index: int) -> Line:
-        """The line of a row."""
         return self._lines[index] if 0 <= index < len(self._lines) else BLANK
 
     def over(self, index: int) -> str:
@@ -246,7 +241,6 @@ class LinesView(ScrollView, Painter, can_focus=True):
         return ""
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         scroll_x, scroll_y = self.scroll_offset
         index = y + scroll_y
         width = self.size.width
@@ -274,11 +268,9 @@ class LinesView(ScrollView, Painter, can_focus=True):
         return Strip.join([before, painted, after])
 
     def selection_updated(self, selection: Selection | None) -> None:
-        """Repaint when the selection moves."""
         self.refresh()
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The selected text, gutters left out."""
         out = []
         first = selection.start.y if selection.start is not None else 0
         last = selection.end.y if selection.end is not None else len(self._lines) - 1

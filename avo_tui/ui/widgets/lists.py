@@ -32,7 +32,6 @@ class SessionList(LinesView):
         self.count = 0
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
         if self.count:
             self.index = max(0, min(self.count - 1, self.index + by))
             row = self.index + self.HEAD
@@ -45,7 +44,6 @@ class SessionList(LinesView):
             self.post_message(self.Moved())
 
     def over(self, index: int) -> str:
-        """The cursor's row."""
         return "cursor" if self.count and index == self.index + self.HEAD else ""
 
     def on_click(self, event: events.Click) -> None:
@@ -85,7 +83,6 @@ class PickList(LinesView):
             self.key = keys[0] if keys else None
 
     def action_move(self, by: int) -> None:
-        """To another entry."""
         keys = self._keys()
         if not keys:
             return
@@ -101,14 +98,12 @@ class PickList(LinesView):
         self.post_message(self.Moved())
 
     def over(self, index: int) -> str:
-        """The cursor's rows."""
         meta = self.row(index).meta
         if meta is not None and meta == self.key:
             return "cursor" if self.has_focus else "cursor-blur"
         return super().over(index)
 
     def on_click(self, event: events.Click) -> None:
-        """A click picks."""
         meta = self.row(event.y + self.scroll_offset.y).meta
         if meta is not None:
             self.key = meta

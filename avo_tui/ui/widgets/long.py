@@ -398,7 +398,6 @@ class LongView(LinesView):
 
         @property
         def said(self) -> str:
-            """For the find bar."""
             many = "more than " if self.count >= MOST_HITS else ""
             hits = f"{many}{formats.many(self.count, 'hit')}"
             return f"{hits} · n next" if self.done else f"{hits} · {self.share:.0%} looked through"
@@ -422,7 +421,6 @@ class LongView(LinesView):
 
     @property
     def long(self) -> LongText | None:
-        """The long text that is shown."""
         return self._lines.text if isinstance(self._lines, LongRows) else None
 
     # -- content
@@ -440,7 +438,6 @@ class LongView(LinesView):
     def show(
         self, build: Callable[[int], Sequence[Line]], *, reset: bool = False, end: bool = True
     ) -> None:
-        """As `LinesView.show`."""
         if reset:
             self._wants_end = False
         super().show(build, reset=reset, end=end)
@@ -570,7 +567,6 @@ class LongView(LinesView):
         return hit_and_count
 
     def over(self, index: int) -> str:
-        """A hit, found in their order."""
         if self.long is None:
             return super().over(index)
         hit_index = bisect_left(self._hits, index)

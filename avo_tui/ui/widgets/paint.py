@@ -151,7 +151,6 @@ class Painter(Widget):
     it."""
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """All rows of one picture."""
         self._base = self.rich_style
         try:
             return super().render_lines(crop)
@@ -262,7 +261,6 @@ class Bar(Painter):
         self._row = Line(())
 
     def set_row(self, row: Line) -> None:
-        """Show this row from now on."""
         if row != self._row:
             old, self._row = self._row, row
             regions = [Region(x, 0, end - x, 1) for x, end in changed_cells(old, row)]
@@ -271,11 +269,9 @@ class Bar(Painter):
 
     @property
     def row(self) -> Line:
-        """What is shown."""
         return self._row
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         if y:
             return Strip.blank(self.size.width, self.rich_style)
         return self.paint(self._row, self.size.width)

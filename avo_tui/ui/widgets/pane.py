@@ -31,7 +31,6 @@ class Pane(Vertical, Painter):
         self._children_given = children
 
     def compose(self) -> ComposeResult:
-        """The widgets given."""
         yield from ()
 
     def set_info(self, spans: Sequence[Span]) -> None:
@@ -41,7 +40,6 @@ class Pane(Vertical, Painter):
             self.draw_title()
 
     def set_heading(self, title: str) -> None:
-        """Change the title."""
         if title != self.heading:
             self.heading = title
             self.draw_title()
@@ -66,11 +64,9 @@ class Pane(Vertical, Painter):
         self.draw_title()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The frame follows the focus."""
         self.draw_title()
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
-        """The frame follows the focus."""
         self.call_after_refresh(self.draw_title)
 
     def draw_title(self) -> None:

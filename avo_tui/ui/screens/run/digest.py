@@ -83,7 +83,6 @@ class Happenings:
 
     @property
     def anything(self) -> bool:
-        """Whether there is anything to report."""
         return bool(
             self.versions
             or self.fallen
@@ -188,7 +187,6 @@ def stretch_text(told: Happenings, span: Span, now: datetime) -> str:
 
 
 def _work(told: Happenings, width: int) -> list[Line]:
-    """What was made and tried."""
     out: list[Line] = []
     best = lineage.best(told.versions.values())
     if best is not None:

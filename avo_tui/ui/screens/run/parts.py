@@ -39,12 +39,10 @@ class Scene:
 
     @property
     def host(self) -> Host:
-        """The app."""
         return self.screen.host
 
     @property
     def lineage(self) -> LineageView:
-        """The lineage's view."""
         return self.screen.query_one("#lineage-view", LineageView)
 
     @property
@@ -159,7 +157,6 @@ class Arrangement:
             self._draw_tabs()
 
     def toggle_zoom(self) -> None:
-        """The active pane alone, and back."""
         self.zoomed = not self.zoomed
         self.arrange()
         self._screen.call_after_refresh(self._scene.repaint)
@@ -199,7 +196,6 @@ class Finder:
             self._screen.refresh_footer()
 
     def closed(self) -> None:
-        """Escape was pressed in the row."""
         self.end()
         self._screen.query_one(f"#{self._pane}-view").focus()
 
@@ -223,7 +219,6 @@ class Finder:
             self._screen.app.notify(f"{number} of {count}" if count else empty, timeout=2)
 
     def copy(self) -> None:
-        """Copy the focused pane's text."""
         view = self._focused_view()
         if not isinstance(view, LinesView):
             self._screen.app.notify("there is no text in this pane", timeout=2)
@@ -336,7 +331,6 @@ class RunParts:
 
     @property
     def host(self) -> Host:
-        """The app."""
         return self.scene.host
 
     @property

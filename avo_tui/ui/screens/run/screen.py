@@ -115,7 +115,6 @@ class RunScreen(AvoScreen):
         return ActionSet([*bind(RUN_ACTIONS, self.parts), *bind(COMMON, self)])
 
     def compose(self) -> ComposeResult:
-        """Status, tabs, panes, actions."""
         yield StatusLine(id="status")
         yield DeviceLine(id="device")
         yield TabBar(id="tabs")
@@ -137,7 +136,6 @@ class RunScreen(AvoScreen):
         yield ActionBar(id="actions")
 
     def on_mount(self) -> None:
-        """First picture."""
         self.loader = loader = Loader(self.app, self.repaint)
         self.parts.diff, self.parts.score = DiffPainter(self, loader), ScorePainter(self, loader)
         self._painters = (
@@ -157,7 +155,6 @@ class RunScreen(AvoScreen):
             self.call_after_refresh(greet, self.parts)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Repaint what differs."""
         old, self.scene.snapshot = self.scene.snapshot, snapshot
         if not self.ready:
             return
@@ -171,7 +168,6 @@ class RunScreen(AvoScreen):
             ask_approval(self.parts)
 
     def show_second(self) -> None:
-        """The clock of the status line."""
         if self.scene.snapshot is not None and self.ready:
             show_status(self, self.scene.snapshot)
             self._show_device()
@@ -248,13 +244,11 @@ class RunScreen(AvoScreen):
     # -- what the widgets report
 
     def fit(self) -> None:
-        """The panes, too."""
         self.parts.arrangement.arrange()
         self.repaint()
         super().fit()
 
     def on_resize(self) -> None:
-        """Panes as the size allows."""
         self.parts.arrangement.arrange()
         self.call_after_refresh(self.repaint)
 
