@@ -53,13 +53,13 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from avo_tui.ui.app import AvoApp, run_app
-from avo_tui.ui import places
+from avo_tui.ui import screens
 from avo_tui.ui.widgets.long import of_file
 app = AvoApp(folder=Path({folder!r}))
 opened = app.open_source
 def both(source):
     opened(source)
-    app.go(places.Log("Log", lambda: of_file(Path({log!r}))))
+    app.push_screen(screens.LogScreen("Log", lambda: of_file(Path({log!r}))))
 app.open_source = both
 sys.exit(run_app(app))
 """

@@ -79,7 +79,7 @@ def test_the_first_picture_imports_only_what_it_shows() -> None:
     assert not needless
 
 
-@pytest.mark.parametrize("package", ["avo_tui.store", "avo_tui.ui.dialogs"])
+@pytest.mark.parametrize("package", ["avo_tui.store", "avo_tui.ui.dialogs", "avo_tui.ui.screens"])
 def test_names_on_demand_are_those_that_type_checkers_see(package: str) -> None:
     """Each name is given by the module that it is imported from under TYPE_CHECKING."""
     module = import_module(package)

@@ -22,7 +22,6 @@ from avo_tui.ui.services import ExportChoice, Hit, NewSession, OperatorChoice, O
 if TYPE_CHECKING:
     from avo_tui.domain.task import TaskInfo
     from avo_tui.operators.knowledge_port import Knowledge
-    from avo_tui.ui.places import Place
     from avo_tui.ui.session.feed import Source
 
 
@@ -209,7 +208,7 @@ def open_app(
     session: Path | None = None,
     *,
     source: Source | None = None,
-    place: Place | None = None,
+    campaign: Path | None = None,
     notice: str = "",
     read_only: bool = False,
     in_browser: bool = False,
@@ -217,7 +216,8 @@ def open_app(
     """Show the app until the person leaves it; the run goes on.
 
     It opens on the folder `session`, on `source` (a session that was opened already, or a replay of
-    one), on `place`, or on the list of sessions. `notice` is shown over the first screen.
+    one), on the `campaign` in a folder, or on the list of sessions. `notice` is shown over the
+    first screen.
     `read_only`: who looks on can change nothing. `in_browser`: keys and pictures go through
     Textual's driver for browsers, not a terminal.
     """
@@ -250,7 +250,7 @@ def open_app(
         ),
         folder=session,
         source=source,
-        place=place,
+        campaign=campaign,
         notice=notice,
     )
     code = run_app(app)

@@ -48,7 +48,6 @@ from avo_tui.store import (
     find_campaign,
     known_sessions,
 )
-from avo_tui.ui.places import CampaignLines
 
 _HELP = "Run several sessions on one task that now and then pass on their best version."
 
@@ -386,4 +385,4 @@ def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]
 
 def _open(folder: CampaignFolder) -> None:
 
-    open_app(place=CampaignLines(folder.path))
+    open_app(campaign=folder.path)

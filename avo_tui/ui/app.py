@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +13,10 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
 from avo_tui import garbage
-from avo_tui.ui import places
+from avo_tui.ui import dialogs, screens
 from avo_tui.ui.actions import shown_key
 from avo_tui.ui.host import Host, HostOptions
-from avo_tui.ui.places import Place
 from avo_tui.ui.screen import AvoScreen, avo_screens
-from avo_tui.ui.screens.registry import screen_for
 from avo_tui.ui.session.feed import Snapshot, Source
 
 NOT_NOW = "not now: "
@@ -129,17 +127,17 @@ class AvoApp(Host):
         *,
         folder: Path | None = None,
         source: Source | None = None,
-        place: Place | None = None,
+        campaign: Path | None = None,
         notice: str = "",
     ) -> None:
-        """Opens on the session in `folder`, on `source` or on `place`; without any, on the list of
-        sessions.
+        """Opens on the session in `folder`, on `source`, or on the `campaign` in a folder; without
+        any, on the list of sessions.
 
         `notice` is shown when the app has started.
         """
         self.ticker = Ticker(self)
         super().__init__(options or HostOptions(), self.ticker.tick)
-        self._start = (folder, source, place, notice)
+        self._start = (folder, source, campaign, notice)
 
     def on_mount(self) -> None:
         self.set_keymap(self.keys)
@@ -148,13 +146,15 @@ class AvoApp(Host):
         self.set_interval(1.0, self.ticker.second)
         self.set_interval(1.0, self.departure.heed_terminal)
         self.set_timer(1.0, garbage.release)  # held by the command line; the first picture is there
-        folder, source, opening_place, notice = self._start
+        folder, source, campaign, notice = self._start
         if source is not None:
             self.open_source(source)
         elif folder is not None:
             self.open_folder(folder)
+        elif campaign is not None:
+            self.push_screen(screens.CampaignScreen(campaign))
         else:
-            self.go(opening_place or places.Sessions())
+            self.push_screen(screens.SessionsScreen())
         if notice:
             self.call_after_refresh(self.notify, notice, severity="error", timeout=20, markup=False)
 
@@ -162,9 +162,17 @@ class AvoApp(Host):
         """End the thread that reads the session, however the app ends."""
         self.session.close()
 
-    def screen_for(self, place: Place) -> Screen[Any]:
-        """The screen or dialog that shows a place."""
-        return screen_for(place)
+    def show_run(self) -> None:
+        self.push_screen(screens.RunScreen())
+
+    def show_help(self) -> None:
+        if isinstance(self.screen, AvoScreen):
+            self.push_screen(dialogs.HelpDialog(self.screen))
+
+    def ask_agreement(
+        self, name: str, starts: Sequence[str], then: Callable[[bool | None], None]
+    ) -> None:
+        self.push_screen(dialogs.agreement(name, starts), then)
 
     def action_leave(self) -> None:
         """Leave the app; ctrl+q works on every screen."""

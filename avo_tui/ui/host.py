@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +14,13 @@ from threading import Thread
 from typing import Any
 
 from textual.app import App
-from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import Drafts, SeenMarks, SessionReader, StoreError
-from avo_tui.ui import places
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.connection import Connection
-from avo_tui.ui.places import Place
 from avo_tui.ui.services import Services
 from avo_tui.ui.session.feed import BATCH, Feed, Snapshot, Source
 from avo_tui.ui.session.replay import ReplaySource
@@ -222,7 +219,7 @@ class HostOptions:
 
 
 class Host(Palette):
-    """Base class of the app. `screen_for` decides which screen shows a place."""
+    """Base class of the app."""
 
     def __init__(self, options: HostOptions, tick: Callable[[], None]) -> None:
         super().__init__(driver_class=driver_class())
@@ -296,7 +293,7 @@ class Host(Palette):
         except (StoreError, OSError) as error:
             self.notify(str(error), severity="error", timeout=8, markup=False)
             return
-        self.go(places.Agreement(folder.name, tuple(services.starts(settings))), answered)
+        self.ask_agreement(folder.name, services.starts(settings), answered)
 
     def status_keys(self) -> Keys:
         """The keys mentioned in the status line, as currently bound."""
@@ -325,13 +322,21 @@ class Host(Palette):
 
     # -- navigation
 
-    def screen_for(self, place: Place) -> Screen[Any]:
-        """The screen or dialog that shows a place."""
+    # Screens and dialogs import this module: those that it opens are named by the app.
+
+    def show_run(self) -> None:
+        """Open the run screen."""
         raise NotImplementedError
 
-    def go(self, place: Place, then: Callable[[Any], None] | None = None) -> None:
-        """Open a place on top of the current screen; `then` receives its result when it closes."""
-        self.push_screen(self.screen_for(place), then)
+    def show_help(self) -> None:
+        """Open the help of the current screen."""
+        raise NotImplementedError
+
+    def ask_agreement(
+        self, name: str, starts: Sequence[str], then: Callable[[bool | None], None]
+    ) -> None:
+        """Ask whether to go on with a session that was made elsewhere."""
+        raise NotImplementedError
 
     def open_folder(self, folder: Path) -> None:
         """Open a session; if the folder cannot be read, one sentence says why."""
@@ -356,7 +361,7 @@ class Host(Palette):
     def open_source(self, source: Source) -> None:
         """Follow a source on the run screen."""
         self.session.follow(source)
-        self.go(places.Run())
+        self.show_run()
 
     # -- required by the app itself
 

@@ -11,7 +11,6 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from avo_tui.domain.records import LIVE_STATES
-from avo_tui.ui import places
 from avo_tui.ui.actions import Action, Actions, ActionSet, BoundAction, Reason, bind, bindings
 from avo_tui.ui.host import ONLY_LOOKS, Host
 from avo_tui.ui.session.feed import Snapshot
@@ -105,7 +104,7 @@ def replaying(on: OnSession) -> Reason:
     return "this is not a replay"
 
 
-class AvoScreen(Screen[object]):
+class AvoScreen(Screen[Any]):
     """A screen with actions; their keys are bound with the class."""
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = ()
@@ -214,15 +213,7 @@ general = Actions[AvoScreen]("general")
 
 @general("question_mark,f1", "What this screen and pane show, and every key.", footer=90, id="help")
 def show_help(screen: AvoScreen) -> None:
-    pane = screen.pane_of_focus()
-    screen.host.go(
-        places.Help(
-            about=screen.ABOUT,
-            pane=None if pane is None else screen.PANES[pane],
-            actions=tuple(screen.actions),
-            keymap=screen.host.keys,
-        )
-    )
+    screen.host.show_help()
 
 
 @general("ctrl+p", "Every action by name.", footer=91)

@@ -15,7 +15,6 @@ from avo_tui.domain.commands import Pause, SendHint, Stop
 from avo_tui.store import CampaignReader, CampaignView, Drafts, places
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
-from avo_tui.ui.places import CampaignLines
 from avo_tui.ui.screens.campaign import CampaignScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from tests.campaign.stage import Stage, new_campaign, source
@@ -49,7 +48,7 @@ def app_of(stage: Stage, tmp_path: Path, *, read_only: bool = False) -> AvoApp:
         drafts=Drafts(tmp_path / "drafts"),
         read_only=read_only,
     )
-    return AvoApp(options, place=CampaignLines(stage.folder.path))
+    return AvoApp(options, campaign=stage.folder.path)
 
 
 async def read(hands: Hands) -> CampaignScreen:

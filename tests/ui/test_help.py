@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from avo_tui.ui import places
 from avo_tui.ui.dialogs.help import MOVING, help_lines
 from avo_tui.ui.screens.attempts import AttemptsScreen
 from avo_tui.ui.screens.run.screen import RunScreen
@@ -24,9 +23,8 @@ async def test_nothing_of_the_help_is_cut() -> None:
                 await hands.press(key)
             screen = app.screen
             assert isinstance(screen, kind)
-            place = places.Help(screen.ABOUT, None, tuple(screen.actions), {})
             for width in (40, 66, 86, 150):
-                rows = help_lines(place, width)
+                rows = help_lines(screen, None, width)
                 assert all(cell_len(row.plain) <= width for row in rows)
                 told = words(" ".join(row.plain for row in rows))
                 for action in screen.actions:

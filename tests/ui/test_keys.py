@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from textual.binding import Binding
 
-from avo_tui.ui import places
+from avo_tui.ui import screens
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
-from avo_tui.ui.places import Place
 from avo_tui.ui.screen import AvoScreen
-from avo_tui.ui.screens.registry import SCREENS, screen_for
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions import SessionsScreen
 from tests.ui.make_session import MemorySource
@@ -112,31 +111,26 @@ async def test_every_key_in_the_sessions_screen(tmp_path: Path) -> None:
     assert app.return_code in {None, 0}
 
 
-PLACES: tuple[Place, ...] = (
-    places.Sessions(),
-    places.Run(),
-    places.Lineage(),
-    places.Attempts(),
-    places.Compare(0, 1),
-    places.Kernel("v1", "0" * 64, 1),
-    places.Transcript(1),
-    places.Log("log", tuple),
-    places.Memory(),
-    places.Knowledge(),
-    places.Supervisor(),
-    places.Devices(),
-    places.CampaignLines(Path("/nowhere/.campaign-none")),
+SCREENS: tuple[Callable[[], AvoScreen], ...] = (
+    lambda: screens.SessionsScreen(),
+    lambda: screens.RunScreen(),
+    lambda: screens.LineageScreen(),
+    lambda: screens.AttemptsScreen(),
+    lambda: screens.CompareScreen(0, 1),
+    lambda: screens.KernelScreen("v1", "0" * 64, 1),
+    lambda: screens.TranscriptScreen(1),
+    lambda: screens.LogScreen("log", tuple),
+    lambda: screens.MemoryScreen(),
+    lambda: screens.KnowledgeScreen(),
+    lambda: screens.SupervisorScreen(),
+    lambda: screens.DevicesScreen(),
+    lambda: screens.CampaignScreen(Path("/nowhere/.campaign-none")),
 )
 
 
-def test_every_place_has_a_screen() -> None:
-    assert {type(place) for place in PLACES} | {places.NewSession, places.Help} == set(SCREENS)
-
-
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: type(place).__name__)
-def test_actions_have_help_and_distinct_keys(place: Place) -> None:
-    screen = screen_for(place)
-    assert isinstance(screen, AvoScreen)
+@pytest.mark.parametrize("made", SCREENS)
+def test_actions_have_help_and_distinct_keys(made: Callable[[], AvoScreen]) -> None:
+    screen = made()
     actions = list(screen.actions)
     keys = [key for action in actions for key in action.key.split(",") if key]
     assert len(keys) == len(set(keys)), sorted(k for k in keys if keys.count(k) > 1)
@@ -144,3 +138,7 @@ def test_actions_have_help_and_distinct_keys(place: Place) -> None:
     for action in actions:
         assert action.help.endswith(".") and action.label
         assert not action.key or action.id in bound, f"{action.id} has a key that is not bound"
+
+
+def test_every_screen_is_tried() -> None:
+    assert {type(made()).__name__ for made in SCREENS} == set(screens.__all__)

@@ -8,8 +8,10 @@ from avo_tui import on_demand
 
 if TYPE_CHECKING:
     from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
+    from avo_tui.ui.dialogs.help import HelpDialog
+    from avo_tui.ui.dialogs.new_session import NewSessionDialog
     from avo_tui.ui.dialogs.options import OptionsDialog
-    from avo_tui.ui.dialogs.questions import Confirm, PauseMenu, TextDialog
+    from avo_tui.ui.dialogs.questions import Confirm, PauseMenu, TextDialog, agreement
     from avo_tui.ui.dialogs.steering import (
         BudgetDialog,
         HintDialog,
@@ -23,12 +25,15 @@ __all__ = [
     "BudgetDialog",
     "Confirm",
     "Dialog",
+    "HelpDialog",
     "HintDialog",
+    "NewSessionDialog",
     "OptionsDialog",
     "PauseMenu",
     "RewindDialog",
     "TextDialog",
     "TextViewer",
+    "agreement",
     "budget_text",
     "label",
     "moments",
@@ -41,8 +46,10 @@ __getattr__ = on_demand.names(
     __name__,
     {
         "frame": ("Dialog", "label", "note", "problem", "space"),
+        "help": ("HelpDialog",),
+        "new_session": ("NewSessionDialog",),
         "options": ("OptionsDialog",),
-        "questions": ("Confirm", "PauseMenu", "TextDialog"),
+        "questions": ("Confirm", "PauseMenu", "TextDialog", "agreement"),
         "steering": ("BudgetDialog", "HintDialog", "RewindDialog", "budget_text", "moments"),
         "text_viewer": ("TextViewer",),
     },

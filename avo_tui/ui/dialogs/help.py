@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from avo_tui.ui import places
 from avo_tui.ui.actions import BoundAction, shown_key
 from avo_tui.ui.dialogs.frame import Dialog
+from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.text import BLANK, Line, fit, line, prose
 from avo_tui.ui.widgets.lines import LinesView
 
@@ -28,36 +28,36 @@ class HelpDialog(Dialog[None]):
     HEADING = "Help"
     BINDINGS = [Binding("question_mark,q", "cancel", show=False)]  # noqa: RUF012
 
-    def __init__(self, place: places.Help) -> None:
+    def __init__(self, screen: AvoScreen) -> None:
         super().__init__()
-        self._place = place
+        self._screen, self._pane = screen, screen.pane_of_focus()
 
     def content(self) -> ComposeResult:
         yield LinesView(id="help-text")
 
     def on_mount(self) -> None:
         view = self.query_one("#help-text", LinesView)
-        view.show(lambda width: help_lines(self._place, width))
+        view.show(lambda width: help_lines(self._screen, self._pane, width))
         view.focus()
 
 
-def help_lines(place: places.Help, width: int) -> list[Line]:
+def help_lines(screen: AvoScreen, pane: str | None, width: int) -> list[Line]:
     """The focused pane, the screen, and every key as it is bound now."""
     out: list[Line] = [BLANK]
-    if place.pane is not None:
-        title, text = place.pane
+    if pane is not None:
+        title, text = screen.PANES[pane]
         out += [line((title, "title")), *prose(text, width), BLANK]
-    if place.about:
-        out += [*prose(place.about, width, "dim"), BLANK]
+    if screen.ABOUT:
+        out += [*prose(screen.ABOUT, width, "dim"), BLANK]
     groups: dict[str, list[BoundAction]] = {}
-    for action in place.actions:
+    for action in screen.actions:
         groups.setdefault(action.group, []).append(action)
     for name, actions in groups.items():
         if name == "replay" and all(action.why_not() for action in actions):
             continue
         out.append(line((name, "accent")))
         for action in actions:
-            out += _action_lines(action, place.keymap, width)
+            out += _action_lines(action, screen.host.keys, width)
         out.append(BLANK)
     out.append(line(("moving", "accent")))
     for keys, text in MOVING:

@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from avo_tui.domain.commands import MAX_TEXT
-from avo_tui.ui import places
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
 from avo_tui.ui.services import ExportChoice
 from avo_tui.ui.text import Line, line, one_line
@@ -59,13 +58,13 @@ class Confirm(Dialog[bool]):
         self.dismiss(True)
 
 
-def agreement(place: places.Agreement) -> Confirm:
+def agreement(name: str, starts: Sequence[str]) -> Confirm:
     """The question before a session that was made elsewhere is gone on with."""
     question = (
-        f"{one_line(place.name)} was not made by you on this machine. Looking at it runs nothing. "
+        f"{one_line(name)} was not made by you on this machine. Looking at it runs nothing. "
         "Going on starts an engine that runs what its settings name, with your rights:"
     )
-    rows = [line(("· ", "dim"), one_line(text)) for text in place.starts]
+    rows = [line(("· ", "dim"), one_line(text)) for text in starts]
     accept, cancel = "go on, now and in future", "esc  only look"
     return Confirm("Made elsewhere", question, accept, rows, cancel=cancel)
 

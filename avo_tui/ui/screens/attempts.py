@@ -23,7 +23,7 @@ from avo_tui.domain.attempts import (
 )
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui import formats, places
+from avo_tui.ui import formats, screens
 from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.graph import Key, key_of_version
@@ -295,6 +295,6 @@ class AttemptsScreen(DetailScreen):
     def transcript(self) -> None:
         """The conversation of the step that made it."""
         if self.current is not None:
-            self.host.go(places.Transcript(self.current.step))
+            self.host.push_screen(screens.TranscriptScreen(self.current.step))
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("filter", "next_hit"))

@@ -33,7 +33,7 @@ class KernelScreen(DetailScreen):
     )
     PANES = {"kernel": ("Kernel", "The files of the candidate.")}  # noqa: RUF012
 
-    def __init__(self, name: str, candidate: str, version: int | None) -> None:
+    def __init__(self, name: str, candidate: str, version: int | None = None) -> None:
         super().__init__()
         self._title, self._candidate, self.version = name, candidate, version
         self.shown: Candidate | None = None

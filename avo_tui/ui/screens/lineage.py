@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 
 from avo_tui.domain.commands import Rewind
 from avo_tui.domain.records import Version
-from avo_tui.ui import formats, places
+from avo_tui.ui import formats, screens
 from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.dialogs import RewindDialog
 from avo_tui.ui.loader import Failed
@@ -85,7 +85,7 @@ def _compare(screen: LineageScreen) -> None:
     marked = screen.tree_view.marked
     pair = pair_to_compare(screen.snapshot, marked, version.number if version else None)
     if pair is not None:
-        screen.host.go(places.Compare(*pair))
+        screen.host.push_screen(screens.CompareScreen(*pair))
 
 
 @act("B", "To the best version.", footer=4)

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.progress import progress_text, state_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
-from avo_tui.ui import formats, places
+from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.screen import COMMON, AvoScreen
 from avo_tui.ui.status import STATES
@@ -201,7 +201,7 @@ def _campaign(screen: SessionsScreen) -> None:
     current = screen.current
     campaign = None if current is None else campaign_of(current.folder)
     if campaign is not None:
-        screen.host.go(places.CampaignLines(campaign.path))
+        screen.host.push_screen(screens.CampaignScreen(campaign.path))
 
 
 @act("n", "Start a new session.", _can_create, footer=2)
@@ -210,7 +210,7 @@ def _new(screen: SessionsScreen) -> None:
         if folder is not None:
             screen.host.open_folder(folder)
 
-    screen.host.go(places.NewSession(), created)
+    screen.host.push_screen(dialogs.NewSessionDialog(), created)
 
 
 @act("r", "Play the session from its start.", _readable, footer=3)

@@ -11,7 +11,7 @@ from textual import events
 from textual.app import ComposeResult
 
 from avo_tui.domain.records import LIVE_STATES
-from avo_tui.ui import formats, places
+from avo_tui.ui import formats, screens
 from avo_tui.ui.actions import Action, Actions
 from avo_tui.ui.loader import Failed
 from avo_tui.ui.panes.base import teach
@@ -186,7 +186,7 @@ class TranscriptScreen(DetailScreen):
         if whole is None or source is None:
             self.app.notify("no result is unfolded here: space unfolds all, a click one", timeout=3)
         else:
-            self.host.go(places.Log(whole.name, lambda: source.chunks(whole.ref)))
+            self.host.push_screen(screens.LogScreen(whole.name, lambda: source.chunks(whole.ref)))
 
     def on_click(self, event: events.Click) -> None:
         if event.widget is not self.main:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from avo_tui.domain.records import LIVE_STATES, Attempt
-from avo_tui.ui import dialogs, places
+from avo_tui.ui import dialogs, screens
 from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.panes.base import pair_to_compare
 from avo_tui.ui.panes.graph import Key, key_of_version
@@ -103,7 +103,7 @@ def compare(run: RunParts) -> None:
     marked = run.scene.lineage.marked
     pair = pair_to_compare(run.known, marked, hand.number if hand else None)
     if pair is not None:
-        run.host.go(places.Compare(*pair))
+        run.host.push_screen(screens.CompareScreen(*pair))
 
 
 @look("V", "The whole source of what is under the cursor: search, copy, export.", footer=19)
@@ -116,9 +116,13 @@ def kernel(run: RunParts) -> None:
         attempt = None if view is None or known.live.ended is not None else view.attempt
         version = known.head if attempt is None else None
     if version is not None:
-        run.host.go(places.Kernel(f"v{version.number}", version.candidate, version.number))
+        run.host.push_screen(
+            screens.KernelScreen(f"v{version.number}", version.candidate, version.number)
+        )
     elif attempt is not None:
-        run.host.go(places.Kernel(f"{attempt.step}.{attempt.number}", attempt.candidate))
+        run.host.push_screen(
+            screens.KernelScreen(f"{attempt.step}.{attempt.number}", attempt.candidate)
+        )
     else:
         run.host.notify("there is no source here: move to a version or an attempt", timeout=4)
 
@@ -145,7 +149,7 @@ def log(run: RunParts) -> None:
         text = report.feedback.log if report is not None else ""
         yield (text or "the compiler said nothing").encode("utf-8", "replace")
 
-    run.host.go(places.Log(f"Log of {subject.name}", chunks))
+    run.host.push_screen(screens.LogScreen(f"Log of {subject.name}", chunks))
 
 
 def _log_of_running(run: RunParts, attempt: Attempt) -> None:
@@ -164,7 +168,7 @@ def _log_of_running(run: RunParts, attempt: Attempt) -> None:
         return last or ("the compiler said nothing" if whole else ""), whole
 
     name = f"Log of {attempt.step}.{attempt.number}"
-    run.host.go(places.Log(name, lambda: of_growing(text), grows=True))
+    run.host.push_screen(screens.LogScreen(name, lambda: of_growing(text), grows=True))
 
 
 @look("E", "What the engine itself has to say.", label="engine's log")
@@ -172,13 +176,17 @@ def engine_log(run: RunParts) -> None:
     source = run.host.session.source
     if source is not None:
         path = source.folder / "engine.log"
-        run.host.go(places.Log("The engine's log", lambda: of_file(path, follow=True), grows=True))
+        run.host.push_screen(
+            screens.LogScreen("The engine's log", lambda: of_file(path, follow=True), grows=True)
+        )
 
 
 @look("t", "The whole conversation of the step.", footer=20)
 def transcript(run: RunParts) -> None:
     step = run.scene.subject.step
-    run.host.go(places.Transcript(step_to_read(run.known) if step is None else step))
+    run.host.push_screen(
+        screens.TranscriptScreen(step_to_read(run.known) if step is None else step)
+    )
 
 
 def step_to_read(snapshot: Snapshot) -> int:
@@ -207,7 +215,7 @@ def whole_lineage(run: RunParts) -> None:
             run.scene.repaint()
             run.scene.lineage.pick(key)
 
-    run.host.go(places.Lineage(run.scene.cursor), inspect)
+    run.host.push_screen(screens.LineageScreen(run.scene.cursor), inspect)
 
 
 @look("F", "All attempts as rows, with what became of each and why.", footer=21)
@@ -216,17 +224,17 @@ def attempts(run: RunParts) -> None:
         if key is not None:
             run.walk.inspect_row(key)
 
-    run.host.go(places.Attempts(), inspect)
+    run.host.push_screen(screens.AttemptsScreen(), inspect)
 
 
 @look("M", "The agent's notes; they can be edited.")
 def memory(run: RunParts) -> None:
-    run.host.go(places.Memory())
+    run.host.push_screen(screens.MemoryScreen())
 
 
 @look("K", "Search and read the knowledge base: what the agent can look up.")
 def knowledge(run: RunParts) -> None:
-    run.host.go(places.Knowledge())
+    run.host.push_screen(screens.KnowledgeScreen())
 
 
 # -- what happened
@@ -295,7 +303,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
 
 @look("U", "The GPUs and processors: clock, power, temperature, what holds them back.")
 def devices(run: RunParts) -> None:
-    run.host.go(places.Devices())
+    run.host.push_screen(screens.DevicesScreen())
 
 
 # -- panes

@@ -32,7 +32,7 @@ from avo_tui.domain.commands import (
     Submit,
 )
 from avo_tui.store import StoreError
-from avo_tui.ui import dialogs, formats, places
+from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.screen import (
     changeable,
@@ -284,7 +284,7 @@ def options(run: RunParts) -> None:
     label="intervene",
 )
 def supervise(run: RunParts) -> None:
-    run.host.go(places.Supervisor())
+    run.host.push_screen(screens.SupervisorScreen())
 
 
 class EditorError(ValueError):
