@@ -11,7 +11,7 @@ import avo_tui
 METHODS, LINES, PARAMETERS, MODULE_LINES = 40, 60, 10, 800
 ROOT = Path(avo_tui.__file__).parent
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-WIDGETS = {"LineageView", "LongView", "AttemptTable", "PickList", "SessionList"}
+WIDGETS = {"LineageView", "LongView", "CursorList", "PickList"}
 """Widgets that extend `LinesView`, a widget in its own right: their own methods are counted."""
 VAGUE = {"found", "at", "said", "place", "made"}
 """Names for local variables that do not say what they hold."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avo_tui.domain.attempts import was_rejected
 from avo_tui.ui import formats
-from avo_tui.ui.screens.attempts import AttemptsScreen, AttemptTable
+from avo_tui.ui.screens.attempts import AttemptsScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
@@ -17,12 +17,16 @@ async def test_rejected_attempts_are_listed_with_their_reasons(recorded: MemoryS
         screen = app.screen
         assert isinstance(screen, AttemptsScreen)
         everything = recorded.state.attempts
-        assert len(screen.table.attempts) == len(everything)
+        assert len(screen.attempts) == len(everything)
+        head, *rows = hands.text("#attempts-view").splitlines()
+        for column, word in ((2, "name"), (10, "result"), (28, "score")):
+            assert head[column:].startswith(word)
+        assert "what was tried" in head and len(rows) == len(everything)
         await hands.press("slash")
         await hands.type("rejected")
         await hands.press("enter")
         wanted = [a for a in everything.values() if was_rejected(a)]
-        assert 0 < len(screen.table.attempts) == len(wanted) < len(everything)
+        assert 0 < len(screen.attempts) == len(wanted) < len(everything)
         assert screen.current is not None and screen.current.reason
         shown = " ".join(hands.text("#reason-view").split())
         assert " ".join(formats.minus(screen.current.reason).split()) in shown
@@ -42,12 +46,13 @@ async def test_a_filter_that_nothing_passes_says_so_and_escape_ends_it(
     async with running(app, (80, 24)) as hands:
         await hands.press("F", "slash")
         await hands.type("zebra")
-        table = app.screen.query_one(AttemptTable)
-        assert not table.attempts and "No attempt matches" in hands.text("#attempts-view")
+        screen = app.screen
+        assert isinstance(screen, AttemptsScreen)
+        assert not screen.attempts and "No attempt matches" in hands.text("#attempts-view")
         await hands.press("enter", "enter")
         assert isinstance(app.screen, AttemptsScreen) and "no attempt" in hands.said[-1]
         await hands.press("escape")
-        assert table.attempts
+        assert screen.attempts
         await hands.press("escape")
         assert isinstance(app.screen, RunScreen)
 

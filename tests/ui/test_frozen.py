@@ -154,20 +154,22 @@ import sys, threading, time
 from pathlib import Path
 from avo_tui.ui.app import AvoApp, run_app
 
-class Blocked(AvoApp):
-    def on_mount(self):
-        super().on_mount()
-        self.set_timer(0.3, self.wait)
+app, told = AvoApp(folder=Path(sys.argv[1])), Path(sys.argv[2])
+second = app.ticker.second
 
-    def wait(self):  # as for a disk that does not answer
-        here = [t for t in threading.enumerate() if t.name == "textual-input"]
-        print("waits", len(here), all(t.daemon for t in here), file=open(sys.argv[2], "w"))
-        while any(t.is_alive() for t in here):
-            time.sleep(0.01)
-        print("ended", file=open(sys.argv[2], "w"))
-        time.sleep(1000)
+def wait():  # as for a disk that does not answer
+    second()
+    if told.read_text() != "wait":
+        return
+    here = [t for t in threading.enumerate() if t.name == "textual-input"]
+    told.write_text(f"waits {len(here)} {all(t.daemon for t in here)}")
+    while any(t.is_alive() for t in here):
+        time.sleep(0.01)
+    told.write_text("ended")
+    time.sleep(1000)
 
-sys.exit(run_app(Blocked(folder=Path(sys.argv[1]))))
+app.ticker.second = wait
+sys.exit(run_app(app))
 """
 
 
@@ -177,14 +179,15 @@ def test_keys_are_read_no_more_once_the_terminal_is_gone(
     """The app may be waiting for a disk: a thread that reads on would take a core meanwhile."""
     program, told = tmp_path / "program.py", tmp_path / "told"
     program.write_text(BLOCKED)
-    told.touch()
+    told.write_text("")
     somebody = Person("-c", KEEPS_THE_SIGNAL, str(program), str(session.folder), str(told))
     try:
         somebody.read_until("Lineage")
-        wait_for(lambda: told.read_text() == "waits 1 True\n", "the app never waits")
+        told.write_text("wait")
+        wait_for(lambda: told.read_text() == "waits 1 True", "the app never waits")
         os.close(somebody.fd)
         somebody.fd = os.open(os.devnull, os.O_RDONLY)
-        wait_for(lambda: told.read_text() == "ended\n", "keys are read on")
+        wait_for(lambda: told.read_text() == "ended", "keys are read on")
     finally:
         for process in psutil.Process(somebody.pid).children():
             process.kill()

@@ -18,7 +18,7 @@ from avo_tui.ui.screens.sessions import SessionsScreen
 from avo_tui.ui.services import NewSession
 from avo_tui.ui.widgets.fields import Field
 from avo_tui.ui.widgets.form import Choice
-from avo_tui.ui.widgets.lists import SessionList
+from avo_tui.ui.widgets.lists import CursorList
 from tests.ui.make_session import write
 from tests.ui.pilots import SERVICES, running
 
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(app: AvoApp) -> str:
-    return "\n".join(r.plain for r in app.screen.query_one(SessionList).lines)
+    return "\n".join(r.plain for r in app.screen.query_one(CursorList).lines)
 
 
 async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Input
@@ -14,10 +14,11 @@ from textual.widgets import Input
 from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
 from avo_tui.ui.services import ExportChoice
-from avo_tui.ui.text import Line, line, one_line
+from avo_tui.ui.text import Line, fit, line, one_line
 from avo_tui.ui.widgets.fields import Field
-from avo_tui.ui.widgets.form import Choice, Menu
+from avo_tui.ui.widgets.form import Choice
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.lists import PickList
 from avo_tui.ui.widgets.prose import Writing
 
 
@@ -69,33 +70,37 @@ def agreement(name: str, starts: Sequence[str]) -> Confirm:
     return Confirm("Made elsewhere", question, accept, rows, cancel=cancel)
 
 
+PAUSES = (
+    ("after_tool", "after this tool", "the running compile or benchmark is finished first"),
+    ("after_step", "after this step", "the operator finishes what it is at, then waits"),
+    ("now", "now", "cuts the stream, ends the child; its answer is lost"),
+)
+
+
 class PauseMenu(Dialog[str]):
     """The three forms of a pause."""
 
     HEADING = "Pause"
+    BINDINGS = [Binding("enter,space", "accept", show=False)]  # noqa: RUF012
 
     def content(self) -> ComposeResult:
         yield space()
-        yield Menu(
-            [
-                (
-                    "after_tool",
-                    "after this tool",
-                    "the running compile or benchmark is finished first",
-                ),
-                (
-                    "after_step",
-                    "after this step",
-                    "the operator finishes what it is at, then waits",
-                ),
-                ("now", "now", "cuts the stream, ends the child; its answer is lost"),
-            ]
-        )
+        yield PickList(id="ways")
         yield note("Paused time is not spent time. p goes on in the same conversation.")
 
-    @on(Menu.Chosen)
-    def _chosen(self, event: Menu.Chosen) -> None:
-        self.dismiss(event.value)
+    def on_mount(self) -> None:
+        view = self.query_one(PickList)
+        rows = [line(fit(label, 17), (why, "dim"), meta=mode) for mode, label, why in PAUSES]
+        view.styles.height = len(rows)
+        view.show(lambda width: rows)
+        view.focus()
+
+    def on_click(self, event: events.Click) -> None:
+        if isinstance(event.widget, PickList):
+            self.action_accept()
+
+    def action_accept(self) -> None:
+        self.dismiss(str(self.query_one(PickList).key))
 
 
 MOST_OF_A_ROW = 60

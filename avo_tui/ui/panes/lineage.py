@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
 
 from textual import events
 from textual.binding import Binding
@@ -18,7 +17,7 @@ from avo_tui.ui import formats
 from avo_tui.ui.panes.graph import GraphLayout, GraphRow, Key, Row, rows
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_line, width_of
-from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.lines import LazyRows, LinesView
 
 
 @dataclass(frozen=True)
@@ -266,31 +265,6 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
     return line(*crop(spans, width), meta=drawn.row.key)
 
 
-class _Rows(Sequence[Line]):
-    """Rows that are formatted only when they are displayed."""
-
-    def __init__(self, drawn: Sequence[GraphRow], context: LineageContext, width: int) -> None:
-        self.drawn, self.context, self.width = drawn, context, width
-        self._made: dict[int, Line] = {}
-
-    def __len__(self) -> int:
-        return len(self.drawn)
-
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Line]: ...
-    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        row = self._made.get(index)
-        if row is None:
-            if len(self._made) > 2000:
-                self._made.clear()
-            row = self._made[index] = row_line(self.drawn[index], self.context, self.width)
-        return row
-
-
 def steps_of(stall: Row) -> frozenset[int]:
     """The numbers of the steps that a stall holds."""
     return frozenset(range(stall.first_step, stall.step + 1))
@@ -415,7 +389,8 @@ class LineageView(LinesView):
                 line(("Versions appear here as they are committed,", "faint")),
                 line(("newest first, with what was tried and rejected.", "faint")),
             ]
-        return _Rows(self._drawn, self._given, width)
+        drawn, given = self._drawn, self._given
+        return LazyRows(len(drawn), lambda index: row_line(drawn[index], given, width))
 
     @staticmethod
     def _stage(snapshot: Snapshot) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
-from textual.message import Message
 
 from avo_tui.domain.attempts import (
     FILTERS,
@@ -30,98 +28,22 @@ from avo_tui.ui.panes.graph import Key, key_of_version
 from avo_tui.ui.screens.detail import DetailScreen, but
 from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.fields import FindBar
-from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.lines import LazyRows, LinesView
+from avo_tui.ui.widgets.lists import CursorList
 from avo_tui.ui.widgets.pane import Pane
 
 STATUS = 15
 """Width in cells of the column with the result of an attempt."""
+WIDE = 110
+"""Width in cells from which a row says the parent and the time."""
 
 
-class AttemptTable(LinesView):
-    """One row for each attempt, with a cursor that stays on its attempt."""
-
-    BINDINGS = [  # noqa: RUF012
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "move_page(-1)", show=False),
-        Binding("pagedown", "move_page(1)", show=False),
-        Binding("home,g", "move(-1000000)", show=False),
-        Binding("end,G", "move(1000000)", show=False),
-    ]
-
-    class Moved(Message):
-        """The cursor is on another attempt."""
-
-    class Opened(Message):
-        """A row was clicked twice."""
-
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self.attempts: Sequence[Attempt] = ()
-        self.index = 0
-
-    @property
-    def current(self) -> Attempt | None:
-        return self.attempts[self.index] if self.index < len(self.attempts) else None
-
-    def show_attempts(self, attempts: Sequence[Attempt], step: int | None, empty: str) -> None:
-        """Show these rows; `step` is the open step, `empty` the sentence where there are none."""
-        before = self.current
-        self.attempts = attempts
-        self.index = 0
-        if before is not None:
-            name = attempt_name(before)
-            self.index = next((i for i, a in enumerate(attempts) if attempt_name(a) == name), 0)
-        if attempts:
-            self.show(lambda width: _Rows(attempts, step, width))
-        else:
-            self.show(lambda width: teach(*(row.plain for row in prose(empty, width))))
-
-    def action_move(self, by: int) -> None:
-        if not self.attempts:
-            return
-        self.index = max(0, min(len(self.attempts) - 1, self.index + by))
-        top, height = self.scroll_offset.y, self.size.height
-        if self.index < top:
-            self._scroll(self.index)
-        elif self.index >= top + height:
-            self._scroll(self.index - height + 1)
-        self.refresh()
-        self.post_message(self.Moved())
-
-    def action_move_page(self, way: int) -> None:
-        self.action_move(way * max(1, self.size.height - 2))
-
-    def over(self, index: int) -> str:
-        return "cursor" if self.attempts and index == self.index else ""
-
-    def on_click(self, event: events.Click) -> None:
-        """A click picks, a second one opens."""
-        index = event.y + self.scroll_offset.y
-        if 0 <= index < len(self.attempts):
-            self.index = index
-            self.action_move(0)
-            if event.chain > 1:
-                self.post_message(self.Opened())
-
-
-class _Rows(Sequence[Line]):
-    """Rows that are formatted only when displayed, so that a list of 10,000 opens at once."""
-
-    def __init__(self, attempts: Sequence[Attempt], step: int | None, width: int) -> None:
-        self.attempts, self.step, self.width = attempts, step, width
-
-    def __len__(self) -> int:
-        return len(self.attempts)
-
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Line]: ...
-    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return attempt_row(self.attempts[index], self.step, self.width)
+def heading(width: int) -> Line:
+    """What the columns of `attempt_row` are."""
+    text = "  " + fit("name", 8) + fit("result", STATUS) + " " + fit_right("score", 7) + "  "
+    if width >= WIDE:
+        text += fit("from", 10) + fit("when", 14)
+    return line((text + "what was tried, why it was turned down", "faint"))
 
 
 def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
@@ -148,7 +70,7 @@ def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
         (fit(status, STATUS) + " ", role),
         (fit_right(formats.ratio(attempt.aggregate), 7) + "  ", "strong"),
     ]
-    if width >= 110:
+    if width >= WIDE:
         spans.append((f"from v{attempt.parent}".ljust(10), "dim"))
         spans.append((f"{attempt.at:%d %b %H:%M}  ", "faint"))
     room = width - sum(len(text) for text, _ in spans)
@@ -184,22 +106,24 @@ class AttemptsScreen(DetailScreen):
         super().__init__()
         self.needle, self.order = needle, ORDERS[0]
         self.searching = bool(needle)
+        self.attempts: Sequence[Attempt] = ()
+        """Those that the filter leaves, in the order of the rows."""
         self._listed: object = None
         """The input that the rows were made from."""
 
     def body(self) -> ComposeResult:
         with Pane(key="", title="Attempts", id="attempts"):
-            yield AttemptTable(id="attempts-view")
+            yield CursorList(id="attempts-view")
         with Pane(key="", title="Reason", id="reason"):
             yield LinesView(id="reason-view")
 
     @property
-    def table(self) -> AttemptTable:
-        return self.query_one(AttemptTable)
+    def table(self) -> CursorList:
+        return self.query_one(CursorList)
 
     @property
     def current(self) -> Attempt | None:
-        return self.table.current
+        return self.attempts[self.table.index] if self.attempts else None
 
     def repaint(self) -> None:
         """Rows, where they differ from those that are shown; the reason."""
@@ -213,7 +137,7 @@ class AttemptsScreen(DetailScreen):
             empty = "No attempt was made yet."
             if self.needle:
                 empty = f"No attempt matches “{one_line(self.needle)}”. esc shows all of them."
-            self.table.show_attempts(ordered(kept, self.order, step), step, empty)
+            self._list(ordered(kept, self.order, step), step, empty)
             count = f"{len(kept):,} of {len(everything):,}" if self.needle else f"{len(kept):,}"
             info: list[Span] = [(f"{count} · by {self.order}", "dim")]
             if self.needle:
@@ -222,7 +146,26 @@ class AttemptsScreen(DetailScreen):
             self.query_one(FindBar).set_count(f"{len(kept):,} of {len(everything):,}")
         self._reason()
 
-    @on(AttemptTable.Moved)
+    def _list(self, attempts: Sequence[Attempt], step: int | None, empty: str) -> None:
+        """Show these rows, the cursor on the attempt that it was on."""
+        before, table = self.current, self.table
+        self.attempts = attempts
+        name = None if before is None else attempt_name(before)
+        table.index = next((i for i, a in enumerate(attempts) if attempt_name(a) == name), 0)
+        table.count = len(attempts)
+
+        def rows(width: int) -> Sequence[Line]:
+            if not attempts:
+                return teach(*(row.plain for row in prose(empty, width)))
+
+            def row(index: int) -> Line:
+                return attempt_row(attempts[index - 1], step, width) if index else heading(width)
+
+            return LazyRows(len(attempts) + 1, row)
+
+        table.show(rows)
+
+    @on(CursorList.Moved)
     def _reason(self) -> None:
         attempt = self.current
         pane, view = self.query_one("#reason", Pane), self.query_one("#reason-view", LinesView)
@@ -241,7 +184,7 @@ class AttemptsScreen(DetailScreen):
             reset=True,
         )
 
-    @on(AttemptTable.Opened)
+    @on(CursorList.Opened)
     def _opened(self) -> None:
         self.action_act("show")
 

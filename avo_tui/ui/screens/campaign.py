@@ -27,7 +27,7 @@ from avo_tui.ui.status import STATES
 from avo_tui.ui.text import BLANK, Line, Span, between, crop, cut, fit, fit_right, line, one_line
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.lines import LinesView
-from avo_tui.ui.widgets.lists import SessionList
+from avo_tui.ui.widgets.lists import CursorList
 from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
 
@@ -361,7 +361,7 @@ class CampaignScreen(AvoScreen):
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
         with Pane(key="", title="Lines", id="lines"):
-            yield SessionList(id="lines-view")
+            yield CursorList(id="lines-view")
         yield Bar(id="about")
         with Pane(key="", title="Best over evaluations", id="chart"):
             yield LinesView(id="chart-view")
@@ -370,7 +370,7 @@ class CampaignScreen(AvoScreen):
         yield ActionBar(id="actions")
 
     def on_mount(self) -> None:
-        self.query_one(SessionList).focus()
+        self.query_one(CursorList).focus()
         self._read()
         self.set_interval(REFRESH_SECONDS, self._read)
         self._show()
@@ -383,7 +383,7 @@ class CampaignScreen(AvoScreen):
     def current(self) -> LineView | None:
         if self.view is None or not self.ready:
             return None
-        index = self.query_one(SessionList).index
+        index = self.query_one(CursorList).index
         return self.view.lines[min(index, len(self.view.lines) - 1)]
 
     def leave(self) -> None:
@@ -422,7 +422,7 @@ class CampaignScreen(AvoScreen):
             return
         self.view, self._error = view, error
         if view is not None:
-            table = self.query_one(SessionList)
+            table = self.query_one(CursorList)
             table.count = len(view.lines)
             table.index = min(table.index, table.count - 1)
         self._show()
@@ -434,9 +434,9 @@ class CampaignScreen(AvoScreen):
         view = self.view
         if view is None:
             words = self._error or "reading the campaign …"
-            self.query_one(SessionList).show(lambda width: [line((words, "dim"))])
+            self.query_one(CursorList).show(lambda width: [line((words, "dim"))])
             return
-        self.query_one(SessionList).show(lambda width: table_lines(view, width))
+        self.query_one(CursorList).show(lambda width: table_lines(view, width))
         height = min(len(view.lines) + 3, max(5, self.size.height // 3))
         self.query_one("#lines").styles.height = height
         self.query_one("#lines", Pane).set_info([(state_counts(view), "dim")])
@@ -468,12 +468,12 @@ class CampaignScreen(AvoScreen):
         """The chart is as large as its pane, once that has its size."""
         self.call_after_refresh(self.fit)
 
-    @on(SessionList.Moved)
+    @on(CursorList.Moved)
     def _moved(self) -> None:
         self._tell_about()
         self.refresh_footer()
 
-    @on(SessionList.Opened)
+    @on(CursorList.Opened)
     def _opened(self) -> None:
         self.action_act("open")
 
@@ -522,4 +522,4 @@ class CampaignScreen(AvoScreen):
 
     def lines_shown(self) -> Sequence[Line]:
         """The rows of the table, for tests and copying."""
-        return self.query_one(SessionList).lines
+        return self.query_one(CursorList).lines

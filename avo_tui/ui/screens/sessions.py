@@ -22,7 +22,7 @@ from avo_tui.ui.status import STATES
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.fields import FindBar
-from avo_tui.ui.widgets.lists import SessionList
+from avo_tui.ui.widgets.lists import CursorList
 from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
 
@@ -283,13 +283,13 @@ class SessionsScreen(AvoScreen):
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
         with Pane(key="", title="Sessions", id="sessions"):
-            yield SessionList(id="sessions-view")
+            yield CursorList(id="sessions-view")
         yield Bar(id="about")
         yield FindBar()
         yield ActionBar(id="actions")
 
     def on_mount(self) -> None:
-        self.query_one(SessionList).focus()
+        self.query_one(CursorList).focus()
         self._read()
         self.set_interval(REFRESH_SECONDS, self._read)
         self._show()
@@ -322,7 +322,7 @@ class SessionsScreen(AvoScreen):
         if current is not None:
             folders = [s.folder for s in self.shown]
             if current.folder in folders:
-                self.query_one(SessionList).index = folders.index(current.folder)
+                self.query_one(CursorList).index = folders.index(current.folder)
         self._show()
         self.refresh_footer()
 
@@ -334,17 +334,17 @@ class SessionsScreen(AvoScreen):
             if needle
             in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
         ]
-        table = self.query_one(SessionList)
+        table = self.query_one(CursorList)
         table.count = len(self.shown)
         table.index = max(0, min(table.index, table.count - 1))
 
     @property
     def current(self) -> SessionSummary | None:
-        table = self.query_one(SessionList)
+        table = self.query_one(CursorList)
         return self.shown[table.index] if self.shown else None
 
     def _show(self) -> None:
-        self.query_one(SessionList).show(self._lines)
+        self.query_one(CursorList).show(self._lines)
         everything = self.sessions or []
         running = sum(1 for s in everything if s.state in {"running", "starting", "pausing"})
         info: list[Span] = [(f"{len(everything)}", "dim")]
@@ -385,12 +385,12 @@ class SessionsScreen(AvoScreen):
             return [BLANK, line(("no session holds ", "dim"), self.needle)]
         return table_lines(self.shown, width, self.host.clock())
 
-    @on(SessionList.Moved)
+    @on(CursorList.Moved)
     def _moved(self) -> None:
         self._tell_about()
         self.refresh_footer()
 
-    @on(SessionList.Opened)
+    @on(CursorList.Opened)
     def _opened(self) -> None:
         self.action_act("open")
 
@@ -401,14 +401,14 @@ class SessionsScreen(AvoScreen):
         self.query_one(FindBar).set_count(f"{len(self.shown)} of {len(self.sessions or ())}")
         self._show()
         if event.done:
-            self.query_one(SessionList).focus()
+            self.query_one(CursorList).focus()
 
     @on(FindBar.Closed)
     def end_filter(self) -> None:
         self.needle = ""
         self._filter()
         self._show()
-        self.query_one(SessionList).focus()
+        self.query_one(CursorList).focus()
 
 
 def _no_sessions(width: int, can_create: bool) -> list[Line]:

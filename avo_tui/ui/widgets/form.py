@@ -1,4 +1,4 @@
-"""Small parts of dialogs: a button of one row, a choice of one row, a menu."""
+"""Small parts of dialogs: a button of one row, a choice of one row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from avo_tui.ui.text import Line, Span, cut, line, width_of
+from avo_tui.ui.text import Span, line, width_of
 from avo_tui.ui.widgets.paint import Painter
 
 
@@ -143,75 +143,3 @@ def window_of(options: Sequence[tuple[str, str]], chosen: int, width: int) -> tu
         if chosen < last:
             return first, last
     return chosen, chosen + 1
-
-
-class Menu(Painter, can_focus=True):
-    """A short list: up and down, enter, a letter, or a click."""
-
-    BINDINGS = [  # noqa: RUF012
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("enter,space", "choose", show=False),
-    ]
-
-    class Chosen(Message):
-        """An entry was chosen."""
-
-        def __init__(self, menu: Menu, value: str) -> None:
-            super().__init__()
-            self.menu, self.value = menu, value
-
-    class Moved(Message):
-        """The cursor moved."""
-
-        def __init__(self, menu: Menu, value: str) -> None:
-            super().__init__()
-            self.menu, self.value = menu, value
-
-    def __init__(self, entries: Sequence[tuple[str, str, str]], id: str | None = None) -> None:
-        """Entries are (value, label, explanation)."""
-        super().__init__(id=id)
-        self.entries = list(entries)
-        self.place = 0
-
-    def set_entries(self, entries: Sequence[tuple[str, str, str]]) -> None:
-        self.entries = list(entries)
-        self.place = max(0, min(self.place, len(self.entries) - 1))
-        self.refresh(layout=True)
-
-    @property
-    def value(self) -> str:
-        return self.entries[self.place][0] if self.entries else ""
-
-    def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        return max(1, len(self.entries))
-
-    def render_line(self, y: int) -> Strip:
-        if y >= len(self.entries):
-            return Strip.blank(self.size.width, self.rich_style)
-        on = y == self.place
-        _, label, explanation = self.entries[y]
-        widest = max(len(entry[1]) for entry in self.entries) + 2
-        room = max(0, self.size.width - widest - 2)
-        row: Line = line(
-            ("▸ " if on else "  ", "accent"),
-            (label.ljust(widest), "strong" if on else ""),
-            (cut(explanation, room), "dim"),
-        )
-        return self.paint(row, self.size.width, "cursor-blur" if on and self.has_focus else "")
-
-    def action_move(self, by: int) -> None:
-        if self.entries:
-            self.place = (self.place + by) % len(self.entries)
-            self.refresh()
-            self.post_message(self.Moved(self, self.value))
-
-    def action_choose(self) -> None:
-        if self.entries:
-            self.post_message(self.Chosen(self, self.value))
-
-    def on_click(self, event: events.Click) -> None:
-        if 0 <= event.y < len(self.entries):
-            self.place = event.y
-            self.refresh()
-            self.action_choose()

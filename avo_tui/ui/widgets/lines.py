@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import overload
 
 from rich.segment import Segment
 from rich.style import Style
@@ -20,6 +21,37 @@ from avo_tui.ui.widgets.paint import Painter
 
 COPY_ROWS = 100_000
 """Most rows that are copied at a time."""
+
+
+class LazyRows(Sequence[Line]):
+    """Rows that are formatted only when they are displayed, so that a list of 10,000 opens at
+    once; `make` is given a row's index."""
+
+    KEEP = 2000
+    """Most rows that are kept once they were made."""
+
+    def __init__(self, count: int, make: Callable[[int], Line]) -> None:
+        self._count, self._make = count, make
+        self._made: dict[int, Line] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Line]: ...
+    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        row = self._made.get(index)
+        if row is None:
+            if len(self._made) >= self.KEEP:
+                self._made.clear()
+            row = self._made[index] = self._make(index)
+        return row
 
 
 class LinesView(ScrollView, Painter, can_focus=True):
