@@ -9,6 +9,7 @@ from datetime import datetime
 
 from avo_tui.domain.budget import SOFT_WARNING, nearest
 from avo_tui.domain.changes import ABOUT
+from avo_tui.domain.progress import Progress, state_text
 from avo_tui.domain.records import RunState
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
@@ -24,6 +25,30 @@ STATES: dict[RunState, tuple[str, str, str]] = {
     "finished": ("✔", "FINISHED", "state-over"),
     "lost": ("!", "ENGINE LOST", "state-lost"),
 }
+_QUIETER = {
+    "state-paused": "warn",
+    "state-parked": "info",
+    "state-lost": "bad",
+    "state-over": "dim",
+}
+
+
+def listed_state(state: RunState, known: Progress | None) -> tuple[str, str]:
+    """A state for a list of runs: its glyph and word, and its role, quieter than in the status
+    line unless a person is waited for."""
+    glyph, _, role = STATES[state]
+    word, role = str(state), _QUIETER.get(role, role)
+    if known is not None:
+        word = state_text(known)
+        if known.waits_for == "approval":
+            glyph, role = "▲", "state-waits"
+        elif known.waits_for == "submission":
+            glyph, role = "◌", "warn"
+        elif known.stuck:
+            glyph, role = "!", "warn"
+    return f"{glyph} {word}", role
+
+
 LONG_NAME = 24
 """Cells of a session's name, at most."""
 

@@ -17,12 +17,12 @@ from tests.ui.pilots import SERVICES, make_app, running
 
 TEXT, MARK = 4.5, 3.0
 """Least contrast of text, and of what is drawn and means something (WCAG 2, 1.4.3 and 1.4.11)."""
-MARKS = ("lane", "lane-dead", "curve", "area", "point", "bar", "bar-good", "bar-bad", "node")
+MARKS = ("lane", "lane-dead", "curve", "area", "point", "bar", "bar-good", "node")
 CHART = ("warn", "best", "point", "faint", "baseline")
 """Roles of what is drawn on the area of the chart."""
 CODE = sorted(role for role in ROLES if role.startswith("sx-"))
-DRAWN = frozenset(["lane-dead", "bar-track", "axis", "area", "curve", "point", "bar-tick"])
-"""Roles that nobody reads: strokes and areas. `bar-track` and `axis` only frame."""
+DRAWN = frozenset(["lane-dead", "axis", "area", "curve", "point", "bar-tick"])
+"""Roles that nobody reads: strokes and areas. `axis` only frames."""
 
 
 @pytest.mark.parametrize("theme", ["avo-dark", "ansi-light"])

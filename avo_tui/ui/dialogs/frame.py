@@ -28,11 +28,15 @@ LOWEST = 20
 class Dialog(ModalScreen[T | None], Generic[T]):
     """A framed box in the middle; escape leaves it without doing anything."""
 
-    HEADING = ""
     BINDINGS = [  # noqa: RUF012
         Binding("escape", "cancel", show=False),
         Binding("ctrl+s", "accept", show=False),
     ]
+
+    def __init__(self, heading: str) -> None:
+        super().__init__()
+        self.heading = heading
+        """The title of the frame."""
 
     @property
     def host(self) -> Host:
@@ -42,10 +46,6 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         with Vertical(id="box") as box:
             box.border_title = Content(self.heading)
             yield from self.content()
-
-    @property
-    def heading(self) -> str:
-        return self.HEADING
 
     def content(self) -> ComposeResult:
         yield from ()

@@ -25,11 +25,10 @@ MOVING = (
 class HelpDialog(Dialog[None]):
     """Help built from the screen's own list of actions, so that it is always up to date."""
 
-    HEADING = "Help"
     BINDINGS = [Binding("question_mark,q", "cancel", show=False)]  # noqa: RUF012
 
     def __init__(self, screen: AvoScreen) -> None:
-        super().__init__()
+        super().__init__("Help")
         self._screen, self._pane = screen, screen.pane_of_focus()
 
     def content(self) -> ComposeResult:

@@ -26,14 +26,13 @@ from avo_tui.ui.widgets.form import Choice
 class NewSessionDialog(Dialog[Path]):
     """Creates the session from within the dialog, so that errors can be shown in the form."""
 
-    HEADING = "New session"
     BINDINGS = [  # noqa: RUF012
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("New session")
         self._tasks: list[TaskInfo] = []
         self._operators: Sequence[OperatorChoice] = ()
         self._busy = False

@@ -26,11 +26,10 @@ Check = Callable[[RunSettings, Mapping[str, OptionValue | None]], object]
 class OptionsDialog(Dialog[Changes]):
     """Lists all options with their values; the field holds the new value of the selected one."""
 
-    HEADING = "Settings of the run"
     BINDINGS = [Binding("enter", "to_value", show=False)]  # noqa: RUF012
 
     def __init__(self, settings: RunSettings, options: Sequence[Option], check: Check) -> None:
-        super().__init__()
+        super().__init__("Settings of the run")
         self._settings = settings
         self._options = {option.name: option for option in options}
         self._check = check

@@ -33,13 +33,9 @@ class Confirm(Dialog[bool]):
         details: Sequence[Line] = (),
         cancel: str = "esc  cancel",
     ) -> None:
-        super().__init__()
-        self._heading, self._said, self._details = heading, said, list(details)
+        super().__init__(heading)
+        self._said, self._details = said, list(details)
         self._accept, self._cancel = accept, cancel
-
-    @property
-    def heading(self) -> str:
-        return self._heading
 
     def content(self) -> ComposeResult:
         yield note(self._said)
@@ -80,8 +76,10 @@ PAUSES = (
 class PauseMenu(Dialog[str]):
     """The three forms of a pause."""
 
-    HEADING = "Pause"
     BINDINGS = [Binding("enter,space", "accept", show=False)]  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__("Pause")
 
     def content(self) -> ComposeResult:
         yield space()
@@ -120,14 +118,10 @@ class TextDialog(Dialog[str]):
         single: bool = False,
         empty: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(heading)
         self._most = MOST_OF_A_ROW if single else MAX_TEXT
-        self._heading, self._said, self._accept = heading, said, accept
+        self._said, self._accept = said, accept
         self._text, self._single, self._empty = text, single, empty
-
-    @property
-    def heading(self) -> str:
-        return self._heading
 
     def content(self) -> ComposeResult:
         yield note(self._said)
@@ -169,11 +163,10 @@ class Wish:
 class ExportDialog(Dialog[Wish]):
     """A form and a folder."""
 
-    HEADING = "Export"
     BINDINGS = [Binding("enter", "accept", show=False)]  # noqa: RUF012
 
     def __init__(self, choices: Sequence[ExportChoice], session: str, version: int | None) -> None:
-        super().__init__()
+        super().__init__("Export")
         self._choices, self._session, self._version = choices, session, version
 
     def content(self) -> ComposeResult:

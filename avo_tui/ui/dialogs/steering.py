@@ -46,16 +46,12 @@ class HintDialog(Dialog[SendHint]):
     def __init__(
         self, hints: Sequence[Hint], traits: OperatorTraits, clear: Callable[[str], None]
     ) -> None:
-        super().__init__()
+        super().__init__(f"Hint to the {traits.title or 'operator of variation'}")
         self._hints = sorted(hints, key=lambda h: h.queued_at, reverse=True)
         self._traits, self._clear = traits, clear
         self._pins_only = traits.hints == "tunables"
         self._warned = ""
         """The text that a warning was shown for; if submitted again, it is sent anyway."""
-
-    @property
-    def heading(self) -> str:
-        return f"Hint to the {self._traits.title or 'operator of variation'}"
 
     def content(self) -> ComposeResult:
         if self._pins_only:
@@ -138,12 +134,8 @@ class RewindDialog(Dialog[str]):
     """A rewind, with what it leaves on a branch. Returns the reason."""
 
     def __init__(self, snapshot: Snapshot, target: int) -> None:
-        super().__init__()
+        super().__init__(f"Rewind to v{target}")
         self._snapshot, self._target = snapshot, target
-
-    @property
-    def heading(self) -> str:
-        return f"Rewind to v{self._target}"
 
     def content(self) -> ComposeResult:
         yield LinesView(id="preview")
@@ -232,14 +224,13 @@ _BUDGET: tuple[tuple[BudgetUnit, str], ...] = (
 class BudgetDialog(Dialog[Budget]):
     """Caps for the run and for each step, with what is spent and the forecast."""
 
-    HEADING = "Budget"
     BINDINGS = [  # noqa: RUF012
         Binding("up", "row(-1)", show=False),
         Binding("down", "row(1)", show=False),
     ]
 
     def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
+        super().__init__("Budget")
         self._snapshot = snapshot
 
     def content(self) -> ComposeResult:

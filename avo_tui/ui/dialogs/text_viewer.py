@@ -52,14 +52,10 @@ class TextViewer(Dialog[None]):
         `read` is called with the key of another span; what it reads is given to `show`. One that
         opened `unasked` gives way to the keys of the screen below, until a span is asked for.
         """
-        super().__init__()
+        super().__init__(heading)
         self._read, self._gives_way = read, unasked
-        self._heading, self._rows = heading, rows
+        self._rows = rows
         self._spans, self._current = dict(spans), current
-
-    @property
-    def heading(self) -> str:
-        return self._heading
 
     def content(self) -> ComposeResult:
         """The lines, the other spans, a button."""
@@ -75,7 +71,7 @@ class TextViewer(Dialog[None]):
         """Show the lines of the span `current`, unless yet another one was asked for meanwhile."""
         if current != self._current or not self.is_mounted:
             return
-        self._heading, self._rows = heading, rows
+        self.heading, self._rows = heading, rows
         self.query_one("#box").border_title = Content(heading)
         self._paint()
 

@@ -14,7 +14,6 @@ from textual.worker import get_current_worker
 from avo_tui.domain.budget import SOFT_WARNING, cap_states
 from avo_tui.domain.campaigns import Split
 from avo_tui.domain.commands import Command, Pause, Resume, SendHint, Stop
-from avo_tui.domain.progress import state_text
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import CampaignFolder, CampaignReader, CampaignView, LineView, StoreError
 from avo_tui.ui import formats
@@ -23,7 +22,7 @@ from avo_tui.ui.charts import MARKS, Curve, draw
 from avo_tui.ui.dialogs import Confirm, HintDialog
 from avo_tui.ui.host import ONLY_LOOKS
 from avo_tui.ui.screen import COMMON, AvoScreen
-from avo_tui.ui.status import STATES
+from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, between, crop, cut, fit, fit_right, line, one_line
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.lines import LinesView
@@ -31,12 +30,6 @@ from avo_tui.ui.widgets.lists import CursorList
 from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
 
-STATE_ROLES = {
-    "state-paused": "warn",
-    "state-parked": "info",
-    "state-lost": "bad",
-    "state-over": "dim",
-}
 NUMBER, RATIO, EVALUATIONS, VERSIONS, MIGRANTS = 6, 9, 14, 10, 13
 """Cells of the columns that are always as wide."""
 TREND = 24
@@ -87,19 +80,9 @@ def table_lines(view: CampaignView, width: int) -> list[Line]:
 
 
 def _state(one: LineView) -> tuple[str, str]:
-    """The state of a line with its glyph, and its role."""
     if one.state == "waiting":
         return "◌ not begun", "dim"
-    glyph, _, role = STATES[one.state]
-    word: str = one.state
-    role = STATE_ROLES.get(role, role)
-    if one.progress is not None:
-        word = state_text(one.progress)
-        if one.progress.waits_for == "approval":
-            glyph, role = "▲", "state-waits"
-        elif one.progress.stuck:
-            glyph, role = "!", "warn"
-    return f"{glyph} {word}", role
+    return listed_state(one.state, one.progress)
 
 
 def _carried(view: CampaignView, one: LineView) -> str:

@@ -13,12 +13,12 @@ from textual.app import ComposeResult
 from textual.worker import get_current_worker
 
 from avo_tui.domain.budget import SOFT_WARNING
-from avo_tui.domain.progress import progress_text, state_text, waiting_text
+from avo_tui.domain.progress import progress_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.screen import COMMON, AvoScreen
-from avo_tui.ui.status import STATES
+from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.fields import FindBar
@@ -26,13 +26,6 @@ from avo_tui.ui.widgets.lists import CursorList
 from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
 
-ROLES = {
-    "state-paused": "warn",
-    "state-parked": "info",
-    "state-lost": "bad",
-    "state-over": "dim",
-}
-"""Colour roles of states in the table; the status line uses stronger ones."""
 RATIO, ACTIVE, VERSIONS, SPEND, AGE = 8, 8, 10, 12, 7
 """Cells of the columns that are always as wide."""
 TREND, TREND_MOST = 8, 40
@@ -105,21 +98,8 @@ def _head(columns: Columns) -> Line:
 
 
 def _state(s: SessionSummary) -> tuple[str, str]:
-    """The state with its glyph, and its role."""
-    glyph, _, role = STATES[s.state or "lost"]
-    word: str = s.state or "lost"
-    role = ROLES.get(role, role)
-    if s.progress is not None:
-        word = state_text(s.progress)
-        if s.progress.waits_for == "approval":
-            glyph, role = "▲", "state-waits"
-        elif s.progress.waits_for == "submission":
-            glyph, role = "◌", "warn"
-        elif s.progress.stuck:
-            glyph, role = "!", "warn"
-    if s.sandbox_warning:  # why is said below the table
-        word, role = f"{word} !", "bad"
-    return f"{glyph} {word}", role
+    word, role = listed_state(s.state or "lost", s.progress)
+    return (f"{word} !", "bad") if s.sandbox_warning else (word, role)  # why is said below
 
 
 def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line:

@@ -8,7 +8,9 @@ second at start, and slows down every change of the focus.
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
@@ -21,78 +23,9 @@ from textual.widget import Widget
 from avo_tui.ui.text import Line, Span
 from avo_tui.ui.textual_internals import OpenedApp
 
-ROLES = frozenset(
-    [
-        "dim",
-        "faint",
-        "strong",
-        "accent",
-        "good",
-        "bad",
-        "warn",
-        "info",
-        "title",
-        "key",
-        "lane",
-        "lane-dead",
-        "node",
-        "best",
-        "head",
-        "running",
-        "chip",
-        "bookmark",
-        "add",
-        "del",
-        "add-word",
-        "del-word",
-        "add-mark",
-        "del-mark",
-        "hunk",
-        "file",
-        "gutter",
-        "bar",
-        "bar-good",
-        "bar-bad",
-        "bar-track",
-        "bar-mark",
-        "bar-tick",
-        "axis",
-        "curve",
-        "area",
-        "on-area",
-        "point",
-        "baseline",
-        "mark",
-        "state-running",
-        "state-busy",
-        "state-paused",
-        "state-parked",
-        "state-lost",
-        "state-over",
-        "state-replay",
-        "state-waits",
-        "cursor",
-        "cursor-blur",
-        "on-cursor",
-        "match",
-        "row-odd",
-        "selected",
-        "on-bar",
-        "off-bar",
-        "sx-keyword",
-        "sx-type",
-        "sx-string",
-        "sx-comment",
-        "sx-number",
-        "sx-function",
-        "sx-preproc",
-        "sx-name",
-        "hint",
-        "tool",
-        "thought",
-        "inspect",
-    ]
-)
+_SHEET = Path(__file__).parents[1] / "styles" / "paint.tcss"
+ROLES = frozenset(re.findall(r"^\.r-([a-z-]+)", _SHEET.read_text(encoding="utf-8"), re.MULTILINE))
+"""The roles that text may have, as the style sheet defines them."""
 
 NO_STYLE = Style.null()
 
