@@ -21,6 +21,7 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.store import Drafts, SeenMarks, SessionReader, StoreError
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.connection import Connection
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.services import Services
 from avo_tui.ui.session.feed import BATCH, Feed, Snapshot, Source
 from avo_tui.ui.session.replay import ReplaySource
@@ -102,16 +103,13 @@ class SessionFollower:
         take, latest, source = self._take_inbox, self.latest, self.source
         if take is None or latest is None or source is None or latest.run_state in LIVE_STATES:
             return
-        app, folder = self._app, source.folder
+        folder, app = source.folder, self._app
 
-        def work() -> None:
-            try:
-                take(folder)
-            except Exception as error:  # the message is meant for the person
-                text = f"the command is in the inbox, but {error}"
-                app.call_from_thread(app.notify, text, severity="error", timeout=8, markup=False)
+        def failed(why: str) -> None:
+            text = f"the command is in the inbox, but {why}"
+            app.notify(text, severity="error", timeout=8, markup=False)
 
-        app.run_worker(work, thread=True, group="inbox", exit_on_error=False)
+        in_thread(app, lambda: take(folder), failed=failed, group="inbox")
 
 
 class WindowTitle:
@@ -269,6 +267,20 @@ class Host(Palette):
         else:
             self.agreed(source.folder, send)
 
+    def start_engine(
+        self, folder: Path, notice: str, then: Callable[[], object] = lambda: None
+    ) -> None:
+        """Start the engine of a session, if the person agrees; `then` is called once it runs."""
+        start = self.services.start_engine
+        if start is None:
+            return
+
+        def go_on() -> None:
+            self.notify(notice, timeout=3, markup=False)
+            in_thread(self, lambda: start(folder), lambda _: then(), group="start")
+
+        self.agreed(folder, go_on)
+
     def agreed(self, folder: Path, go_on: Callable[[], object]) -> None:
         """Call `go_on` if the person made the session in `folder`, or agrees to go on with it."""
         services, feed = self.services, self.session.feed
@@ -311,14 +323,6 @@ class Host(Palette):
             slow_link=bound("slow_link", "ctrl+b"),
             approve=bound("approve", "A"),
         )
-
-    def from_thread(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Call, from a worker's thread, something that mounts widgets or opens screens.
-
-        `call_from_thread` alone would run it outside a message of the app, in which case a new
-        screen is not composed in time.
-        """
-        self.call_from_thread(self.call_later, callback, *arguments)
 
     # -- navigation
 

@@ -17,6 +17,7 @@ from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.task import TaskInfo
 from avo_tui.store import StoreError, new_session_folder
 from avo_tui.ui.dialogs.frame import Dialog, amount, problem
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.services import NewSession, OperatorChoice
 from avo_tui.ui.text import one_line
 from avo_tui.ui.widgets.fields import Field
@@ -67,18 +68,18 @@ class NewSessionDialog(Dialog[Path]):
         self._explain()
         services = self.host.services
 
-        def work() -> None:
-            try:
-                self.app.call_from_thread(self._with_operators, list(services.operators()))
-                if services.tasks is None:
-                    text = "the tasks cannot be listed from here: use avo run TASK"
-                    self.app.call_from_thread(self.problem, text)
-                else:
-                    self.app.call_from_thread(self._with_tasks, list(services.tasks()))
-            except Exception as error:  # the message is meant for the person
-                self.app.call_from_thread(self.problem, str(error))
-
-        self.run_worker(work, thread=True, group="tasks", exit_on_error=False)
+        in_thread(
+            self,
+            lambda: list(services.operators()),
+            self._with_operators,
+            self.problem,
+            group="operators",
+        )
+        if services.tasks is None:
+            self.problem("the tasks cannot be listed from here: use avo run TASK")
+            return
+        tasks = services.tasks
+        in_thread(self, lambda: list(tasks()), self._with_tasks, self.problem, group="tasks")
 
     def _with_operators(self, operators: list[OperatorChoice]) -> None:
         self._operators = operators
@@ -166,14 +167,10 @@ class NewSessionDialog(Dialog[Path]):
         if form is None:
             return
 
-        def work() -> None:
-            try:
-                sentence = estimate(form)
-            except Exception as error:  # its sentence is for the person
-                sentence = str(error)
-            self.app.call_from_thread(self.query_one("#estimate", Static).update, Content(sentence))
+        in_thread(self, lambda: estimate(form), self._tell, self._tell, group="estimate")
 
-        self.run_worker(work, thread=True, group="estimate", exclusive=True, exit_on_error=False)
+    def _tell(self, sentence: str) -> None:
+        self.query_one("#estimate", Static).update(Content(sentence))
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
@@ -193,17 +190,9 @@ class NewSessionDialog(Dialog[Path]):
             return
         self._busy = True
         self.problem("")
-        self.query_one("#estimate", Static).update(Content(f"starting {form.name} …"))
+        self._tell(f"starting {form.name} …")
 
-        def work() -> None:
-            try:
-                folder = create(form)
-            except Exception as error:  # its sentence is for the person
-                self.app.call_from_thread(self._failed, str(error) or type(error).__name__)
-            else:
-                self.app.call_from_thread(self.app.call_later, self.dismiss, folder)
-
-        self.run_worker(work, thread=True, group="create", exit_on_error=False)
+        in_thread(self, lambda: create(form), self.dismiss, self._failed, group="create")
 
     def _failed(self, said: str) -> None:
         self._busy = False

@@ -13,6 +13,7 @@ from textual.widgets import Input, Label, Static
 from avo_tui.domain.commands import MAX_OPTION
 from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.ui.dialogs.frame import Dialog, problem
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.services import Option
 from avo_tui.ui.text import Line, fit, line, one_line
 from avo_tui.ui.widgets.fields import Field
@@ -119,12 +120,10 @@ class OptionsDialog(Dialog[Changes]):
         if any(self.too_long(str(value or ""), MAX_OPTION) for value in changes.values()):
             return
 
-        def work() -> None:
-            try:
-                self._check(self._settings, changes)
-            except Exception as error:  # its sentence is for the person
-                self.app.call_from_thread(self.problem, str(error) or type(error).__name__)
-            else:
-                self.app.call_from_thread(self.app.call_later, self.dismiss, changes)
-
-        self.run_worker(work, thread=True, group="check", exclusive=True, exit_on_error=False)
+        in_thread(
+            self,
+            lambda: self._check(self._settings, changes),
+            lambda _: self.dismiss(changes),
+            self.problem,
+            group="check",
+        )

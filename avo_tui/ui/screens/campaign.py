@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
-from textual.worker import get_current_worker
 
 from avo_tui.domain.budget import SOFT_WARNING, cap_states
 from avo_tui.domain.campaigns import Split
@@ -21,6 +20,7 @@ from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.charts import MARKS, Curve, draw
 from avo_tui.ui.dialogs import Confirm, HintDialog
 from avo_tui.ui.host import ONLY_LOOKS
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.screen import COMMON, AvoScreen
 from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, between, crop, cut, fit, fit_right, line, one_line
@@ -304,10 +304,9 @@ def _split(screen: CampaignScreen) -> None:
 
 @act("R", "Start the engine of a line that has ended.", _gone, footer=7, label="go on")
 def _start(screen: CampaignScreen) -> None:
-    start, current = screen.host.services.start_engine, screen.current
-    if start is not None and current is not None:
-        folder, notice = current.folder, f"starting {current.line.session} …"
-        screen.host.agreed(folder, lambda: screen.in_thread(lambda: start(folder), notice))
+    current = screen.current
+    if current is not None:
+        screen.host.start_engine(current.folder, f"starting {current.line.session} …")
 
 
 @leaving("q,escape", "Leave; the campaign goes on.", footer=80, label="back")
@@ -384,23 +383,15 @@ class CampaignScreen(AvoScreen):
         One look at a time: with many lines the first takes longer than the interval.
         """
 
-        def work() -> None:
-            worker = get_current_worker()
-            view, error = self.view, ""
-            try:
-                view = self.reader.view()
-            except StoreError as failure:
-                error = str(failure)
-            finally:
-                self._reading = False
-            if not worker.is_cancelled:
-                self.app.call_from_thread(self._take, view, error)
-
         if self.app.screen is self and not self._reading:
             self._reading = True
-            self.run_worker(work, thread=True, group="campaign", exit_on_error=False)
+            in_thread(self, self.reader.view, self._take, self._failed, group="campaign")
 
-    def _take(self, view: CampaignView | None, error: str) -> None:
+    def _failed(self, why: str) -> None:
+        self._take(self.view, why)
+
+    def _take(self, view: CampaignView | None, error: str = "") -> None:
+        self._reading = False
         if not self.ready:
             return
         self.view, self._error = view, error
@@ -487,21 +478,6 @@ class CampaignScreen(AvoScreen):
             self.host.notify(str(error), severity="error", timeout=8, markup=False)
         else:
             self.host.notify("the new line begins in a moment", timeout=3)
-
-    def in_thread(self, work: Callable[[], object], notice: str) -> None:
-        """Do something that may block; its error is shown."""
-        host = self.host
-        host.notify(notice, timeout=3, markup=False)
-
-        def safely() -> None:
-            try:
-                work()
-            except Exception as error:  # the message is meant for the person
-                host.call_from_thread(
-                    host.notify, str(error), severity="error", timeout=10, markup=False
-                )
-
-        self.run_worker(safely, thread=True, group="start", exit_on_error=False)
 
     def lines_shown(self) -> Sequence[Line]:
         """The rows of the table, for tests and copying."""

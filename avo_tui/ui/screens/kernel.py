@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
+from textual.notifications import SeverityLevel
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.dialogs.questions import ExportDialog, Wish
-from avo_tui.ui.loader import Failed
+from avo_tui.ui.loader import Failed, in_thread
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screens.detail import DetailScreen, but
 from avo_tui.ui.syntax import Highlighter
@@ -101,23 +103,17 @@ class KernelScreen(DetailScreen):
             if wish is None:
                 return
 
-            def work() -> None:
-                try:
-                    told = write(folder, wish.form, wish.version, Path(wish.to))
-                except Exception as error:  # its sentence is for the person
-                    text, severity = str(error) or type(error).__name__, "error"
-                else:
-                    text, severity = told, "information"
-                host.call_from_thread(
-                    host.notify,
-                    one_line(text),
-                    title="Export",
-                    severity=severity,
-                    timeout=12,
-                    markup=False,
-                )
+            def told(text: str, severity: SeverityLevel = "information") -> None:
+                text = one_line(text)
+                host.notify(text, title="Export", severity=severity, timeout=12, markup=False)
 
-            self.run_worker(work, thread=True, group="export", exit_on_error=False)
+            in_thread(
+                self,
+                lambda: write(folder, wish.form, wish.version, Path(wish.to)),
+                told,
+                partial(told, severity="error"),
+                group="export",
+            )
 
         self.app.push_screen(ExportDialog(services.exports, source.name, self.version), wished)
 

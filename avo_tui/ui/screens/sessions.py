@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
-from textual.worker import get_current_worker
 
 from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.progress import progress_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.screen import COMMON, AvoScreen
 from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
@@ -202,30 +202,9 @@ def _replay(screen: SessionsScreen) -> None:
 @act("R", "Start the engine of a session and open it.", _can_start, footer=4, label="go on")
 def _start(screen: SessionsScreen) -> None:
     host, current = screen.host, screen.current
-    start = host.services.start_engine
-    if start is None or current is None:
-        return
-    folder, name = current.folder, current.name
-    host.agreed(folder, lambda: _begin(screen, start, folder, name))
-
-
-def _begin(
-    screen: SessionsScreen, start: Callable[[Path], object], folder: Path, name: str
-) -> None:
-    host = screen.host
-    host.notify(f"starting {name} …", timeout=3, markup=False)
-
-    def work() -> None:
-        try:
-            start(folder)
-        except Exception as error:  # the message is meant for the person
-            host.call_from_thread(
-                host.notify, str(error), severity="error", timeout=10, markup=False
-            )
-        else:
-            host.from_thread(host.open_folder, folder)
-
-    screen.run_worker(work, thread=True, group="start", exclusive=True, exit_on_error=False)
+    if current is not None:
+        folder, notice = current.folder, f"starting {current.name} …"
+        host.start_engine(folder, notice, lambda: host.open_folder(folder))
 
 
 @act("slash", "Filter by name, task or state.", footer=5, id="filter")
@@ -281,15 +260,13 @@ class SessionsScreen(AvoScreen):
     def _read(self) -> None:
         """Read the sessions in a thread, while this screen is on top."""
 
-        def work() -> None:
-            worker = get_current_worker()
-            sessions = by_attention(summaries(self.host.roots), self.host.clock())
-            if not worker.is_cancelled:
-                self.app.call_from_thread(self._take, sessions)
-
         if self.app.screen is self:
-            self.run_worker(
-                work, thread=True, group="summaries", exclusive=True, exit_on_error=False
+            host = self.host
+            in_thread(
+                self,
+                lambda: by_attention(summaries(host.roots), host.clock()),
+                self._take,
+                group="summaries",
             )
 
     def _take(self, sessions: list[SessionSummary]) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from avo_tui.domain.records import LIVE_STATES, Attempt
 from avo_tui.ui import dialogs, screens
 from avo_tui.ui.actions import Action, Actions, Reason
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.panes.base import pair_to_compare
 from avo_tui.ui.panes.graph import Key, key_of_version
 from avo_tui.ui.screen import avo_screens, replaying, two_versions
@@ -275,15 +276,13 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
     def read(key: str) -> None:
         span = asked[key]
 
-        def work() -> None:
-            told = current_alerts(source.events(after=span.after), span)
+        def told_of(told: Happenings) -> None:
             recent = told.first is not None and now - told.first < ABSENCE
             if viewer is not None or not greeting or (told.anything and not recent):
-                host.from_thread(show, key, told)
+                show(key, told)
 
-        run.scene.screen.run_worker(
-            work, thread=True, group="digest", exclusive=True, exit_on_error=False
-        )
+        events = partial(source.events, after=span.after)
+        in_thread(run.scene.screen, lambda: current_alerts(events(), span), told_of, group="digest")
 
     def show(key: str, told: Happenings) -> None:
         nonlocal viewer

@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,31 +107,8 @@ def _start_label(run: RunParts) -> str:
 )
 def start(run: RunParts) -> None:
     host, feed = run.host, run.host.session.feed
-    start = host.services.start_engine
-    if start is None or feed is None:
-        return
-    folder = feed.source.folder
-    host.agreed(folder, lambda: start_engine(run, start, folder))
-
-
-def start_engine(run: RunParts, start: Callable[[Path], object], folder: Path) -> None:
-    """Start the engine in a thread; its error is shown."""
-    host = run.host
-    host.notify("starting the engine …", timeout=3)
-
-    def work() -> None:
-        try:
-            start(folder)
-        except Exception as error:  # its sentence is for the person
-            text = str(error) or type(error).__name__
-            host.call_from_thread(host.notify, text, severity="error", timeout=10, markup=False)
-        else:
-            if host.session.feed is not None:
-                host.session.feed.wake()
-
-    run.scene.screen.run_worker(
-        work, thread=True, group="start", exclusive=True, exit_on_error=False
-    )
+    if feed is not None:
+        host.start_engine(feed.source.folder, "starting the engine …", feed.wake)
 
 
 PAUSED = {"paused": "resume", "pausing": "go on", "parked": "go on now"}
