@@ -273,43 +273,25 @@ def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float =
     A cell that two runs share shows the later one's sign. Empty for no points or too little room.
     """
     points = [p for curve in curves for p in curve.points]
-    columns, rows = width - 8, height - 2
-    if not points or columns < 10 or rows < 3:
+    if not points or width < 18 or height < 5:
         return []
     right = max(x for x, _ in points) or 1.0
     top = max(*(y for _, y in points), reference) * 1.05
-    grid = [[" "] * columns for _ in range(rows)]
-
-    def column(x: float) -> int:
-        return min(columns - 1, int(x / right * (columns - 1)))
-
-    def row(y: float) -> int:
-        return min(rows - 1, max(0, round((1 - y / top) * (rows - 1))))
-
-    grid[row(reference)] = ["┈"] * columns
+    scale = _Scale(width - LEFT - 1, height - 2, 0.0, right, 0.0, top)
+    cells = [[" "] * scale.columns for _ in range(scale.rows)]
+    cells[scale.row(reference)] = ["┈"] * scale.columns
     for index, curve in enumerate(curves):
-        mark = MARKS[index % len(MARKS)]
-        before: tuple[int, int] | None = None
-        for x, y in curve.points:
-            cell = (column(x), row(y))
-            if before is not None:
-                for c in range(before[0] + 1, cell[0]):
-                    grid[before[1]][c] = "─"
-            grid[cell[1]][cell[0]] = mark
-            before = cell
-    labels = {row(value): f"{value:.2f}" for value in ticks(0, top, max(2, rows // 3))}
+        spots = [(scale.column(x), scale.row(y)) for x, y in curve.points]
+        for (column, row), (after, _) in zip(spots, [*spots[1:], *spots[-1:]], strict=True):
+            cells[row][column + 1 : after] = "─" * max(0, after - column - 1)
+            cells[row][column] = MARKS[index % len(MARKS)]
+    axis = _axis(0.0, top, scale.rows, scale.row)
     out = [
-        f"{labels.get(y, ''):>6} {'┤' if y in labels else '│'}{''.join(cells)}"
-        for y, cells in enumerate(grid)
+        f"{axis.get(y, ''):>5}{'┤' if y in axis else '│'}{''.join(row)}"
+        for y, row in enumerate(cells)
     ]
-    out.append(" " * 7 + "└" + "─" * columns)
-    scale = [" "] * columns
-    whole = all(float(x).is_integer() for x, _ in points)
-    for value in ticks(0, right, max(2, columns // 14)):
-        if whole and not float(value).is_integer():
-            continue  # half an evaluation is no place on the axis
-        text = f"{value:g}"
-        start = min(columns - len(text), max(0, column(value) - len(text) // 2))
-        scale[start : start + len(text)] = text
-    out.append(" " * 8 + "".join(scale))
-    return out
+    out.append(" " * (LEFT - 1) + "└" + "─" * scale.columns)
+    whole = all(float(x).is_integer() for x, _ in points)  # half an evaluation is no place
+    values = [v for v in ticks(0, right, max(2, scale.columns // 14)) if not whole or v % 1 == 0]
+    labels = ChartData(labels=tuple((value, f"{value:g}") for value in values))
+    return [*out, _footer(labels, LEFT, scale.columns, scale.column).plain]

@@ -173,14 +173,8 @@ class ReplaySource:
         last = self.state.session.applied
         return takewhile(lambda event: event.seq <= last, self._recorded.events(step, after))
 
-    def get(self, identity: str) -> bytes:
-        return self._recorded.get(identity)
-
     def chunks(self, identity: str) -> Iterator[bytes]:
         return self._recorded.chunks(identity)
-
-    def text(self, identity: str) -> str:
-        return self._recorded.text(identity)
 
     def candidate(self, identity: str) -> Candidate:
         return self._recorded.candidate(identity)

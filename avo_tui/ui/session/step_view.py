@@ -137,10 +137,10 @@ class StepFold:
             self._stream[-1] = replace(last, text=text, at=event.at)
             self._dirty = True
         else:
-            self._put(Entry(kind, event.block, event.text[-TEXT_LIMIT:], at=event.at))
+            self._put(event, kind, event.block, event.text[-TEXT_LIMIT:])
 
     def _tool_called(self, event: ev.ToolCalled) -> None:
-        self._put(Entry("tool", event.call, event.tool, _arguments(event.arguments), at=event.at))
+        self._put(event, "tool", event.call, event.tool, _arguments(event.arguments))
 
     def _tool_progressed(self, event: ev.ToolProgressed) -> None:
         if doing := " · ".join(filter(None, [event.doing, event.result])):
@@ -151,7 +151,7 @@ class StepFold:
         if event.summary:
             changes["detail"] = event.summary
         if not self._change("tool", event.call, **changes):
-            self._put(Entry("tool", event.call, event.tool, at=event.at, **changes))
+            self._put(event, "tool", event.call, event.tool, **changes)
 
     def _edited(self, event: ev.CandidateEdited) -> None:
         self.view = replace(self.view, edit=event)
@@ -163,7 +163,7 @@ class StepFold:
             attempt=AttemptView(attempt),
             attempts=max(self.view.attempts, attempt.number),
         )
-        self._put(Entry("attempt", f"a{attempt.number}", attempt.title, at=event.at))
+        self._put(event, "attempt", f"a{attempt.number}", attempt.title)
 
     def _progressed(self, event: ev.EvaluationProgressed) -> None:
         view = self.view.attempt
@@ -197,14 +197,12 @@ class StepFold:
         if view is not None and view.attempt.number == event.attempt:
             self._attempt(replace(view, decision=event.decision))
         self._put(
-            Entry(
-                "gate",
-                f"g{event.seq}",
-                formats.minus(event.decision.reason),
-                event.decision.gate,
-                None if event.decision.outcome == "unclear" else event.decision.accepted,
-                at=event.at,
-            )
+            event,
+            "gate",
+            f"g{event.seq}",
+            formats.minus(event.decision.reason),
+            event.decision.gate,
+            None if event.decision.outcome == "unclear" else event.decision.accepted,
         )
 
     def _rejected(self, event: ev.AttemptRejected) -> None:
@@ -216,7 +214,7 @@ class StepFold:
             if view.decision is not None and view.decision.reason == event.reason:
                 return  # the gate has said it
         why = ("not committed", formats.minus(event.reason))
-        self._put(Entry("control", f"r{event.attempt}", *why, False, at=event.at))
+        self._put(event, "control", f"r{event.attempt}", *why, False)
 
     def _committed(self, event: ev.VersionCommitted) -> None:
         view, version = self.view.attempt, event.version
@@ -224,78 +222,79 @@ class StepFold:
             self._attempt(replace(view, version=version.number, decision=version.gate))
         self.view = replace(self.view, version=version.number)
         self._put(
-            Entry(
-                "control",
-                f"v{version.number}",
-                f"v{version.number} committed",
-                formats.minus(version.gate.reason),
-                True,
-                at=event.at,
-            )
+            event,
+            "control",
+            f"v{version.number}",
+            f"v{version.number} committed",
+            formats.minus(version.gate.reason),
+            True,
         )
 
     def _hint_queued(self, event: ev.HintQueued) -> None:
-        self._put(Entry("hint", event.hint.id, event.hint.text, "queued", at=event.at))
+        self._put(event, "hint", event.hint.id, event.hint.text, "queued")
 
     def _hint_delivered(self, event: ev.HintDelivered) -> None:
         detail = f"delivered {event.where}" if event.where else "delivered"
-        self._change_hint(
-            event.hint, f"{detail} · {event.effect}" if event.effect else detail, True
-        )
+        self._change_hint(event, f"{detail} · {event.effect}" if event.effect else detail, True)
 
     def _hint_closed(self, event: ev.HintClosed) -> None:
-        self._change_hint(event.hint, f"{event.state} {event.why}".strip(), False)
+        self._change_hint(event, f"{event.state} {event.why}".strip(), False)
 
-    def _change_hint(self, hint: str, detail: str, ok: bool) -> None:
-        if not self._change("hint", hint, detail=detail, ok=ok):
-            self._put(Entry("hint", hint, "a hint", detail, ok))
+    def _change_hint(self, event: ev.HintDelivered | ev.HintClosed, detail: str, ok: bool) -> None:
+        if not self._change("hint", event.hint, detail=detail, ok=ok):
+            self._put(event, "hint", event.hint, "a hint", detail, ok)
 
     def _supervised(self, event: ev.SupervisorIntervened) -> None:
         intervention = event.intervention
         self._put(
-            Entry(
-                "supervisor",
-                intervention.id,
-                f"{intervention.level.replace('_', ' ')}: {intervention.trigger}",
-                intervention.diagnosis,
-                at=event.at,
-            )
+            event,
+            "supervisor",
+            intervention.id,
+            f"{intervention.level.replace('_', ' ')}: {intervention.trigger}",
+            intervention.diagnosis,
         )
 
     def _reviewed(self, event: ev.InterventionChanged) -> None:
         if event.review:
             self._put(
-                Entry(
-                    "supervisor",
-                    f"{event.intervention}r",
-                    "review of the trajectory",
-                    event.review,
-                    at=event.at,
-                )
+                event,
+                "supervisor",
+                f"{event.intervention}r",
+                "review of the trajectory",
+                event.review,
             )
 
     def _trouble(self, event: ev.TroubleNoted) -> None:
-        self._put(Entry("trouble", f"t{event.seq}", event.message, event.where, False, at=event.at))
+        self._put(event, "trouble", f"t{event.seq}", event.message, event.where, False)
 
     def _rewound(self, event: ev.Rewound) -> None:
         self._put(
-            Entry(
-                "control",
-                f"r{event.seq}",
-                f"rewound from v{event.origin} to v{event.target}",
-                event.reason,
-                at=event.at,
-            )
+            event,
+            "control",
+            f"r{event.seq}",
+            f"rewound from v{event.origin} to v{event.target}",
+            event.reason,
         )
 
     def _state(self, event: ev.StateChanged) -> None:
         if event.state not in {"running", "starting"}:
-            self._put(Entry("control", f"s{event.seq}", event.state, event.reason, at=event.at))
+            self._put(event, "control", f"s{event.seq}", event.state, event.reason)
 
     # -- helpers
 
-    def _put(self, entry: Entry) -> None:
-        self._stream.append(entry)
+    def _put(
+        self,
+        event: ev.Event,
+        kind: EntryKind,
+        key: str,
+        text: str,
+        detail: str = "",
+        ok: bool | None = None,
+        *,
+        seconds: float = 0.0,
+        ref: str | None = None,
+    ) -> None:
+        self._stream.append(Entry(kind, key, text, detail, ok, seconds, event.at, ref))
         self._dirty = True
 
     def _change(self, kind: EntryKind, key: str, **changes: Any) -> bool:
