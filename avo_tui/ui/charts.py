@@ -80,6 +80,8 @@ class _Scale:
     span: float
     low: float
     top: float
+    tick: float
+    """From one tick of the vertical axis to the next; a whole number of rows."""
 
     @classmethod
     def of(cls, data: ChartData, width: int, height: int) -> _Scale:
@@ -92,14 +94,22 @@ class _Scale:
         from_zero = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
         xs = [p.x for p in data.points] + ([] if data.begin is None else [data.begin])
         end = max(max(xs), data.end if data.end is not None else max(xs))
-        return cls(
-            columns=width - LEFT - 1,
-            rows=height - 1,
-            first=min(xs),
-            span=(end - min(xs)) or 1.0,
-            low=0.0 if from_zero else lowest - 0.25 * (highest - lowest) - 0.01,
-            top=highest * 1.06 if highest > 0 else 1.0,
-        )
+        low = 0.0 if from_zero else lowest - 0.25 * (highest - lowest) - 0.01
+        rows, span = height - 1, (end - min(xs)) or 1.0
+        vertical = _round_range(low, highest * 1.06 if highest > 0 else 1.0, rows)
+        return cls(width - LEFT - 1, rows, min(xs), span, *vertical)
+
+    @property
+    def axis(self) -> dict[int, str]:
+        """Row → the number beside it. A number stands in the row that begins at its value."""
+        apart = round(self.tick / (self.top - self.low) * self.rows)
+        digits = 1
+        while digits < 3 and abs(self.tick * 10**digits - round(self.tick * 10**digits)) > 1e-6:
+            digits += 1
+        return {
+            self.rows - 1 - i * apart: f"{self.low + i * self.tick:.{digits}f}".rjust(LEFT - 1)
+            for i in range((self.rows - 1) // apart + 1)
+        }
 
     def column(self, x: float) -> int:
         """The column of an x; what lies outside is at the edge."""
@@ -113,7 +123,23 @@ class _Scale:
 
     def row(self, y: float) -> int:
         """The row that holds a y, 0 at the top."""
-        return min(self.rows - 1, max(0, self.rows - 1 - int(self.height(y) - 1e-9)))
+        return max(0, self.rows - 1 - int(self.height(y) + 1e-9))
+
+
+def _round_range(low: float, top: float, rows: int) -> tuple[float, float, float]:
+    """(low, top, tick): the smallest range that holds `low` to `top` and has round ticks which are
+    equally many rows apart, from its lower end on."""
+    ranges: list[tuple[float, float, float, float]] = []
+    for apart in range(2, max(3, rows // 2 + 1)):
+        least = (top - low) * apart / rows
+        power = 10 ** math.floor(math.log10(least))
+        for factor in (1, 2, 2.5, 5, 10, 20):
+            first = math.floor(low / (factor * power) + 1e-9) * factor * power
+            end = first + factor * power * rows / apart
+            if factor * power >= least * (1 - 1e-9) and end >= top * (1 - 1e-9):
+                ranges.append((end - first, first, end, factor * power))
+                break
+    return min(ranges)[1:]
 
 
 def render(data: ChartData, width: int, height: int) -> list[Line]:
@@ -134,7 +160,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
         under = cells[y][x]
         cells[y][x] = (glyph, f"{role} on-area") if under[1] == "on-area" else (glyph, role)
     _name_above([name for name, value in data.baselines if value > scale.top], cells[0])
-    axis = _axis(scale.low, scale.top, scale.rows, scale.row)
+    axis = scale.axis
     out = [
         line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *_joined(row))
         for y, row in enumerate(cells)
@@ -209,13 +235,6 @@ def _rule(cells: list[Span], label: str) -> None:
             return
 
 
-def _axis(low: float, top: float, rows: int, cell_row: Callable[[float], int]) -> dict[int, str]:
-    values = ticks(low, top, max(2, rows // 2))
-    step = values[1] - values[0] if len(values) > 1 else 0.5
-    digits = next((d for d in (1, 2, 3) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 3)
-    return {cell_row(value): f"{value:.{digits}f}".rjust(5) for value in values}
-
-
 def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], int]) -> Line:
     row = [" "] * columns
     roles = [""] * columns
@@ -277,7 +296,7 @@ def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float =
         return []
     right = max(x for x, _ in points) or 1.0
     top = max(*(y for _, y in points), reference) * 1.05
-    scale = _Scale(width - LEFT - 1, height - 2, 0.0, right, 0.0, top)
+    scale = _Scale(width - LEFT - 1, height - 2, 0.0, right, *_round_range(0.0, top, height - 2))
     cells = [[" "] * scale.columns for _ in range(scale.rows)]
     cells[scale.row(reference)] = ["┈"] * scale.columns
     for index, curve in enumerate(curves):
@@ -285,7 +304,7 @@ def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float =
         for (column, row), (after, _) in zip(spots, [*spots[1:], *spots[-1:]], strict=True):
             cells[row][column + 1 : after] = "─" * max(0, after - column - 1)
             cells[row][column] = MARKS[index % len(MARKS)]
-    axis = _axis(0.0, top, scale.rows, scale.row)
+    axis = scale.axis
     out = [
         f"{axis.get(y, ''):>5}{'┤' if y in axis else '│'}{''.join(row)}"
         for y, row in enumerate(cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from avo_tui.ui.screens.run.screen import RunScreen
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, make_app, running
 
@@ -20,6 +21,16 @@ async def test_every_pane_in_every_size(recorded: MemorySource, pane: str) -> No
             await hands.press("a", "o", "W", "d", "down", "tab", pane)
         await hands.resize(80, 24)
         assert any("v" in row for row in hands.rows())
+
+
+async def test_the_palette_in_every_size(source: MemorySource) -> None:
+    app = make_app(source, services=SERVICES)
+    async with running(app, (80, 24)) as hands:
+        await hands.press("ctrl+p")
+        for size in SIZES:
+            await hands.resize(*size)
+            await hands.press("down")
+        assert app.return_code is None and not isinstance(app.screen, RunScreen)
 
 
 async def test_the_chart_of_one_configuration_says_which(recorded: MemorySource) -> None:

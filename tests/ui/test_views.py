@@ -123,6 +123,20 @@ def test_any_chart_fits(values: list[float], width: int, height: int) -> None:
     assert all(row.width <= width for row in rows) and len(rows) in {0, height}
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(0.001, 500.0), min_size=1, max_size=20), st.integers(5, 30))
+def test_ticks_are_equally_many_rows_apart(values: list[float], height: int) -> None:
+    points = tuple(Point(i, v, i, leads=True) for i, v in enumerate(values))
+    rows = [row.plain for row in render(ChartData(points), 60, height)][:-1]
+    marked = [y for y, row in enumerate(rows) if row[5] == "┤"]
+    assert marked[-1] == len(rows) - 1, "the axis begins with a number"
+    assert len({b - a for a, b in pairwise(marked)}) <= 1
+    numbers = [float(rows[y][:5]) for y in marked]
+    assert numbers == sorted(numbers, reverse=True) and len(set(numbers)) == len(numbers)
+    if min(values) < 0.6 * max(values):
+        assert numbers[-1] == 0
+
+
 def test_ticks_are_round() -> None:
     assert ticks(0, 1.06, 5) == pytest.approx([0, 0.25, 0.5, 0.75, 1.0])
     assert ticks(1, 1, 4) == []

@@ -112,7 +112,7 @@ def chart_data(
         else:
             end = axis.place(max(now, last) if snapshot.run_state in LIVE_STATES else last)
     else:
-        end = max(axis.numbers)
+        end = max(axis.numbers) + 1.0  # the newest version is as wide as the others
     first = axis.first if axis.by_time else min(axis.numbers)
     return ChartData(
         points=tuple(points),

@@ -1,0 +1,90 @@
+"""Somebody who presses, clicks, drags, pastes and resizes at random, while the run goes on."""
+
+from __future__ import annotations
+
+import random
+import string
+from contextlib import nullcontext
+
+import pytest
+from textual import events
+
+from avo_tui.domain import events as ev
+from tests.ui.make_session import MemorySource
+from tests.ui.pilots import SERVICES, Hands, make_app, running
+
+INPUTS = 160
+KEYS = [
+    *string.ascii_letters.replace("q", ""),
+    *"12345",
+    *("enter", "escape", "escape", "tab", "shift+tab", "up", "down", "left", "right", "space"),
+    *("pageup", "pagedown", "home", "end", "slash", "colon", "question_mark", "apostrophe"),
+    *("left_square_bracket", "right_square_bracket", "ctrl+s", "ctrl+p", "ctrl+b", "ctrl+l"),
+    *("backspace", "delete", "ctrl+c"),
+]
+SIZES = ((80, 24), (120, 40), (200, 50), (40, 12), (11, 30), (5, 3), (101, 24))
+PASTES = ("tiles", "1,5", "\x1b[31mred\n" * 40, "漢字🙂" * 300, "\x00\ud800", "x" * 30_000)
+
+
+def mouse(hands: Hands, turn: random.Random) -> None:
+    """A click or a drag between two cells of the screen."""
+    width, height = hands.app.size
+    spots = [(turn.randrange(width), turn.randrange(height)) for _ in range(2)]
+    if turn.random() < 0.6:
+        spots[1] = spots[0]
+    kinds = (events.MouseDown, events.MouseMove, events.MouseUp)
+    for kind, (x, y) in zip(kinds, (spots[0], spots[1], spots[1]), strict=True):
+        event = kind(None, x, y, 0, 0, 1, False, False, False, screen_x=x, screen_y=y)
+        event.set_sender(hands.app)
+        assert hands.app._driver is not None
+        hands.app._driver.send_message(event)
+
+
+def news(source: MemorySource, turn: random.Random) -> None:
+    """Something that the run records; sometimes it waits for the person."""
+    at = source.state.session.last_event_at
+    decided = next(e for e in source.journal if isinstance(e, ev.GateDecided))
+    source.waiting.append(
+        turn.choice(
+            (
+                ev.AgentText(block=f"b{turn.randrange(9)}", text="word \x1b[2J " * 30, at=at),
+                ev.StateChanged(state=turn.choice(("running", "paused", "parked")), at=at),
+                ev.ApprovalRequested(attempt=1, decision=decided.decision, at=at),
+                ev.TroubleNoted(where="here", message="[bold]trouble[/]", at=at),
+            )
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_input_ends_or_hangs_the_app(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", "true")
+    turn, done = random.Random(seed), []
+    source = MemorySource(steps=6, state=turn.choice((None, "stopped", "lost")))
+    app = make_app(source, services=SERVICES)
+    monkeypatch.setattr(app, "suspend", nullcontext)
+    async with running(app, (120, 40)) as hands:
+        for _ in range(INPUTS):
+            way = turn.random()
+            if way < 0.75:
+                done.append(turn.choice(KEYS))
+                hands._send(done[-1])
+            elif way < 0.88:
+                mouse(hands, turn)
+            elif way < 0.93:
+                paste = events.Paste(turn.choice(PASTES))
+                assert app._driver is not None
+                app._driver.send_message(paste)
+            elif way < 0.97:
+                news(source, turn)
+            else:
+                await hands.resize(*turn.choice(SIZES))
+            if turn.random() < 0.3:
+                await hands.rest()
+        await hands.rest()
+        assert app.return_code is None, f"it ended after {done[-20:]}"
+        await hands.resize(120, 40)
+        await hands.home()
+        await hands.press("1")
+        assert "Lineage" in "".join(hands.rows())
