@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol, cast
 
 from textual import on
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -15,7 +16,7 @@ from avo_tui.ui.actions import Action, Actions, ActionSet, BoundAction, Reason, 
 from avo_tui.ui.host import ONLY_LOOKS, Host
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.status import status_line
-from avo_tui.ui.textual_internals import resize_below
+from avo_tui.ui.textual_internals import may_close, resize_below
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 
 
@@ -143,6 +144,9 @@ class AvoScreen(Screen[Any]):
         latest = self.host.latest
         if latest is not None:
             self.show_snapshot(latest)
+
+    def dismiss(self, result: object = None) -> AwaitComplete:
+        return super().dismiss(result) if may_close(self) else AwaitComplete()
 
     def action_act(self, name: str) -> None:
         """Run an action by its id, or say why it cannot run."""

@@ -20,6 +20,8 @@ from rich.segment import Segments
 from textual import constants, events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
@@ -351,6 +353,12 @@ class OpenedApp(App[None]):
             return False
         return widget is not screen and not widget.is_attached
 
+    def action_command_palette(self) -> None:
+        if self.use_command_palette and not any(
+            isinstance(screen, CommandPalette) for screen in self.screen_stack
+        ):
+            self.push_screen(PaletteOfActions(id="--command-palette"))
+
     def paint_all(self) -> None:
         """Paint the whole top screen as it is now, as one picture."""
         screen = self.screen
@@ -415,6 +423,26 @@ class OpenedApp(App[None]):
             Segments(self.console.render(traceback, self.console.options))
         )
         self._close_messages_no_wait()
+
+
+def may_close(screen: Screen[Any]) -> bool:
+    """Whether a screen is still there to be closed; closes those above it.
+
+    Textual's `dismiss` closes the topmost screen, whichever asks for it: a dialog that is left
+    twice, by escape and a click in one moment, would take the run screen with it.
+    """
+    if screen not in screen.app.screen_stack:
+        return False
+    if not screen.is_current:
+        screen.pop_until_active()
+    return True
+
+
+class PaletteOfActions(CommandPalette):
+    """Textual's command palette, which closes once."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        return super().dismiss(result) if may_close(self) else AwaitComplete()
 
 
 def begin_with_theme(app: App[Any], name: str) -> None:

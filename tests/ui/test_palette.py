@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.command import CommandList, CommandPalette
 
 from avo_tui.ui.app import NOT_NOW
+from avo_tui.ui.screens.run.screen import RunScreen
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, Hands, make_app, running
 
@@ -40,3 +41,25 @@ async def test_a_search_puts_what_can_be_done_first() -> None:
         shown = await entries(hands, "pause")
         assert shown[0].startswith("Pause") and NOT_NOW not in shown[0]
         assert app.screen.query_one("#--input").size.width <= 77
+
+
+async def test_what_is_closed_twice_in_one_moment_closes_itself_alone(
+    recorded: MemorySource,
+) -> None:
+    """By escape and a click, say: the second would close the screen below."""
+    app = make_app(recorded, services=SERVICES)
+    async with running(app, (80, 24)) as hands:
+        for keys in (("ctrl+p",), ("h",), ("L",)):
+            await hands.press(*keys)
+            screen = app.screen
+            app.call_later(screen.dismiss)
+            app.call_later(screen.dismiss)
+            await hands.rest()
+            assert isinstance(app.screen, RunScreen), keys
+        await hands.press("h")
+        app.action_command_palette()
+        await hands.rest()
+        dialog, palette = app.screen_stack[-2:]
+        app.call_later(dialog.dismiss)
+        await hands.rest()
+        assert isinstance(app.screen, RunScreen) and palette not in app.screen_stack

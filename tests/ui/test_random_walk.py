@@ -15,13 +15,14 @@ from tests.ui.pilots import SERVICES, Hands, make_app, running
 
 INPUTS = 160
 KEYS = [
-    *string.ascii_letters.replace("q", ""),
+    *(letter for letter in string.ascii_letters if letter not in "qOE"),
     *"12345",
     *("enter", "escape", "escape", "tab", "shift+tab", "up", "down", "left", "right", "space"),
     *("pageup", "pagedown", "home", "end", "slash", "colon", "question_mark", "apostrophe"),
     *("left_square_bracket", "right_square_bracket", "ctrl+s", "ctrl+p", "ctrl+b", "ctrl+l"),
     *("backspace", "delete", "ctrl+c"),
 ]
+"""`q` leaves; a log that is followed (`O`, `E`) never lets the app come to rest."""
 SIZES = ((80, 24), (120, 40), (200, 50), (40, 12), (11, 30), (5, 3), (101, 24))
 PASTES = ("tiles", "1,5", "\x1b[31mred\n" * 40, "漢字🙂" * 300, "\x00\ud800", "x" * 30_000)
 

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar, cast
 
 from textual import on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -16,6 +17,7 @@ from textual.widgets import Label, Static
 from avo_tui.ui.host import Host
 from avo_tui.ui.screen import fit_below
 from avo_tui.ui.text import one_line
+from avo_tui.ui.textual_internals import may_close
 from avo_tui.ui.widgets.form import Pill
 
 T = TypeVar("T")
@@ -58,6 +60,9 @@ class Dialog(ModalScreen[T | None], Generic[T]):
         self.set_class(self.size.height < LOW, "-low")
         self.set_class(self.size.height < LOWEST, "-lowest")
         self.call_later(fit_below, self.app)
+
+    def dismiss(self, result: T | None = None) -> AwaitComplete:
+        return super().dismiss(result) if may_close(self) else AwaitComplete()
 
     def action_cancel(self) -> None:
         self.dismiss(None)
