@@ -433,8 +433,8 @@ def may_close(screen: Screen[Any]) -> bool:
     """
     if screen not in screen.app.screen_stack:
         return False
-    if not screen.is_current:
-        screen.pop_until_active()
+    while screen.app.screen is not screen:
+        screen.app.pop_screen()
     return True
 
 
