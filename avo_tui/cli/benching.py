@@ -21,6 +21,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate
 from avo_tui.domain.outlook import Spread, spread
 from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.questions import QuickQuestion
 from avo_tui.domain.quick import CACHES, MOST_SECONDS, QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.task import TaskInfo
@@ -188,15 +189,11 @@ async def _compare_quickly(
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
 
         async def compare(candidate: Candidate, more: bool) -> QuickComparison:
-            return await evaluator.compare_quickly(
-                task,
-                candidate,
-                other,
-                configuration=wanted[0],
-                seconds=wanted[1] or QUICK_SECONDS,
-                more=more,
-                progress=_say_waiting(),
-            )
+            question = QuickQuestion(
+                files=candidate.files, other=other.files, configuration=wanted[0],
+                seconds=wanted[1] or QUICK_SECONDS, more=more,
+            )  # fmt: skip
+            return await evaluator.ask(task, question, _say_waiting())
 
         await quick_rows(rows, variants, compare, MOST_SECONDS, _say_begin)
         if rest := left_out(variants, rows).strip():

@@ -12,10 +12,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
+from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import (
+    AnyQuestion,
+    ListingQuestion,
+    ProfileQuestion,
+    QuickQuestion,
+    ScratchQuestion,
+    Text,
+)
 from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
 from avo_tui.domain.report import EvaluationReport, Stage
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
@@ -179,6 +188,23 @@ class Pipeline:
                     run.notes = await backend.finalist(task, compiled)
 
         return await self._report(task, candidate, progress, work)
+
+    async def ask(self, name: str, question: AnyQuestion, progress: ProgressSink) -> Value:
+        """The answer to a question. Raises EvaluatorError for an unknown task."""
+        files = question.files
+        match question:
+            case ProfileQuestion(wanted=wanted):
+                return Text(text=await self.profile(name, Candidate(files=files), wanted))
+            case ListingQuestion(function=function, window=window):
+                one = Candidate(files=files)
+                return Text(text=await self.disassemble(name, one, function, window))
+            case QuickQuestion(other=other, configuration=configuration):
+                return await self.compare_quickly(
+                    name, Candidate(files=files), Candidate(files=other), progress,
+                    configuration=configuration, seconds=question.seconds, more=question.more,
+                )  # fmt: skip
+            case ScratchQuestion(seconds=seconds, inputs=inputs):
+                return await self.scratch(name, files, seconds, inputs)
 
     async def compare_quickly(
         self,

@@ -11,12 +11,9 @@ from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.gate_plan import GatePlan
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
+from avo_tui.domain.questions import Answer, Question
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.workers import QueueSeen, WorkerStatus
 
@@ -100,25 +97,10 @@ class Evaluator(Protocol):
     ) -> EvaluationReport:
         """Compile, check and benchmark. The report has a score if and only if it is `correct`."""
 
-    async def profile(
-        self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None
-    ) -> str:
-        """The profiler's report on one run, by default on the first scored configuration.
-
-        Several lines; one sentence if the machine has no profiler.
-        """
-
-    async def disassemble(
-        self,
-        task: str,
-        candidate: Candidate,
-        function: str | None = None,
-        window: Window | None = None,
-    ) -> str:
-        """The machine code of a function, by a part of its name; the hottest one without.
-
-        `window` says which lines of it; those of its hottest loop without.
-        """
+    async def ask(
+        self, task: str, question: Question[Answer], progress: ProgressSink | None = None
+    ) -> Answer:
+        """The answer to a question about a candidate; the question says what it may be."""
 
     async def remeasure(
         self,
@@ -139,37 +121,6 @@ class Evaluator(Protocol):
 
         `more`: another request of the same call follows at once. The device is then kept for it for
         a few seconds, unless somebody waits and the call has had it for a minute.
-        """
-
-    async def compare_quickly(
-        self,
-        task: str,
-        candidate: Candidate,
-        other: Candidate,
-        *,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        more: bool = False,
-        progress: ProgressSink | None = None,
-    ) -> QuickComparison:
-        """Calls two candidates in turn within one process, warm and cold, for about `seconds`.
-
-        On all scored configurations, or on one. Nothing is checked, and no gate uses it. `more` as
-        in `remeasure`.
-        """
-
-    async def scratch(
-        self,
-        task: str,
-        files: dict[str, str],
-        *,
-        seconds: float = 10.0,
-        inputs: InputsWanted | None = None,
-    ) -> ScratchReport:
-        """Compiles and runs a small program of the task's language in the sandbox.
-
-        With `inputs` it works on them: files beside it in a compiled language, the arguments of a
-        CUDA candidate. Raises EvaluatorError for inputs that there are not.
         """
 
 

@@ -29,10 +29,8 @@ from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.listing import Window
-from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import ANY_QUESTION, QUESTIONS
 from avo_tui.domain.report import EvaluationProgress, Stage
-from avo_tui.domain.scratch import InputsWanted
 from avo_tui.evaluation.evaluation_run import person
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
@@ -150,10 +148,7 @@ class Worker:
             "check": self._evaluate,
             "evaluate": self._evaluate,
             "remeasure": self._remeasure,
-            "profile": self._profile,
-            "disassemble": self._disassemble,
-            "scratch": self._scratch,
-            "compare_quickly": self._compare_quickly,
+            **dict.fromkeys(QUESTIONS, self._ask),
         }
         operation = operations.get(str(request.get("op")))
         if operation is None:
@@ -199,26 +194,9 @@ class Worker:
             quick=bool(request.get("quick")),
         )
 
-    async def _scratch(self, request: Request) -> object:
-        wanted = request.get("inputs")
-        inputs = InputsWanted.model_validate(wanted) if wanted is not None else None
-        return await self._pipeline.scratch(
-            request["task"], request["files"], request["seconds"], inputs
-        )
-
-    async def _profile(self, request: Request) -> object:
-        candidate = Candidate(files=request["files"])
-        wanted = ProfileWanted.model_validate(request.get("wanted") or {})
-        text = await self._pipeline.profile(request["task"], candidate, wanted)
-        return {"text": text}
-
-    async def _disassemble(self, request: Request) -> object:
-        candidate = Candidate(files=request["files"])
-        window = Window.model_validate(request.get("window") or {})
-        text = await self._pipeline.disassemble(
-            request["task"], candidate, request.get("of"), window
-        )
-        return {"text": text}
+    async def _ask(self, request: Request) -> object:
+        question = ANY_QUESTION.validate_python(request)
+        return await self._pipeline.ask(request["task"], question, self._progress(request))
 
     async def _remeasure(self, request: Request) -> object:
         candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])
@@ -228,18 +206,6 @@ class Worker:
             other,
             self._progress(request),
             replicate=int(request.get("replicate", 0)),
-            more=bool(request.get("more")),
-        )
-
-    async def _compare_quickly(self, request: Request) -> object:
-        candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])
-        return await self._pipeline.compare_quickly(
-            request["task"],
-            candidate,
-            other,
-            self._progress(request),
-            configuration=request.get("of"),
-            seconds=float(request["seconds"]),
             more=bool(request.get("more")),
         )
 

@@ -16,12 +16,9 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.events import Event
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.listing import Window
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
+from avo_tui.domain.questions import Answer, Question
 from avo_tui.domain.records import Author, Hint, Note, NoteCategory, StepOutcomeName, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.reading_port import Reading
 
@@ -167,40 +164,11 @@ class Evaluating(Protocol):
         """
         ...
 
-    async def compare_quickly(
-        self,
-        candidate: Candidate,
-        other: Candidate,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        *,
-        more: bool = False,
-    ) -> QuickComparison:
-        """Call two candidates in turn within one process for about `seconds`, warm and cold.
+    async def ask(self, question: Question[Answer]) -> Answer:
+        """Ask the evaluator something about a candidate; a profile is also recorded.
 
-        `more`: another one follows at once, for which the device is kept. Not what a gate measures;
-        nothing is checked. Raises Interrupted.
+        Not an attempt, and not what a gate measures. Raises Interrupted.
         """
-        ...
-
-    async def scratch(
-        self, files: dict[str, str], inputs: InputsWanted | None = None
-    ) -> ScratchReport:
-        """Compile and run a small program of the operator in the sandbox, on `inputs` if given."""
-        ...
-
-    async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
-        """The profiler's report on a configuration (by default the first scored one); also
-        recorded.
-
-        One sentence that says why if the machine has no profiler.
-        """
-        ...
-
-    async def disassemble(
-        self, candidate: Candidate, function: str | None = None, window: Window | None = None
-    ) -> str:
-        """Lines of a function's machine code; the hottest loop of the hottest one by default."""
         ...
 
 

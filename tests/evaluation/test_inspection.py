@@ -10,6 +10,7 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.listing import Window
 from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import ListingQuestion, ProfileQuestion
 from avo_tui.evaluation.backends.cpp.assembly import deepest
 from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
@@ -88,15 +89,16 @@ def test_a_long_listing_begins_at_its_hottest_loop() -> None:
 async def test_the_assembly_of_a_real_candidate() -> None:
     async with LocalEvaluator() as evaluator:
         seed = await evaluator.seed("attention_cpu")
-        text = await evaluator.disassemble("attention_cpu", seed)
+        text = (await evaluator.ask("attention_cpu", ListingQuestion(files=seed.files))).text
         assert "functions: attention" in text
         assert "%r" in text, "instructions with their registers"
         broken = Candidate(files=dict.fromkeys(seed.files, "int x = ;"))
-        refused = await evaluator.disassemble("attention_cpu", broken)
+        listing = await evaluator.ask("attention_cpu", ListingQuestion(files=broken.files))
+        refused = listing.text
         assert refused.startswith("compile_error: ") and "\n" not in refused
-        assert "There is no configuration" in await evaluator.profile(
-            "mha_forward", seed, ProfileWanted(configuration="no")
-        )
+        unknown = ProfileQuestion(files=seed.files, wanted=ProfileWanted(configuration="no"))
+        answer = await evaluator.ask("mha_forward", unknown)
+        assert "There is no configuration" in answer.text
         machine = await evaluator.machine("attention_cpu")
         assert next(iter(machine.peak_flops.values())) > 1e9
         assert any(line.startswith("options: -O3") for line in machine.facts)

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import ScratchQuestion
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.client import LocalEvaluator
@@ -172,14 +173,20 @@ int main() {{
     return 3;
 }}
 """
-    report = await evaluator.scratch(TASK, {"main.cpp": program})
+    report = await evaluator.ask(TASK, ScratchQuestion(files={"main.cpp": program}))
     assert report.compiled and report.exit_code == 3
     assert report.stdout == "nothing to read\n"
-    report = await evaluator.scratch(TASK, {"main.cpp": "int main() { return x; }"})
+    report = await evaluator.ask(
+        TASK, ScratchQuestion(files={"main.cpp": "int main() { return x; }"})
+    )
     assert not report.compiled and "main.cpp" in report.compiler_log
-    report = await evaluator.scratch(TASK, {"main.cpp": "int main() { for (;;) {} }"}, seconds=0.3)
+    report = await evaluator.ask(
+        TASK, ScratchQuestion(files={"main.cpp": "int main() { for (;;) {} }"}, seconds=0.3)
+    )
     assert report.compiled and report.exit_code is None and "limit of time" in report.outcome
-    report = await evaluator.scratch(TASK, {"main.cpp": "int main() { __builtin_trap(); }"})
+    report = await evaluator.ask(
+        TASK, ScratchQuestion(files={"main.cpp": "int main() { __builtin_trap(); }"})
+    )
     assert report.outcome in ("ended by SIGILL", "ended by SIGTRAP")
 
 

@@ -9,18 +9,16 @@ import asyncio
 import math
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from avo_tui.domain import tunables as tn
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
+from avo_tui.domain.questions import Answer, Question, ScratchQuestion
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
+from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -215,42 +213,13 @@ class FakeEvaluator:
         told = {"paired": paired, "seconds": Seconds(benchmark=0.25)}
         return self._report(candidate, scored=False).model_copy(update=told)
 
-    async def disassemble(
-        self,
-        task: str,
-        candidate: Candidate,
-        function: str | None = None,
-        window: Window | None = None,
-    ) -> str:
-        return "one line of machine code"
-
-    async def profile(
-        self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None
-    ) -> str:
-        return "There is no profiler here."
-
-    async def compare_quickly(
-        self,
-        task: str,
-        candidate: Candidate,
-        other: Candidate,
-        *,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        more: bool = False,
-        progress: ProgressSink | None = None,
-    ) -> QuickComparison:
-        return QuickComparison(trouble="There is no quick comparison here.")
-
-    async def scratch(
-        self,
-        task: str,
-        files: dict[str, str],
-        *,
-        seconds: float = 10.0,
-        inputs: InputsWanted | None = None,
-    ) -> ScratchReport:
-        return ScratchReport(compiled=True, exit_code=0, outcome="ended with exit code 0")
+    async def ask(
+        self, task: str, question: Question[Answer], progress: ProgressSink | None = None
+    ) -> Answer:
+        if isinstance(question, ScratchQuestion):
+            ended = ScratchReport(compiled=True, exit_code=0, outcome="ended with exit code 0")
+            return cast("Answer", ended)
+        return question.unanswered(f"There is no {question.op} here.")
 
     def _report(self, candidate: Candidate, *, scored: bool) -> EvaluationReport:
         text = "".join(candidate.files.values())

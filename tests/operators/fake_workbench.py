@@ -8,15 +8,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.base import now
+from avo_tui.domain.base import Value, now
 from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.listing import Window
 from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QUICK_SECONDS, Alternation, QuickComparison
+from avo_tui.domain.questions import (
+    Answer,
+    ListingQuestion,
+    ProfileQuestion,
+    Question,
+    QuickQuestion,
+    ScratchQuestion,
+    Text,
+)
+from avo_tui.domain.quick import Alternation, QuickComparison
 from avo_tui.domain.records import Attempt, Hint, Note, NoteCategory, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
@@ -265,58 +273,54 @@ class FakeWorkbench(FakeRun):
         rows = {c.name: (ratio, ratio, ratio) for c in mine.score.configurations}
         return mine.replaced(score=None, paired=PairedMeasurement(configurations=rows))
 
-    async def compare_quickly(
-        self,
-        candidate: Candidate,
-        other: Candidate,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        *,
-        more: bool = False,
-    ) -> QuickComparison:
-        self.more.append(more)
-        await self._work("compare_quickly")
-        mine, theirs = judge(candidate), judge(other)
+    async def ask(self, question: Question[Answer]) -> Answer:
+        await self._work(question.op)
+        answer: Value
+        match question:
+            case QuickQuestion():
+                answer = self._compared(question)
+            case ScratchQuestion(inputs=inputs):
+                self.inputs = inputs
+                answer = ScratchReport(
+                    compiled=True, exit_code=0, outcome="ended with exit code 0", stdout="42\n"
+                )
+            case ProfileQuestion():
+                answer = Text(text=self._profiled(question))
+            case ListingQuestion(function=function):
+                answer = Text(text=f"{function or 'attention'}, 2 lines\n  mulps\n  addps")
+            case _:
+                raise AssertionError(question)
+        return cast("Answer", answer)
+
+    def _compared(self, question: QuickQuestion) -> QuickComparison:
+        self.more.append(question.more)
+        mine, theirs = (judge(Candidate(files=f)) for f in (question.files, question.other))
         if mine.score is None or theirs.score is None:
             return QuickComparison(trouble=mine.feedback.summary)
         ratio = mine.score.aggregate / theirs.score.aggregate
         calls = Alternation(speeds=(ratio * 0.999, ratio, ratio * 1.001), milliseconds=2.0)
-        names = [c.name for c in mine.score.configurations if configuration in {None, c.name}]
+        chosen = question.configuration
+        names = [c.name for c in mine.score.configurations if chosen in {None, c.name}]
         rows = dict.fromkeys(names, calls)
-        return QuickComparison(warm=rows, cold=rows, calls=120, seconds=seconds)
+        return QuickComparison(warm=rows, cold=rows, calls=120, seconds=question.seconds)
 
-    async def scratch(
-        self, files: dict[str, str], inputs: InputsWanted | None = None
-    ) -> ScratchReport:
-        await self._work("scratch")
-        self.inputs = inputs
-        return ScratchReport(
-            compiled=True, exit_code=0, outcome="ended with exit code 0", stdout="42\n"
-        )
-
-    async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
-        self.profiled = wanted = wanted or ProfileWanted()
-        configuration = wanted.configuration
-        await self._work("profile")
+    def _profiled(self, question: ProfileQuestion) -> str:
+        self.profiled = wanted = question.wanted
+        candidate = Candidate(files=question.files)
         if not self.profiler:
             return "There is no profiler here."
-        text = f"busy {configuration or 'small'}\n  Memory Throughput   93 %\n" + "  more\n" * 40
+        text = f"busy {wanted.configuration or 'small'}\n  Memory Throughput   93 %\n"
+        text += "  more\n" * 40
         profile = Profile(
             id=f"{candidate.id}:{wanted.name}",
             candidate=candidate.id,
-            configuration=configuration,
+            configuration=wanted.configuration,
             report=self.keep(text),
             summary="\n".join(text.splitlines()[:3]),
             at=now(),
         )
         self.record(ev.CandidateProfiled(profile=profile))
         return text
-
-    async def disassemble(
-        self, candidate: Candidate, function: str | None = None, window: Window | None = None
-    ) -> str:
-        await self._work("disassemble")
-        return f"{function or 'attention'}, 2 lines\n  mulps\n  addps"
 
     async def park(self, seconds: float, reason: str) -> None:
         self.parked.append((seconds, reason))

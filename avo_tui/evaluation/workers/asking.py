@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import ValidationError
 
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.plain import plain, safe
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
+from avo_tui.domain.plain import plain
+from avo_tui.domain.questions import Answer, Question
 from avo_tui.domain.report import EvaluationReport
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
@@ -121,68 +118,16 @@ class AskingEvaluator(ABC):
         body = pair_request(task, candidate, other, replicate, more)
         return await self._evaluate(body, task, candidate, progress)
 
-    async def profile(
-        self, task: str, candidate: Candidate, wanted: ProfileWanted | None = None
-    ) -> str:
-        """See `Evaluator.profile`."""
-        wanted = wanted or ProfileWanted()
-        of, more = wanted.configuration or None, wanted.model_dump()
-        return await self._inspect("profile", task, candidate, of, wanted=more)
-
-    async def disassemble(
-        self,
-        task: str,
-        candidate: Candidate,
-        function: str | None = None,
-        window: Window | None = None,
-    ) -> str:
-        """See `Evaluator.disassemble`."""
-        lines = window.model_dump() if window is not None else None
-        return await self._inspect("disassemble", task, candidate, function, window=lines)
-
-    async def _inspect(
-        self, what: str, task: str, candidate: Candidate, of: str | None, **more: object
-    ) -> str:
-        body: dict[str, object] = {"op": what, "task": task, "files": candidate.files, "of": of}
-        body |= more
-        return safe(str(entry(await self._sure(body), "text")))
-
-    async def compare_quickly(
-        self,
-        task: str,
-        candidate: Candidate,
-        other: Candidate,
-        *,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        more: bool = False,
-        progress: ProgressSink | None = None,
-    ) -> QuickComparison:
-        """See `Evaluator.compare_quickly`."""
-        body: dict[str, object] = {
-            "op": "compare_quickly", "task": task, "files": candidate.files, "other": other.files,
-            "of": configuration, "seconds": seconds, "more": more,
-        }  # fmt: skip
+    async def ask(
+        self, task: str, question: Question[Answer], progress: ProgressSink | None = None
+    ) -> Answer:
+        """See `Evaluator.ask`."""
+        body: dict[str, object] = {"task": task, **question.model_dump(mode="json")}
         try:
-            return told(QuickComparison, await self.request(body, progress), "comparison")
+            answer = await self.request(body, progress)
         except WorkerGoneError as error:
-            return QuickComparison(trouble=_why(error))
-
-    async def scratch(
-        self,
-        task: str,
-        files: dict[str, str],
-        *,
-        seconds: float = 10.0,
-        inputs: InputsWanted | None = None,
-    ) -> ScratchReport:
-        """See `Evaluator.scratch`."""
-        body: dict[str, object] = {"op": "scratch", "task": task, "files": files}
-        body |= {"seconds": seconds, "inputs": inputs.model_dump() if inputs else None}
-        try:
-            return told(ScratchReport, await self.request(body), "report of a program")
-        except WorkerGoneError as error:
-            return ScratchReport(compiled=False, outcome=_why(error))
+            return question.unanswered(_why(error))
+        return cast("Answer", told(question.answers, answer, f"answer to {question.op}"))
 
     async def _evaluate(
         self,

@@ -8,12 +8,10 @@ from contextlib import AbstractContextManager
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.listing import Window
 from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
+from avo_tui.domain.questions import Answer, ProfileQuestion, Question, Text
 from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.admission.gate import AcceptanceGate, Proposal
@@ -181,56 +179,21 @@ class StepEvaluating:
             run.pairs_outside.append(report.seconds.total)
         return report
 
-    async def compare_quickly(
-        self,
-        candidate: Candidate,
-        other: Candidate,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        *,
-        more: bool = False,
-    ) -> QuickComparison:
+    async def ask(self, question: Question[Answer]) -> Answer:
         run = self._run
         self._waits.raise_if_ended()
-        work = run.evaluator.compare_quickly(
-            self._task,
-            candidate,
-            other,
-            configuration=configuration,
-            seconds=seconds,
-            more=more,
-            progress=self._evaluations.progress(0),
-        )
+        work = run.evaluator.ask(self._task, question, self._evaluations.progress(0))
         try:
-            return await self._evaluations.clocked(work, run.control.interrupts_step)
+            answer = await self._evaluations.clocked(work, run.control.interrupts_step)
         except EvaluatorError as error:
-            return QuickComparison(trouble=str(error))
-
-    async def scratch(
-        self, files: dict[str, str], inputs: InputsWanted | None = None
-    ) -> ScratchReport:
-        run = self._run
-        self._waits.raise_if_ended()
-        work = run.evaluator.scratch(self._task, files, inputs=inputs)
-        try:
-            return await self._evaluations.clocked(work, run.control.interrupts_step)
-        except EvaluatorError as error:
-            return ScratchReport(compiled=False, outcome=str(error))
-
-    async def profile(self, candidate: Candidate, wanted: ProfileWanted | None = None) -> str:
-        wanted = wanted or ProfileWanted()
-        run = self._run
-        self._waits.raise_if_ended()
-        work = run.evaluator.profile(self._task, candidate, wanted)
-        try:
-            text = await self._evaluations.clocked(work, run.control.interrupts_step)
-        except EvaluatorError as error:
-            return str(error)
-        if "\n" in text:  # figures; a single line says why there are none
-            self._record_profile(candidate, wanted, text)
-        return text
+            return question.unanswered(str(error))
+        if isinstance(question, ProfileQuestion) and isinstance(answer, Text):
+            self._record_profile(Candidate(files=question.files), question.wanted, answer.text)
+        return answer
 
     def _record_profile(self, candidate: Candidate, wanted: ProfileWanted, text: str) -> None:
+        if "\n" not in text:  # no figures: it says why there are none
+            return
         run = self._run
         run.writer.put(candidate.canonical())
         run.record(
@@ -246,14 +209,3 @@ class StepEvaluating:
                 )
             )
         )
-
-    async def disassemble(
-        self, candidate: Candidate, function: str | None = None, window: Window | None = None
-    ) -> str:
-        run = self._run
-        self._waits.raise_if_ended()
-        work = run.evaluator.disassemble(self._task, candidate, function, window)
-        try:
-            return await self._evaluations.clocked(work, run.control.interrupts_step)
-        except EvaluatorError as error:
-            return str(error)

@@ -9,6 +9,7 @@ from pydantic import Field
 from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.listing import Window
 from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import ListingQuestion, ProfileQuestion, ScratchQuestion
 from avo_tui.domain.records import Version
 from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
@@ -247,13 +248,16 @@ async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
         kind=arguments.kind or "",
         times="timing" not in space.without,
     )
-    return ToolAnswer(await space.bench.evaluating.profile(space.working, wanted))
+    question = ProfileQuestion(files=space.working.files, wanted=wanted)
+    return ToolAnswer((await space.bench.evaluating.ask(question)).text)
 
 
 async def _disassemble(space: Workspace, arguments: Disassemble) -> ToolAnswer:
     window = Window(first_line=arguments.first_line, lines=arguments.lines)
-    evaluating = space.bench.evaluating
-    return ToolAnswer(await evaluating.disassemble(space.working, arguments.function, window))
+    question = ListingQuestion(
+        files=space.working.files, function=arguments.function, window=window
+    )
+    return ToolAnswer((await space.bench.evaluating.ask(question)).text)
 
 
 async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
@@ -271,7 +275,8 @@ async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
             kind=arguments.kind or "",
             seed=arguments.seed,
         )
-    report = await space.bench.evaluating.scratch(arguments.files, inputs)
+    question = ScratchQuestion(files=arguments.files, inputs=inputs)
+    report = await space.bench.evaluating.ask(question)
     return ToolAnswer(_scratch_text(report))
 
 

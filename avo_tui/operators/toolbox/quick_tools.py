@@ -12,6 +12,7 @@ from pydantic import Field
 from avo_tui.domain import student_t
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate
+from avo_tui.domain.questions import QuickQuestion
 from avo_tui.domain.quick import (
     CACHES,
     MOST_SECONDS,
@@ -73,9 +74,12 @@ async def _quick_bench(space: Workspace, arguments: QuickBench) -> ToolAnswer:
         )
 
     async def compare(candidate: Candidate, more: bool) -> QuickComparison:
-        return await space.bench.evaluating.compare_quickly(
-            candidate, other, arguments.configuration, arguments.seconds, more=more
-        )
+        return await space.bench.evaluating.ask(
+            QuickQuestion(
+                files=candidate.files, other=other.files, configuration=arguments.configuration,
+                seconds=arguments.seconds, more=more,
+            )
+        )  # fmt: skip
 
     rows: list[QuickRow] = []
     try:

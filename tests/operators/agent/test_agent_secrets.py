@@ -122,6 +122,7 @@ async def test_the_key_is_nowhere_after_a_crash(tmp_path: Path, key: str) -> Non
 
 async def test_the_key_is_not_in_the_evaluations_environment(key: str) -> None:
     """Neither in the worker's, nor where a candidate or a scratch program could read it."""
+    from avo_tui.domain.questions import ScratchQuestion
     from avo_tui.evaluation.client import LocalEvaluator
 
     program = (
@@ -130,7 +131,8 @@ async def test_the_key_is_not_in_the_evaluations_environment(key: str) -> None:
         '  std::printf("key: %s\\n", k ? k : "none"); }\n'
     )
     async with LocalEvaluator() as evaluator:
-        report = await evaluator.scratch("attention_cpu", {"look.cpp": program})
+        question = ScratchQuestion(files={"look.cpp": program})
+        report = await evaluator.ask("attention_cpu", question)
         worker = psutil.Process(evaluator.worker_pid)
         assert "PATH" in worker.environ(), "the worker must be running"
         for process in (worker, *worker.children(recursive=True)):
