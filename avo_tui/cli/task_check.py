@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from avo_tui.cli.errors import Failure
 from avo_tui.cli.json_output import emit
 from avo_tui.cli.opening import find_task
 from avo_tui.cli.parameters import Json, TaskName
@@ -39,19 +41,21 @@ def check(
     told on standard error. Exit status 1 where anything is wrong, with --strict also where
     anything is weak.
     """
-    task = _loaded(name, as_json)
     watching = (lambda what: _silent) if as_json else _told
-    faults = [
-        fault.text(task)
-        for fault in task_dynamic_checks.all_cases(
-            task, SMALL_FLOPS, SMALL_ELEMENTS, watching("running its methods on")
-        )
-    ]
+    with _no_exit(name):
+        task = _loaded(name, as_json)
+        faults = [
+            fault.text(task)
+            for fault in task_dynamic_checks.all_cases(
+                task, SMALL_FLOPS, SMALL_ELEMENTS, watching("running its methods on")
+            )
+        ]
     if not as_json:
         typer.echo("compiling its seed", err=True)
     wrong, not_looked_at = _seed_compiled(task)
     faults += wrong
-    weak = list(gaps(task, watching("trying wrong outputs on"))) if not faults else []
+    with _no_exit(name):
+        weak = list(gaps(task, watching("trying wrong outputs on"))) if not faults else []
     large = [
         c.name
         for c in public_configurations(task)
@@ -84,6 +88,18 @@ def check(
             typer.echo(sentence)
     if faults or (weak and strict):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _no_exit(name: str) -> Iterator[None]:
+    """A task whose code ends the program is told so, and does not end it as if all were well."""
+    try:
+        yield
+    except SystemExit as end:
+        raise Failure(
+            f"task {name}: its own code ended the program, as sys.exit({end.code!r}) does; let it "
+            "raise an error with a sentence in place of that"
+        ) from None
 
 
 def _loaded(name: str, as_json: bool) -> Task:

@@ -72,3 +72,13 @@ def test_a_seed_that_is_no_kernel_of_the_task_is_wrong(
     (fault,) = done.json["faults"]
     assert done.code == 1 and str(rowsum / "seed") in fault and says in fault
     assert done.err == ""
+
+
+@pytest.mark.parametrize("way", ["sys.exit(0)", "raise SystemExit"])
+def test_a_task_that_ends_the_program_is_told_so(avo: Avo, rowsum: Path, way: str) -> None:
+    head, definition, rest = TASK.partition("    def reference(")
+    signature, newline, body = rest.partition(":\n")
+    text = f"{head}{definition}{signature}{newline}        {way}\n{body}"
+    (rowsum / "task.py").write_text(f"import sys\n{text}")
+    done = avo("task", "check", "rowsum", "--json")
+    assert done.code == 1 and "ended the program" in done.json["error"]

@@ -29,6 +29,8 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self.flops = 0.0
         self.random = ""
         """The first operation that draws random numbers; empty without one."""
+        self.by_value = ""
+        """The first operation whose result has a shape that values decide; empty without one."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Counts one operation and does it."""
@@ -52,6 +54,8 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             ]
             if not _has_optional_dropout(str(func)) or any(chances):
                 self.random = str(func)
+        if torch.Tag.dynamic_output_shape in func.tags:
+            self.by_value = self.by_value or func._schema.name.partition("::")[2]
         out = func(*args, **kwargs)
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:

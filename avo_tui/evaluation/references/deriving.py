@@ -7,6 +7,7 @@ reference stands.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ def look(reference: Reference, sizes: Sizes) -> Look:
             outputs = drawn.outputs(every)
     except BadReferenceError:
         raise
-    except Exception as error:  # on the meta device, values cannot be looked at
+    except (Exception, SystemExit) as error:  # on the meta device no value can be looked at
         without_data = error
         if sum(t.nbytes for t in every.values()) > WITH_DATA:
             raise _needs_data(error) from error
@@ -119,18 +120,52 @@ def look(reference: Reference, sizes: Sizes) -> Look:
         try:
             with torch.no_grad(), counting:
                 outputs = drawn.outputs(every)
-        except Exception as another:
+        except (Exception, SystemExit) as another:
             raise _needs_data(without_data, another) from another
+        if counting.by_value:
+            _same_shapes(reference, sizes, outputs, counting.by_value)
     kept = tuple(n for n in drawn.weights if n in counting.written)
     written = counting.written & drawn.inputs.keys()
     if written:
-        raise BadReferenceError(f"the reference changes its input {', '.join(sorted(written))}")
+        names = ", ".join(sorted(written))
+        raise BadReferenceError(
+            f"the reference changes its input {names}, which a kernel may only read: write to a "
+            f"copy, such as {sorted(written)[0]} = {sorted(written)[0]}.clone(), and return it"
+        )
     used = frozenset(counting.used - reference.filled)
     operations = frozenset(counting.operations)
     return Look(drawn, outputs, used, counting.flops, counting.random, operations, kept)
 
 
-def _needs_data(without: Exception, on_processor: Exception | None = None) -> BadReferenceError:
+def _same_shapes(
+    reference: Reference, sizes: Sizes, outputs: dict[str, torch.Tensor], operation: str
+) -> None:
+    """Raises BadReferenceError where values decide how large an output is: with other draws, or
+    with zeros for inputs, it has another shape. A kernel is given outputs of fixed shapes."""
+    import torch
+
+    for seed in (2, 3):
+        drawn = reference.draw(sizes, seed, "cpu")
+        inputs = drawn.inputs
+        if seed == 3:
+            inputs = {
+                n: torch.zeros_like(t) if t.is_floating_point() else t for n, t in inputs.items()
+            }
+        others = outputs  # also of values that the reference does not take
+        with contextlib.suppress(Exception), torch.no_grad():
+            others = drawn.outputs({**inputs, **drawn.weights})
+        for name, tensor in outputs.items():
+            if name not in others or others[name].shape != tensor.shape:
+                raise BadReferenceError(
+                    f"the shape of {name} depends on values ({operation}), and a kernel writes to "
+                    "outputs of fixed shapes: return a mask, or a tensor of the largest size with "
+                    "the count beside it"
+                )
+
+
+def _needs_data(
+    without: BaseException, on_processor: BaseException | None = None
+) -> BadReferenceError:
     """`on_processor` is what happened there, where the reference was small enough to be tried."""
     reasons = [f"without data {_short(without)}"]
     if on_processor is None:
@@ -141,11 +176,12 @@ def _needs_data(without: Exception, on_processor: Exception | None = None) -> Ba
         reasons.append(f"on the processor {_short(on_processor)}")
     return BadReferenceError(
         f"the reference does not run ({'; '.join(reasons)}), neither without data nor on the "
-        "processor at these sizes; smaller ones are given with --set"
+        "processor at these sizes"
+        + ("; smaller ones are given with --set" if on_processor is None else "")
     )
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     """The error's type and its first sentence."""
     why = " ".join(str(error).split()).partition(". ")[0][:200]
     return f"{type(error).__name__}: {why}"
@@ -194,7 +230,7 @@ def derive(
         language=wishes.language, evaluation_mode=wishes.evaluation_mode, overrides=fixed,
         axes=axes, tensors=tensors, scored=scored, hidden=hidden, distributions=kinds,
         numbers=numbers, families=families(shown.operations), compiled=wishes.compiled,
-        remarks=tuple(remarks),
+        modes=shown.drawn.modes, remarks=tuple(remarks),
     )  # fmt: skip
     progress("outputs that jump between near ties")
     jumping = jumping_outputs(reference, sizes)

@@ -15,8 +15,6 @@ from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec, Tensor
 
 MOST_CHARACTERS = 12_000
 """Most characters of a reference's text that the description repeats."""
-_MODAL = re.compile("norm|dropout", re.IGNORECASE)
-"""What computes something else in training than in evaluation."""
 
 _CUDA_TYPES = {**ELEMENTS, "float16": "__half", "bfloat16": "__nv_bfloat16"}
 
@@ -48,16 +46,10 @@ def _sizes(spec: ReferenceSpec) -> str:
     )
 
 
-def _remarks(spec: ReferenceSpec, text: str) -> str:
+def _remarks(spec: ReferenceSpec) -> str:
     changed = [f"`{n} = {v}`" for n, v in spec.overrides.items()]
     lines = [f"In the file above these are replaced: {', '.join(changed)}."] if changed else []
-    mode = "evaluation" if spec.evaluation_mode else "training"
-    if spec.kind == "module" and _MODAL.search(text):
-        lines.append(
-            f"The module runs in {mode} mode: batch norms use "
-            f"{'their recorded' if spec.evaluation_mode else 'the statistics of the'} "
-            f"{'statistics' if spec.evaluation_mode else 'batch'}."
-        )
+    lines += [f"{mode}." for mode in spec.modes]
     return "\n".join(lines + [f"Note: {remark}." for remark in spec.remarks])
 
 
@@ -107,7 +99,7 @@ Compute what this computes (from {spec.origin.rpartition("/")[2]}), on one CPU t
 Tensors are contiguous, the last dimension innermost, 64-byte aligned, and do not overlap. Inputs
 are read-only; every element of every output must be written. bf16 is passed as its bits.
 {_sizes(spec)}
-{_remarks(spec, text)}
+{_remarks(spec)}
 {_judged(spec)}
 
 One C++17 file; the standard library's memory, mathematics and containers and GCC's vector
@@ -133,7 +125,7 @@ Compute what this computes (from {spec.origin.rpartition("/")[2]}), on one GPU:
 Tensors are contiguous, the last dimension innermost. {_sizes(spec)}
 Names for the manifest's expressions: sizes {axes}; numbers of elements {counts}.
 A run may launch up to 64 kernels.
-{_remarks(spec, text)}
+{_remarks(spec)}
 {_judged(spec)}
 
 {manual()}"""

@@ -51,13 +51,43 @@ class Module(Reference):
                     model = names["Model"](**given)
                 else:
                     model = names["Model"](*given)
-                values = list(names["get_inputs"]())
-            except Exception as error:
+                given = names["get_inputs"]()
+                if isinstance(given, Mapping):  # an argument of forward each
+                    taken = list(inspect.signature(model.forward).parameters)
+                    given = [given[name] for name in taken if name in given]
+                values = list(given)
+            except (Exception, SystemExit) as error:
                 raise BadReferenceError(raised(error, self._source.file)) from error
         if self._evaluation_mode:
             model.eval()
+        modes = _modes(model)
         _forget_statistics(model)
-        return _of_module(model, values, self._source.file)
+        return _of_module(model, values, self._source.file, modes)
+
+
+def _modes(model: torch.nn.Module) -> tuple[str, ...]:
+    """What its norms and dropouts compute, each as the module itself has set it."""
+    from torch.nn.modules.batchnorm import _NormBase
+    from torch.nn.modules.dropout import _DropoutNd
+    from torch.nn.modules.instancenorm import _InstanceNorm
+
+    named: dict[tuple[str, str], list[str]] = {}
+    for name, part in model.named_modules():
+        if isinstance(part, _NormBase) and part.running_mean is not None:
+            of = "each sample" if isinstance(part, _InstanceNorm) else "the batch"
+            now, recorded = f"uses the statistics of {of}", "uses its recorded statistics"
+            way = now if part.training else recorded
+        elif isinstance(part, _NormBase) and not isinstance(part, _InstanceNorm):
+            way = "uses the statistics of the batch"
+        elif isinstance(part, _DropoutNd) and part.p:
+            way = f"drops with probability {part.p:g}" if part.training else "drops nothing"
+        else:
+            continue
+        named.setdefault((type(part).__name__, way), []).append(f"`{name or 'the module'}`")
+    return tuple(
+        f"{kind} ({', '.join(names[:6])}{', …' if len(names) > 6 else ''}) {way}"
+        for (kind, way), names in named.items()
+    )
 
 
 def _forget_statistics(model: torch.nn.Module) -> None:
@@ -103,7 +133,9 @@ class _Buffers:
                     used[name].copy_(before[name][0])
 
 
-def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> ReferenceSample:
+def _of_module(
+    model: torch.nn.Module, values: list[Any], file: str, modes: tuple[str, ...]
+) -> ReferenceSample:
     import torch
 
     taken = ParameterNames()
@@ -146,4 +178,4 @@ def _of_module(model: torch.nn.Module, values: list[Any], file: str) -> Referenc
             else:
                 part._buffers[leaf] = tensor
 
-    return ReferenceSample(inputs, weights, run, place if weights else None)
+    return ReferenceSample(inputs, weights, run, place if weights else None, modes)

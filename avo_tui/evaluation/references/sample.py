@@ -37,11 +37,15 @@ class ReferenceSample:
         weights: Tensors,
         run: Callable[[Tensors], Any],
         place: Callable[[Tensors], None] | None = None,
+        modes: tuple[str, ...] = (),
     ) -> None:
         """`run` takes inputs and weights by name, in any one precision.
 
         `place` makes weights, by name, those of the module; without it there are no weights.
+        `modes` say what its parts compute that compute something else in training than in
+        evaluation.
         """
+        self.modes = modes
         self.inputs, self.weights, self._run, self._place = inputs, weights, run, place
         self._placed: Tensors = {}
 

@@ -124,7 +124,7 @@ class Source:
         sys.modules[module.__name__] = module
         try:
             exec(compile(tree, self.file, "exec"), module.__dict__)  # noqa: S102  it is code
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BadReferenceError(raised(error, self.file)) from error
         return module.__dict__
 

@@ -86,6 +86,8 @@ class ReferenceSpec(Value):
     """Outputs that jump where the reference chooses between nearly equal numbers."""
     compiled: bool = False
     """Whether `torch.compile` is a second baseline."""
+    modes: tuple[str, ...] = ()
+    """What parts compute that compute something else in training than in evaluation."""
     remarks: tuple[str, ...] = ()
     """What was changed or left out, for the person."""
 

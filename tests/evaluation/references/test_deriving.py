@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,50 @@ def test_outputs_that_jump_are_recognised_and_said() -> None:
     assert spec.jumping == (outputs[1],), "the chosen values themselves do not jump"
     assert f"`{outputs[1]}` jumps" in cpp_description(spec, "kernel", router)
     assert derived(LINEAR).jumping == ()
+
+
+AWKWARD = """\
+import sys
+import torch
+
+n = 16
+
+
+class Model(torch.nn.Module):
+    def forward(self, x):
+        BODY
+
+
+def get_inputs():
+    return INPUTS
+
+
+def get_init_inputs():
+    return []
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "words"),
+    [
+        ("return torch.nonzero(x)", "[torch.randn(n)]", "return a mask"),
+        ("return x[x > 0]", "[torch.randn(n)]", "the shape of out depends on values"),
+        ("return torch.unique(x)", "[torch.randint(0, 9, (n,))]", "depends on values"),
+        ("sys.exit(0)", "[torch.randn(n)]", "SystemExit"),
+        ("return x", "sys.exit(0)", "SystemExit"),
+        ("return x.mul_(2)", "[torch.randn(n)]", "x = x.clone()"),
+        ("return x + 1", "{'x': torch.randn(n), 'y': 1}", ""),
+        ("return x[x > 0].sum()", "[torch.randn(n)]", ""),
+        ("return torch.nonzero(x > 0).shape[0] + x", "[torch.randn(n)]", ""),
+    ],
+)
+def test_awkward_references_are_derived_or_told_how_to_be_rewritten(
+    body: str, inputs: str, words: str
+) -> None:
+    text = AWKWARD.replace("BODY", body).replace("INPUTS", inputs)
+    wishes = Wishes("mine", "cpp", "model.py")
+    if not words:
+        assert derive(read(text, "model.py"), wishes).tensors
+        return
+    with pytest.raises(BadReferenceError, match=re.escape(words)):
+        derive(read(text, "model.py"), wishes)

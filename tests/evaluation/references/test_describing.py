@@ -68,3 +68,49 @@ def test_long_ones_are_cut_at_a_line_and_modules_are_among_them(tmp_path: Path) 
 def test_of_a_definition_the_python_is_shown(tmp_path: Path) -> None:
     (tmp_path / "reference.py").write_text(json.dumps({"reference": "def run(x):\n    return x\n"}))
     assert reference_text(tmp_path) == "def run(x):\n    return x"
+
+
+NORMED = """\
+import torch
+
+n = 8
+
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.BatchNorm2d(4)
+        self.b = torch.nn.BatchNorm2d(4)
+        self.c = torch.nn.LayerNorm(n)
+        self.d = torch.nn.Dropout(0.25)
+        FROZEN
+
+    def forward(self, x):
+        return self.d(self.c(self.b(self.a(x))))
+
+
+def get_inputs():
+    return [torch.randn(2, 4, n, n)]
+
+
+def get_init_inputs():
+    return []
+"""
+
+
+@pytest.mark.parametrize(
+    ("frozen", "told"),
+    [
+        ("self.eval()", "BatchNorm2d (`a`, `b`) uses its recorded statistics.\n"),
+        ("self.d.eval()", "BatchNorm2d (`a`, `b`) uses the statistics of the batch.\n"),
+        ("self.a.eval(); self.d.eval()", "BatchNorm2d (`a`) uses its recorded statistics.\n"),
+    ],
+)
+def test_modes_are_told_as_the_module_sets_them(tmp_path: Path, frozen: str, told: str) -> None:
+    """And of a norm that has no modes, nothing is told."""
+    text = NORMED.replace("FROZEN", frozen)
+    (tmp_path / "reference.py").write_text(text)
+    spec = derive(read(text, "model.py"), Wishes("mine", "cpp", "model.py"))
+    description = cpp_description(spec, "kernel", reference_text(tmp_path))
+    assert told in description and "Dropout (`d`) drops nothing." in description
+    assert "LayerNorm (" not in description
