@@ -13,6 +13,7 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evolution.lifecycle.seeding import ORIGIN_OPTION
 from avo_tui.evolution.options import disk_patience
 from avo_tui.operators import registry
+from avo_tui.operators.toolbox.switched_off import REPOSITORY_OPTION
 from avo_tui.store import (
     SessionReader,
     SessionWriter,
@@ -37,6 +38,9 @@ def create_session(
     disk_patience(settings)  # else noticed only when the disk fails
     traits = registry.descriptor(settings.operator).traits
     settings = settings.model_copy(update={"traits": traits})
+    if task.tree:
+        options = {**settings.options, REPOSITORY_OPTION: True}
+        settings = settings.model_copy(update={"options": options})
     first: Candidate | None = None
     if origin is not None:
         first = carried_over(origin, task)

@@ -19,13 +19,14 @@ from avo_tui.operators.toolbox import (
     lineage_tools,
     memory_tools,
     quick_tools,
+    repository_tools,
     step_tools,
     timing_tools,
 )
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.running_call import RunningCall, Tell, runs_now, tell_nobody
 from avo_tui.operators.toolbox.signature import signature
-from avo_tui.operators.toolbox.switched_off import parts_off
+from avo_tui.operators.toolbox.switched_off import KERNEL, parts_off
 from avo_tui.operators.toolbox.tool import (
     RESULT_LIMIT,
     Arguments,
@@ -42,6 +43,7 @@ ALL_TOOLS: tuple[Tool[Any], ...] = (
     *lineage_tools.TOOLS,
     *knowledge_tools.TOOLS,
     *editing_tools.TOOLS,
+    *repository_tools.TOOLS,
     *execution_tools.TOOLS,
     *timing_tools.TOOLS,
     *quick_tools.TOOLS,
@@ -56,6 +58,10 @@ TOOLS_OF_PARTS: Mapping[str, frozenset[str]] = {
     | {"scratch"},
 }
 """The tools that go with a part that a run can do without. A scratch program can read a clock."""
+
+OF_REPOSITORIES = frozenset(tool.name for tool in repository_tools.TOOLS)
+OF_KERNELS = frozenset({"scratch", "disassemble", "profile", "quick_bench"})
+"""The tools that only one kind of task has a use for."""
 
 ARGUMENT_LIMIT = 2_000
 """Number of characters of an argument kept in the event; the recorded message has all of it."""
@@ -81,7 +87,8 @@ def specs(parts: frozenset[str] = frozenset()) -> list[ToolSpec]:
 
 def tools(parts: frozenset[str]) -> list[Tool[Any]]:
     """The tools of a run that does without these parts."""
-    off: frozenset[str] = frozenset().union(*(TOOLS_OF_PARTS[part] for part in parts))
+    off = OF_KERNELS if KERNEL in parts else OF_REPOSITORIES
+    off = off.union(*(TOOLS_OF_PARTS[part] for part in parts - {KERNEL}))
     return [tool for tool in ALL_TOOLS if tool.name not in off]
 
 
@@ -192,7 +199,7 @@ def _offered(offered: Mapping[str, Tool[Any]], name: str, parts: frozenset[str])
     """The tool of that name. Raises ToolError."""
     if name in offered:
         return offered[name]
-    if any(name in TOOLS_OF_PARTS[part] for part in parts):
+    if any(name in TOOLS_OF_PARTS.get(part, OF_KERNELS) for part in parts):
         raise ToolError(f"{name} is switched off in this run. Go on without it.")
     raise ToolError(_no_tool(name, list(offered)))
 

@@ -18,6 +18,12 @@ PARTS: Mapping[str, str] = {
 }
 """What can be switched off, and how it is called in a sentence."""
 
+KERNEL = "kernel"
+"""The part that a run about a repository does without: what only one kernel has a use for."""
+
+REPOSITORY_OPTION = "toolbox.repository"
+"""The option that a session about a repository is made with."""
+
 
 class ToolboxSettings(OperatorSettings):
     """The options `toolbox.…` of a run."""
@@ -30,6 +36,11 @@ class ToolboxSettings(OperatorSettings):
     that only what the budget counts is measured), or several with commas between them. Their tools
     do not exist for it, and the opening shows nothing of them."""
 
+    repository: bool = False
+    """Whether the task is a repository: its tools are there, and those for one kernel are not."""
+
+    unlisted: ClassVar[frozenset[str]] = frozenset({"repository"})
+
     @field_validator("without")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -40,8 +51,8 @@ class ToolboxSettings(OperatorSettings):
 
     @property
     def parts(self) -> frozenset[str]:
-        """The parts that are switched off."""
-        return frozenset(_split(self.without))
+        """The parts that are switched off, and those that the task has no use for."""
+        return frozenset([*_split(self.without), *([KERNEL] if self.repository else [])])
 
 
 def parts_off(settings: RunSettings) -> frozenset[str]:
@@ -51,9 +62,10 @@ def parts_off(settings: RunSettings) -> frozenset[str]:
 
 def off_text(parts: frozenset[str]) -> str:
     """A sentence for the agent on what it does without; empty where nothing is switched off."""
-    if not parts:
+    phrases = [phrase for part, phrase in PARTS.items() if part in parts]
+    if not phrases:
         return ""
-    *others, last = [phrase for part, phrase in PARTS.items() if part in parts]
+    *others, last = phrases
     names = f"{', '.join(others)} and {last}" if others else last
     return f"Switched off in this run: {names}. Where other texts speak of it, do without."
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from avo_tui.domain.base import Value
 from avo_tui.domain.budget import cap_states
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.domain.difference import unified
 from avo_tui.domain.machine import MachineInfo
@@ -89,8 +90,7 @@ def task_text(task: TaskInfo, machine: MachineInfo | None) -> str:
             "title": task.title,
             "description": task.description.strip(),
             "language": task.language,
-            "files": (", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them")
-            + "; `task.h` beside them declares the entry point" * (task.language in {"c", "cpp"}),
+            "files": _files_text(task),
             "configurations": "\n".join(lines),
             "machine": _machine(machine),
             "unit": task.unit,
@@ -108,6 +108,15 @@ def _work_text(operations: float, moved: float) -> str:
         if operations > 0:
             told.append(f"{operations / moved:.4g} operations per byte")
     return ", ".join(told)
+
+
+def _files_text(task: TaskInfo) -> str:
+    if task.tree:
+        return "those under " + ", ".join(f"`{pattern}`" for pattern in task.editable)
+    names = ", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them"
+    return names + "; `task.h` beside them declares the entry point" * (
+        task.language in {"c", "cpp"}
+    )
 
 
 def _machine(machine: MachineInfo | None) -> str:
@@ -294,6 +303,15 @@ def _source(bench: Workbench, limits: OpeningLimits) -> str:
             " last_line=…) a part of it with line numbers."
         )
     return cut_middle(text, limits.source, "read_candidate shows all of it")
+
+
+def _repository(bench: Workbench, candidate: Candidate, limits: OpeningLimits) -> str:
+    """What the head changes in a repository; its files are read with tools."""
+    base = bench.reading.candidate(bench.reading.versions()[0].candidate)
+    change = unified(base, candidate).text
+    shown = cut_middle(change, min(limits.diff, 8_000), "diff_versions has all of it")
+    told = f"What it changes in the base:\n````\n{shown}\n````\n" if change else "It is the base.\n"
+    return f"{told}list_files, search_files and read_file show the repository."
 
 
 def _rejected(bench: Workbench, limits: OpeningLimits) -> str:

@@ -1,0 +1,237 @@
+"""Tools for a task that is a repository: its files beside the candidate's, and a worktree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from avo_tui.domain.plain import safe
+from avo_tui.operators.toolbox.errors import ToolError
+from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
+from avo_tui.operators.toolbox.workspace import Workspace
+from avo_tui.worktree import MARK, ChangeError, numbered, read_change
+
+_MOST_LISTED, _MOST_HITS, _MOST_BYTES = 300, 120, 2 << 20
+_LINE = 240
+_SEARCH_SECONDS = 20.0
+
+
+class ListFiles(Arguments):
+    """A folder of the repository."""
+
+    folder: str = Field(default="", description="Folder to list; the whole repository without.")
+    editable_only: bool = Field(default=False, description="Only files that may be changed.")
+
+
+class SearchFiles(Arguments):
+    """A regular expression."""
+
+    pattern: str = Field(min_length=1, description="Regular expression to find within a line.")
+    folder: str = Field(default="", description="Only below this folder.")
+    editable_only: bool = Field(default=False, description="Only files that may be changed.")
+
+
+class ReadFile(Arguments):
+    """A range of lines of any file of the repository."""
+
+    file: str = Field(min_length=1, description="Path in the repository.")
+    first_line: int = Field(default=1, ge=1, description="First line to read, from 1.")
+    last_line: int | None = Field(
+        default=None, ge=1, description="Last line; 400 lines are read without it."
+    )
+
+
+class TakeWorktree(Arguments):
+    """A worktree that was made by `avo worktree`."""
+
+    folder: str = Field(min_length=1, description="The worktree's folder.")
+
+
+def _tree(space: Workspace) -> Path:
+    tree = Path(space.bench.reading.task.tree)
+    if not tree.is_dir():
+        raise ToolError(f"The base's files are not on this machine any more: {tree}.")
+    return tree
+
+
+def _protected(space: Workspace, folder: str) -> Iterator[str]:
+    """Names of files that no candidate changes, as the base has them."""
+    tree, seed = _tree(space), set(space.bench.reading.candidate(_first(space)).files)
+    for inside, folders, names in os.walk(tree / folder):
+        folders.sort()
+        for name in sorted(names):
+            path = (Path(inside) / name).relative_to(tree).as_posix()
+            if path not in seed:
+                yield path
+
+
+def _first(space: Workspace) -> str:
+    return space.bench.reading.versions()[0].candidate
+
+
+def _below(name: str, folder: str) -> bool:
+    return not folder or name == folder or name.startswith(f"{folder}/")
+
+
+async def _list_files(space: Workspace, arguments: ListFiles) -> ToolAnswer:
+    folder = _folder(arguments.folder)
+    mine, parent = space.working.files, space.parent.files
+    rows = {
+        name: f"{name}  {len(text.splitlines())} lines, editable"
+        + ("" if parent.get(name) == text else ", changed")
+        for name, text in mine.items()
+        if _below(name, folder)
+    }
+    if not arguments.editable_only:
+        rows |= {name: name for name in _protected(space, folder)}
+    if not rows:
+        raise ToolError(f"There is no file below {folder or 'the repository'}.")
+    if len(rows) > _MOST_LISTED:
+        depth = len(Path(folder).parts) + 1 if folder else 1
+        counts = Counter("/".join(Path(name).parts[:depth]) for name in rows)
+        lines = [f"{name}  {n} file{'s' if n > 1 else ''}" for name, n in sorted(counts.items())]
+        head = f"{len(rows)} files; by folder, list_files folder=… shows one:"
+        return ToolAnswer("\n".join([head, *lines[:_MOST_LISTED]]))
+    return ToolAnswer("\n".join(rows[name] for name in sorted(rows)))
+
+
+def _folder(text: str) -> str:
+    folder = text.strip().strip("/").removeprefix("./")
+    if ".." in Path(folder).parts:
+        raise ToolError(f"{text!r} leads out of the repository.")
+    return "" if folder == "." else folder
+
+
+async def _search_files(space: Workspace, arguments: SearchFiles) -> ToolAnswer:
+    try:
+        pattern = re.compile(arguments.pattern)
+    except re.error as error:
+        raise ToolError(f"The pattern is no regular expression: {error}.") from None
+    folder = _folder(arguments.folder)
+    hits = [
+        f"{name}:{number}: {line.strip()[:_LINE]}"
+        for name, text in space.working.files.items()
+        if _below(name, folder)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    if not arguments.editable_only:
+        hits += await _elsewhere(space, arguments.pattern, folder)
+    if not hits:
+        return ToolAnswer("Nothing was found.")
+    rest = len(hits) - _MOST_HITS
+    more = [f"({rest} more: narrow the pattern or the folder)"] if rest > 0 else []
+    return ToolAnswer(safe("\n".join([*hits[:_MOST_HITS], *more])))
+
+
+async def _elsewhere(space: Workspace, pattern: str, folder: str) -> list[str]:
+    """Hits in files that are not editable, by ripgrep where it is installed."""
+    protected = set(_protected(space, folder))
+    program = shutil.which("rg")
+    if program is None:
+        return await asyncio.to_thread(_scan, _tree(space), sorted(protected), pattern)
+    process = await asyncio.create_subprocess_exec(
+        program, "--no-config", "--no-ignore", "--line-number", "--no-heading", "--max-count=20",
+        "--regexp", pattern, "--", folder or ".", cwd=_tree(space),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), _SEARCH_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return []
+    hits = []
+    for row in out.decode(errors="replace").splitlines():
+        name, _, rest = row.removeprefix("./").partition(":")
+        if name in protected:
+            hits.append(f"{name}:{rest[:_LINE]}")
+    return hits
+
+
+def _scan(tree: Path, names: list[str], pattern: str) -> list[str]:
+    wanted, hits = re.compile(pattern), []
+    for name in names:
+        path = tree / name
+        if path.is_symlink() or path.stat().st_size > _MOST_BYTES:
+            continue
+        text = path.read_bytes().decode(errors="replace")
+        if "\0" in text:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            if wanted.search(line):
+                hits.append(f"{name}:{number}: {line.strip()[:_LINE]}")
+    return hits
+
+
+async def _read_file(space: Workspace, arguments: ReadFile) -> ToolAnswer:
+    name = _folder(arguments.file)
+    text = space.working.files.get(name)
+    kind = "editable"
+    if text is None:
+        path = _tree(space) / name
+        if path.is_symlink() or not path.is_file():
+            raise ToolError(f"There is no file {name!r}; list_files shows what there is.")
+        if path.stat().st_size > _MOST_BYTES or b"\0" in (data := path.read_bytes()):
+            raise ToolError(f"{name} is binary, or too long to be read.")
+        text, kind = data.decode(errors="replace"), "stays as it is"
+    total = len(text.splitlines())
+    if arguments.first_line > max(total, 1):
+        raise ToolError(f"{name} has {total} lines.")
+    last = arguments.last_line or arguments.first_line + 399
+    body = numbered(text, arguments.first_line, last)
+    return ToolAnswer(safe(f"=== {name}, {total} lines, {kind}\n{body}"))
+
+
+async def _take_worktree(space: Workspace, arguments: TakeWorktree) -> ToolAnswer:
+    folder = Path(arguments.folder)
+    if not (folder / MARK).is_file():
+        raise ToolError(f"{folder} is no worktree of avo; avo worktree NAME FOLDER makes one.")
+    try:
+        candidate = await asyncio.to_thread(read_change, folder, space.bench.reading.task)
+    except ChangeError as error:
+        raise ToolError(f"{error}.") from None
+    return ToolAnswer(space.change(candidate, f"Took the worktree {folder.name}"))
+
+
+TOOLS = (
+    Tool(
+        "list_files",
+        "candidate",
+        "List files of the repository: which may be changed, which you have changed. Of many, the "
+        "folders.",
+        ListFiles,
+        _list_files,
+    ),
+    Tool(
+        "search_files",
+        "candidate",
+        "Find a regular expression in all files of the repository, the working candidate's as they "
+        "are now.",
+        SearchFiles,
+        _search_files,
+    ),
+    Tool(
+        "read_file",
+        "candidate",
+        "Read a range of lines of any file of the repository, editable or not, with line numbers.",
+        ReadFile,
+        _read_file,
+    ),
+    Tool(
+        "take_worktree",
+        "candidate",
+        "Make the working candidate what stands in a worktree that `avo worktree` laid out and you "
+        "edited with your own tools.",
+        TakeWorktree,
+        _take_worktree,
+    ),
+)
