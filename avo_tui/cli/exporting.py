@@ -63,6 +63,12 @@ def _git(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     return as_git(reader, to)
 
 
+def _branch(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
+    from avo_tui.cli.taking_home import branch
+
+    return branch(reader, to, options.version)
+
+
 def _page(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     from avo_tui.export import as_page
 
@@ -176,6 +182,13 @@ FORMS = (
         "the lineage as a repository",
         _git,
         lambda done: f"{len(done.versions)} commits; try: git -C {done.folder} log --graph --all",
+    ),
+    ExportForm(
+        "branch",
+        "of a repository: a branch on its base, tried on a clean clone, with a pull request's text",
+        _branch,
+        lambda done: f"{len(done.versions)} commits; read {done.folder / done.files[1]}",
+        of_version=True,
     ),
     ExportForm("html", "a report page", _page, lambda done: f"open {done.folder / done.files[0]}"),
     ExportForm(

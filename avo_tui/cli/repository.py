@@ -14,7 +14,7 @@ from avo_tui.cli.parameters import Json, Name, pick
 from avo_tui.domain.plain import plain, safe
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command import store
-from avo_tui.evaluation.backends.command.adopting import fill_metrics, propose
+from avo_tui.evaluation.backends.command.adopting import fill_metrics, pin, propose
 from avo_tui.evaluation.backends.command.base import take_base
 from avo_tui.evaluation.backends.command.project import FILE, read_project
 from avo_tui.evaluation.backends.command.trying import Trial, Tried, reported
@@ -73,7 +73,8 @@ def adopt(
     if file.exists():
         if fields or base:
             raise Failure(f"{file} is there already: change it there, or move it away")
-        typer.echo(f"{file}: taken as it is", err=True)
+        pinned = pin(path)
+        typer.echo(f"{file}: {pinned or 'taken as it is'}", err=True)
     else:
         text, guessed = propose(path, fields, base)
         file.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command.detecting import Guess, guess
 from avo_tui.evaluation.backends.command.formats import FORMATS
-from avo_tui.evaluation.backends.command.project import FILE
+from avo_tui.evaluation.backends.command.project import FILE, parse_project
 from avo_tui.evaluation.ports import EvaluatorError
 
 _NO_METRICS = "metrics = []"
@@ -113,6 +113,26 @@ def _text(value: str) -> str:
 
 def _list(values: list[str]) -> str:
     return "[" + ", ".join(map(_text, values)) + "]"
+
+
+def pin(folder: Path) -> str:
+    """Write what the base is now where an `avo.toml` says `copy` or `HEAD`; what was done."""
+    path = folder / FILE
+    text = path.read_text(encoding="utf-8")
+    named = re.search(r'^base = "(copy|HEAD)"', text, re.MULTILINE)
+    if named is None:
+        return ""
+    project = parse_project(text, str(path))
+    commit = bases.is_commit(folder) if named[1] == "HEAD" else ""
+    if named[1] == "HEAD" and not commit:
+        raise EvaluatorError(f'{folder} has no commit; write base = "copy" into {path}')
+    if commit:
+        base = commit[:12]
+    else:
+        copy = bases.copied(folder, project.project.exclude, project.test.hidden)
+        base = f"sha256:{copy.id[:16]}"
+    path.write_text(text.replace(named[0], f'base = "{base}"'), encoding="utf-8")
+    return f"its base is {base} from now on"
 
 
 def fill_metrics(folder: Path, guessed: Mapping[str, float]) -> list[str]:

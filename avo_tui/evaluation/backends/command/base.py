@@ -145,6 +145,15 @@ def is_commit(folder: Path) -> str:
     return done.stdout.decode().strip() if done is not None and done.returncode == 0 else ""
 
 
+def checkout(folder: Path, base: str) -> tuple[str, str]:
+    """(the base's commit, the folder within the checkout); empty for a base that is a copy."""
+    if base.startswith("sha256:"):
+        return "", ""
+    inside = _git(folder, "rev-parse", "--show-prefix")
+    prefix = inside.stdout.decode().strip().rstrip("/") if inside is not None else ""
+    return _resolved(folder, base), prefix
+
+
 def dirty(folder: Path) -> list[str]:
     """Files of a checkout that differ from its commit."""
     done = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")

@@ -41,6 +41,8 @@ class Build(Section):
     """How a tree is built; without a command nothing is."""
 
     command: str = Field(default="", max_length=4000)
+    fresh: bool = False
+    """Whether a candidate is built from nothing, where the command would not notice all changes."""
     network: bool = False
     """Whether the base's first build may use the network, to fetch what it needs."""
     seconds: Seconds = 1200

@@ -16,15 +16,21 @@ from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import LOOKS, PRIOR_SPREAD, budget_share, look_share
 from avo_tui.domain.outlook import needed_gain
+from avo_tui.domain.report import HIDDEN
+from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.checking import Checking, failed_tests
-from avo_tui.evaluation.backends.command.executed import Executed, executed
+from avo_tui.evaluation.backends.command.executed import Executed, executed, sentence
 from avo_tui.evaluation.backends.command.measuring import PAIRED, Measuring, Side
+from avo_tui.evaluation.backends.command.task import RepositoryTask
 from avo_tui.evaluation.backends.command.workshop import Workshop
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.run import Sandbox
 
 _PAIRS = 3
+_PROOF_PAIRS = 6
+_SOURCES = (".c", ".cc", ".cpp", ".cxx", ".cu", ".rs", ".pyx", ".ts")
 _MUTANTS, _MUTANT_SECONDS = 6, 300.0
 _PROVING = 600.0
 """Seconds within which the smallest gain that can be shown is told."""
@@ -89,6 +95,8 @@ class Trial:
         tried = await self._measured(Side(base, ""))
         self.say("which lines the benchmark executes")
         ran = await self._executed()
+        if project.build.command:
+            await self._notices(ran)
         if mutants:
             await self._mutants(ran, tested)
         return tried.replaced(
@@ -147,7 +155,7 @@ class Trial:
     async def _rebuild(self) -> float | None:
         """Seconds of the build after the largest editable file got one more line."""
         seed = self.shop.seed
-        kinds = (".c", ".cc", ".cpp", ".cxx", ".cu", ".rs", ".pyx", ".ts", ".py")
+        kinds = (*_SOURCES, ".py")
         names = [n for n in seed.files if n.endswith(kinds)]
         if not names:
             return None
@@ -159,6 +167,23 @@ class Trial:
         except Rejected as rejection:
             self.weak.append(f"a blank line at the end of {name} breaks the build: {rejection}")
             return None
+
+    async def _notices(self, ran: Executed | None) -> None:
+        """Whether the build notices a change: what is no code in any language must break it."""
+        seed = self.shop.seed
+        lines = {name: len(numbers) for name, numbers in ran.lines.items()} if ran else {}
+        names = [name for name in seed.files if name.endswith(_SOURCES)]
+        names.sort(key=lambda name: (-lines.get(name, 0), -len(seed.files[name])))
+        for name in names[:3]:
+            try:
+                await self.shop.built(seed.with_file(name, "@@ no code @@\n" + seed.files[name]))
+            except Rejected:
+                return
+        if names:
+            self.weak.append(
+                f"the build does not notice a change of {', '.join(names[:3])}: say fresh = true"
+                " under [build], so that each candidate is built from nothing"
+            )
 
     async def _tests(self) -> float:
         """The tests, twice: what fails once is flaky. Raises EvaluatorError."""
@@ -242,3 +267,39 @@ async def reported(shop: Workshop) -> dict[str, float]:
     async with device_lock("cpu", lambda _: None):
         run = await measuring.run(Side(await shop.built_base(), ""), measuring.cpus(), ())
     return {name: reading.value for name, reading in run.readings.items()}
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A candidate that was built from nothing, tested, and measured beside the base."""
+
+    replicates: tuple[PairedMeasurement, ...]
+    score: Score
+    checks: tuple[str, ...]
+    executed: str
+
+
+async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) -> Proved:
+    """Everything once more, with no file that an earlier build left. Raises Rejected."""
+    fresh = task.project.build.model_copy(update={"fresh": True})
+    project = task.project.model_copy(update={"build": fresh})
+    shop = Workshop(project, task.base, sandbox, task.folder)
+    try:
+        tree = await shop.built(candidate)
+        checks = await Checking(shop).check(tree, False, lambda _: None)
+        measuring, ours, base = Measuring(shop), Side(tree, ""), Side(await shop.built_base(), "")
+        replicates = []
+        async with device_lock(shop.device, lambda _: None):
+            for number in range(_PROOF_PAIRS):
+                pair = (ours, base) if number % 2 == 0 else (base, ours)
+                turns = await measuring.turns(*pair, PAIRED, "remeasure", lambda _: None)
+                one = measuring.paired(turns, 0.0)
+                replicates.append(one if number % 2 == 0 else one.reversed())
+                if number % 2 == 0:
+                    score = measuring.score(turns, task.configurations)
+        ran = await executed(shop, candidate, project.benchmark.command, project.benchmark.seconds)
+        named = {HIDDEN: "hidden tests"}
+        told = [f"{named.get(c.name, c.name)} passed {c.detail}" for c in checks]
+        return Proved(tuple(replicates), score, tuple(told), sentence(shop.seed, candidate, ran))
+    finally:
+        shop.close()

@@ -166,7 +166,8 @@ class Workshop:
         if candidate.id in self._trees:
             self._trees.move_to_end(candidate.id)
             return self._trees[candidate.id][0]
-        whole = (await self.sandbox.level()).isolation is Isolation.PROCESSES
+        level = await self.sandbox.level()
+        whole = self.project.build.fresh or level.isolation is Isolation.PROCESSES
         with contextlib.ExitStack() as stack:
             scratch = stack.enter_context(scratch_folder())
             # Without mounts every sandbox has another path, and build folders keep paths.
