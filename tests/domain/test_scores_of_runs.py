@@ -17,6 +17,7 @@ EXCEPTIONS = {
     "domain/changes.py: difference": "of a person's own question, with its noise",
     "domain/lineage.py: _better": "only where no measurements in turn join the two",
     "domain/campaigns.py: migrant": "which version another line is offered; its gate decides",
+    "domain/gate_plan.py: begins": "guesses what is measured in advance; refuses nobody",
     "operators/tuner/tuner.py: _decide": "which of its tries the tuner submits; refuses none",
 }
 """Function that puts two scores beside each other → why it may."""

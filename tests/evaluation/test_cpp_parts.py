@@ -31,6 +31,7 @@ from avo_tui.evaluation.backends.cpp import (
     sampling,
 )
 from avo_tui.evaluation.backends.cpp.arenas import PAGE, Arena, place
+from avo_tui.evaluation.backends.cpp.benchmark import too_short
 from avo_tui.evaluation.backends.cpp.candidate_process import Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.elf import (
@@ -333,3 +334,9 @@ def test_calls_that_are_far_longer_than_the_median_count() -> None:
     assert sum(sampling.even(paid_later, steady)) / 24 > 1.9
     assert sampling.even(paid_later, paid_later) == paid_later  # the machine did it to both
     assert sampling.even([], []) == []
+
+
+def test_a_kernel_that_the_exchange_outweighs_is_marked() -> None:
+    (flag,) = too_short(0.04, 12_000)
+    assert flag.startswith("too short to tell: 12 µs") and "40 µs" in flag
+    assert too_short(0.04, 9_000) == () == too_short(1.0, 30_000)

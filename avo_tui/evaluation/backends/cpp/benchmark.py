@@ -29,6 +29,8 @@ WARM_UP = 0.3
 """Seconds under load before the first sample (warm-up)."""
 RETRIES = 1
 """How often a configuration is timed again if the baseline's times are noisy."""
+SHORT = 0.25
+"""Part of a kernel's time from which on what is taken off for the exchange says too much."""
 UNEVEN = "uneven: counted by the mean of its calls"
 """Flag of a configuration on which some calls took far longer than the median."""
 
@@ -53,8 +55,22 @@ def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
     )
 
 
+def too_short(milliseconds: float, exchange_nanoseconds: float) -> tuple[str, ...]:
+    """A flag for a kernel beside whose time that of the exchange is not small; () for others.
+
+    The exchange is measured on another process and taken off the candidate alone, so of so short a
+    kernel a ratio to a library is no more than a hint.
+    """
+    if exchange_nanoseconds <= SHORT * milliseconds * 1e6:
+        return ()
+    return (
+        f"too short to tell: {exchange_nanoseconds / 1e3:.0f} µs of exchange were taken off each"
+        f" call of {milliseconds * 1e3:.0f} µs",
+    )
+
+
 def _measure(
-    bench: Bench, subject: CandidateProcess, context: Context, warm: float
+    bench: Bench, subject: CandidateProcess, context: Context, overhead: Overhead, warm: float
 ) -> ConfigurationScore:
     """Time one configuration; again if the baseline drifted."""
     bench.warm([subject], warm)
@@ -68,7 +84,9 @@ def _measure(
         if drift(again.beside[reference]) < drift(best.beside[reference]):
             best = again
     subject.refuse_leftovers()
-    return score_of(bench, best)
+    score = score_of(bench, best)
+    short = too_short(score.milliseconds, overhead.exchange.used)
+    return score.model_copy(update={"flags": (*score.flags, *short)})
 
 
 def refuse_impossible(
@@ -96,7 +114,7 @@ async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, besid
                 bench = _bench(stage, configuration, beside, empty, context)
 
                 def work(bench: Bench = bench) -> ConfigurationScore:
-                    return _measure(bench, subject, context, 0.0 if scores else WARM_UP)
+                    return _measure(bench, subject, context, overhead, 0.0 if scores else WARM_UP)
 
                 score = await in_thread(work, subject.runner.running, cpu=stage.cpu)
                 scores.append(refuse_impossible(stage, configuration, score))
