@@ -13,13 +13,12 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.plain import plain
 from avo_tui.domain.questions import Answer, Question
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.workers.answers import entry, told
+from avo_tui.evaluation.workers.answers import entry, sound_report, told
 from avo_tui.evaluation.workers.process import WorkerGoneError
-from avo_tui.evaluation.workers.sound_report import sound_report
 
 
 class AskingEvaluator(ABC):
@@ -162,3 +161,9 @@ def pair_request(
         "op": "remeasure", "task": task, "files": candidate.files, "other": other.files,
         "replicate": replicate, "more": more,
     }  # fmt: skip
+
+
+def say(progress: ProgressSink | None, detail: str) -> None:
+    """Says that a request waits, and why."""
+    if progress is not None:
+        progress(EvaluationProgress(stage="waiting", state="started", detail=detail))

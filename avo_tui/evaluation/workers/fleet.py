@@ -24,11 +24,10 @@ from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.agreement import Agreement
-from avo_tui.evaluation.workers.asking import AskingEvaluator
+from avo_tui.evaluation.workers.asking import AskingEvaluator, say
 from avo_tui.evaluation.workers.members import Member, difference
 from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
 from avo_tui.evaluation.workers.process import WorkerGoneError
-from avo_tui.evaluation.workers.request_clock import RequestClock, say
 from avo_tui.evaluation.workers.sensing import FleetSensing
 
 log = logging.getLogger(__name__)
@@ -375,3 +374,24 @@ class Fleet(AskingEvaluator):
         if fresh:
             self._agreement.control_idle()
         return answer
+
+
+class RequestClock:
+    """Measures how long a request has run, without its waits for a device that is in use."""
+
+    def __init__(self, progress: ProgressSink | None) -> None:
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began, or since it last waited."""
+        return self._loop.time() - self._began
+
+    def see(self, progress: EvaluationProgress) -> None:
+        """A sign of life of the request."""
+        if progress.stage == "waiting":
+            self._began = self._loop.time()
+        if self._progress is not None:
+            self._progress(progress)

@@ -26,12 +26,11 @@ from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import NoAnswerError, cleaned, told
-from avo_tui.evaluation.workers.asking import AskingEvaluator
+from avo_tui.evaluation.workers.asking import AskingEvaluator, say
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
-from avo_tui.evaluation.workers.request_clock import say
 from avo_tui.evaluation.workers.sites import SiteRequest, only
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, digest
 from avo_tui.evaluation.workers.spool_worker import take_task_files

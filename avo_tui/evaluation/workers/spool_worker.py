@@ -26,12 +26,11 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import parcels
-from avo_tui.evaluation.workers.answers import told
+from avo_tui.evaluation.workers.answers import sound_report, told
 from avo_tui.evaluation.workers.asking import pair_request
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
-from avo_tui.evaluation.workers.sound_report import sound_report
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, WorkerNote, digest, pid_space
 
 BEAT_SECONDS = 1.0

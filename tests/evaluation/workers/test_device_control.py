@@ -15,7 +15,7 @@ from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import agreement
 from avo_tui.evaluation.workers import fleet as fleet_module
-from avo_tui.evaluation.workers.control import EVERY, Controls
+from avo_tui.evaluation.workers.agreement import EVERY, Controls
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.workers.fake_device import FakeDevice, FakeSite
 from tests.evaluation.workers.test_fleet import ask, states, until

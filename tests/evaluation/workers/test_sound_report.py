@@ -10,7 +10,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.workers.sound_report import sound_report
+from avo_tui.evaluation.workers.answers import sound_report
 
 CANDIDATE = Candidate(files={"k.cpp": "int x;"})
 
