@@ -12,6 +12,7 @@ from pathlib import Path
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.commands import Command
 from avo_tui.domain.events import (
+    AttemptStarted,
     EvaluationProgressed,
     Event,
     HintQueued,
@@ -55,7 +56,14 @@ from avo_tui.store.urgency import DEFERRED, SOON, URGENT
 
 log = logging.getLogger(__name__)
 
-WRITTEN_BY_SOMEBODY = (HintQueued, NoteWritten, PlanSet, VersionAnnotated, VersionCommitted)
+WRITTEN_BY_SOMEBODY = (
+    AttemptStarted,
+    HintQueued,
+    NoteWritten,
+    PlanSet,
+    VersionAnnotated,
+    VersionCommitted,
+)
 """Kinds of event whose texts may hold a key that a person or an agent typed."""
 
 

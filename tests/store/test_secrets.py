@@ -9,7 +9,7 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Annotate, EditMemory, Rewind, SendHint, Supervise
-from avo_tui.domain.records import Hint, Note, PlanItem
+from avo_tui.domain.records import Attempt, Hint, Note, PlanItem
 from avo_tui.store import SessionReader, SessionWriter, send_command
 
 SHAPED = "sk-ant-api03-0123456789abcdef"
@@ -62,6 +62,10 @@ def test_texts_of_events_are_recorded_without_keys(lived: Path) -> None:
             writer.record(ev.HintQueued(hint=hint))
             writer.record(ev.NoteWritten(note=note))
             writer.record(ev.PlanSet(title=f"log in with {key}", items=items))
+            attempt = Attempt(
+                step=9, number=1, parent=0, candidate="0" * 64, title=f"as {key} says", at=AT
+            )
+            writer.record(ev.AttemptStarted(attempt=attempt))
     content = keep(lived)
     assert SHAPED.encode() not in content and NAMED.encode() not in content
     assert SessionReader.open(lived).state.memory["n-sk"].text == "remember [redacted]"
