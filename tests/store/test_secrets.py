@@ -72,7 +72,7 @@ def test_texts_of_events_are_recorded_without_keys(lived: Path) -> None:
 
 
 def test_a_key_that_is_a_word_changes_no_name(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_TOKEN", "supervisor")
+    monkeypatch.setenv("GATEWAY_PASSWORD", "supervisor")
     with SessionWriter.open(lived) as writer:
         note = Note(id="n", text="the supervisor said so", at=AT, author="supervisor")
         event = writer.record(ev.NoteWritten(note=note))
