@@ -115,8 +115,12 @@ class AgentSettings(OperatorSettings):
     @field_validator("extra_body")
     @classmethod
     def _object(cls, value: str) -> str:
-        if value and not isinstance(json.loads(value), dict):
-            raise ValueError("it must be a JSON object")
+        try:
+            valid = not value or isinstance(json.loads(value), dict)
+        except (ValueError, RecursionError):
+            valid = False
+        if not valid:
+            raise ValueError('it must be a JSON object, such as {"top_k": 20}')
         return value
 
     @classmethod

@@ -245,7 +245,7 @@ async def test_members_of_ones_own_are_sent_in_the_body() -> None:
         await step(bench, server, extra_body='{"service_tier": "auto", "x": {"y": 1}}')
     assert server.requests[0]["service_tier"] == "auto" and server.requests[0]["x"] == {"y": 1}
     for wrong in ("[1]", "{"):
-        with pytest.raises(ValueError, match="extra_body"):
+        with pytest.raises(ValueError, match="extra_body: it must be a JSON object"):
             AgentSettings.checked({"extra_body": wrong})
 
 

@@ -21,7 +21,7 @@ CHARACTERS_PER_TOKEN = 24
 DRAIN = 1.0
 """Seconds that a complete answer waits for the end of its stream, so that the connection is kept
 for the next request."""
-LAST_EVENT = 10.0
+LAST_EVENT = 3.0
 """Seconds that an answer with its stop reason waits for the event that ends it."""
 
 _FOREIGN = (
