@@ -51,7 +51,9 @@ def run_pretending(folder: Path, seconds: float) -> int:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     fake_evaluator.speed = speed
-    evaluators.make_evaluator = lambda settings, task, session="": WideEvaluator(seconds, seconds)
+    evaluators.make_evaluator = lambda settings, task, session="", begins=False: WideEvaluator(
+        seconds, seconds
+    )
     status = process.main([str(folder), "--resume"])
     sys.stdout.flush()
     return status

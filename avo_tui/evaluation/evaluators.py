@@ -37,7 +37,7 @@ def check_evaluator(settings: RunSettings, kind: str) -> None:
 
     `kind` is the device of the task, `cuda` or `cpu`.
     """
-    if _spool(settings, "", "") is None:
+    if _spool(settings, "", "", False) is None:
         _sites(settings, "", kind)
 
 
@@ -61,13 +61,16 @@ def with_absolute_paths(evaluator: str) -> str:
     return " ".join(map(absolute, evaluator.split()))
 
 
-def make_evaluator(settings: RunSettings, task: str, session: str = "") -> Evaluator:
+def make_evaluator(
+    settings: RunSettings, task: str, session: str = "", begins: bool = False
+) -> Evaluator:
     """The evaluator of a session: one worker on this machine, or the devices its settings name.
 
-    `session` is the same for each engine of a session, and for no other's. Raises ValueError for a
+    `session` is the same for each engine of a session, and for no other's; `begins`: it has no
+    version yet. Raises ValueError for a
     URL that nothing serves, and for devices that cannot be.
     """
-    spool = _spool(settings, task, session or secrets.token_hex(8))
+    spool = _spool(settings, task, session or secrets.token_hex(8), begins)
     if spool is not None:
         return spool
     if settings.evaluator in (None, LOCAL) and settings.devices is None:
@@ -78,7 +81,7 @@ def make_evaluator(settings: RunSettings, task: str, session: str = "") -> Evalu
     return Fleet(_sites(settings, task, kind))
 
 
-def _spool(settings: RunSettings, task: str, session: str) -> Evaluator | None:
+def _spool(settings: RunSettings, task: str, session: str, begins: bool) -> Evaluator | None:
     """The evaluator that waits at a folder; None where the settings name another."""
     urls = (settings.evaluator or "").split()
     if not any(urlsplit(text).scheme == SPOOL for text in urls):
@@ -92,7 +95,7 @@ def _spool(settings: RunSettings, task: str, session: str) -> Evaluator | None:
     wanted = SiteRequest(task, "", query=dict(parse_qsl(url.query, keep_blank_values=True)))
     from avo_tui.evaluation.workers.spool import make_spool  # as the modules of `SCHEMES`
 
-    return make_spool(url, wanted, settings, session)
+    return make_spool(url, wanted, settings, session, begins)
 
 
 def _sites(settings: RunSettings, task: str, kind: str) -> list[Site]:

@@ -254,7 +254,9 @@ def run_engine(
         absent = AbsentOperator(session.settings.operator)
         operator = absent if mode.only_inbox else make_operator(session.settings)
         whose = f"{session.name} {session.created.isoformat()}"
-        evaluator = make_evaluator(session.settings, session.task.name, whose)
+        evaluator = make_evaluator(
+            session.settings, session.task.name, whose, begins=not writer.state.versions
+        )
         if resume and session.state in {"paused", "pausing", "parked"}:
             send_command(folder, Resume())
         if ready is not None:

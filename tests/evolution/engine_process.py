@@ -20,7 +20,9 @@ from tests.evolution.fake_evaluator import FakeEvaluator
 def main() -> int:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     known_sessions.vouch_for(folder)
-    evaluators.make_evaluator = lambda settings, task, session="": FakeEvaluator(seconds, seconds)
+    evaluators.make_evaluator = lambda settings, task, session="", begins=False: FakeEvaluator(
+        seconds, seconds
+    )
     if "--print" in sys.argv:
         process.run_engine(folder, listeners=[Printer(sys.stdout)])
         return 0

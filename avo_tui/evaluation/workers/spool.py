@@ -94,7 +94,8 @@ class SpoolEvaluator(AskingEvaluator):
                 self._folder.withdraw(identity)  # of this session's engine before an update
         self._look()
         for note, _, _ in self._folder.workers():
-            self._machine = note.machines.get(self._task, self._machine)
+            if note.program == parcels.program_key():  # others measure under other conditions
+                self._machine = note.machines.get(self._task, self._machine)
         self._opened = True
 
     async def close(self) -> None:
@@ -296,7 +297,7 @@ class SpoolEvaluator(AskingEvaluator):
 
 
 def make_spool(
-    url: SplitResult, wanted: SiteRequest, settings: RunSettings, session: str
+    url: SplitResult, wanted: SiteRequest, settings: RunSettings, session: str, begins: bool
 ) -> SpoolEvaluator:
     """The evaluator of a URL. Raises ValueError, one sentence."""
     only(url, wanted.query, {"batch", "arch"})
@@ -311,6 +312,6 @@ def make_spool(
     return SpoolEvaluator(
         path.absolute(), task=wanted.task, session=session, batch=int(batch),
         architecture=wanted.query.get("arch", ""),
-        plants_seed="origin_candidate" not in settings.options,
+        plants_seed=begins and "origin_candidate" not in settings.options,
         allow_weak_sandbox=settings.options.get("allow_weak_sandbox") is True,
     )  # fmt: skip

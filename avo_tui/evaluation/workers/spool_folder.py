@@ -51,6 +51,8 @@ class WorkerNote(Value):
     beat: int = 0
     """Counts on while it lives."""
     ended: bool = False
+    program: str = ""
+    """Key of its sources: `parcels.program_key`."""
     refuses: str = ""
     """Why it takes no request, such as another version; empty where it does."""
     doing: str = ""

@@ -59,7 +59,7 @@ class SpoolWorker:
         self._link = link or WorkerLink(command)
         self._note = WorkerNote(
             name=f"{platform.node()[:60]}-{secrets.token_hex(4)}", host=platform.node(),
-            pid=os.getpid(), space=pid_space(),
+            pid=os.getpid(), space=pid_space(), program=parcels.program_key(),
         )  # fmt: skip
         self._serving: asyncio.Task[None] | None = None
         self._ready: tuple[object, str] = (None, "")

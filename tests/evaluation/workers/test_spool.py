@@ -200,6 +200,13 @@ async def test_machine_and_seed_take_one_journey(lab: Lab, monkeypatch: pytest.M
     again = lab.engine()
     assert await again.machine(TASK) == MACHINE and not lab.waiting, "told by the last worker"
     await again.close()
+    monkeypatch.setattr(parcels, "program_key", lambda: "after an update")
+    updated = lab.engine(plants_seed=False)
+    asking = asyncio.create_task(updated.machine(TASK))
+    await lab.until(lambda: len(lab.waiting) == 1)  # other sources: other conditions
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await updated.close()
 
 
 async def test_an_evaluation_brings_the_pairs_that_the_gate_asks_for(lab: Lab) -> None:
