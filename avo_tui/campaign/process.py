@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from avo_tui.campaign.conductor import Conductor
 from avo_tui.campaign.lines import Processes
 from avo_tui.domain.secrets import redact
-from avo_tui.evolution.process import EngineFailed, open_private
+from avo_tui.evolution.process import EngineFailed, detached
 from avo_tui.store import (
     CampaignFolder,
     CampaignWriter,
@@ -43,18 +42,8 @@ def start_conductor(folder: CampaignFolder) -> None:
         known_sessions.require_known(folder.path)
     except known_sessions.NotTrusted as error:
         raise EngineFailed(str(error)) from error
-    try:
-        with open_private(folder.log) as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "avo_tui.campaign", str(folder.path.absolute()), "--known"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise EngineFailed(f"the campaign's process cannot be started: {error}") from error
-    threading.Thread(target=process.wait, daemon=True, name="campaign").start()
+    arguments = [sys.executable, "-m", "avo_tui.campaign", str(folder.path.absolute()), "--known"]
+    process = detached(arguments, folder.log, "the campaign's process")
     deadline = time.monotonic() + START_SECONDS
     while not folder.conductor().alive:
         if process.poll() is not None:

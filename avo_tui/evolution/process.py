@@ -70,29 +70,45 @@ def start_engine(
     log = folder / "engine.log"
     read_end, write_end = os.pipe()
     try:
-        with open_private(log) as output:
-            process = subprocess.Popen(
-                [*arguments, "--ready-fd", str(write_end)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                pass_fds=(write_end,),
-            )
-    except OSError as error:
+        process = detached(
+            [*arguments, "--ready-fd", str(write_end)], log, "the engine", (write_end,)
+        )
+    except EngineFailed:
         os.close(read_end)
-        raise EngineFailed(f"the engine cannot be started: {error.strerror}") from error
+        raise
     finally:
         os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:
         os.set_blocking(pipe.fileno(), False)
         word = _await_word(pipe.fileno(), process)
-    # waits for its exit, so that a long-lived caller keeps no zombie process
-    threading.Thread(target=process.wait, daemon=True, name="engine").start()
     if word.startswith(READY):
         return process.pid
     process.terminate()
     raise EngineFailed(word or f"the engine ended at once; its last messages are in {log}")
+
+
+def detached(
+    arguments: list[str], log: Path, what: str, pass_fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a process in a process session of its own, which writes to `log`.
+
+    `what` is its name in a sentence. Raises EngineFailed.
+    """
+    try:
+        with open_private(log) as output:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+    except OSError as error:
+        raise EngineFailed(f"{what} cannot be started: {error.strerror or error}") from error
+    # waits for its exit, so that a long-lived caller keeps no zombie process
+    threading.Thread(target=process.wait, daemon=True, name=what).start()
+    return process
 
 
 def _require_known(folder: Path) -> None:
@@ -144,19 +160,8 @@ def start_keeper(folder: Path) -> int | None:
     if is_kept(folder):
         return None
     _require_known(folder)
-    try:
-        with open_private(folder / "engine.log") as output:
-            keeper = subprocess.Popen(
-                [sys.executable, "-m", "avo_tui.evolution.keep", str(folder), "--known"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise EngineFailed(f"the keeper process cannot be started: {error.strerror}") from error
-    threading.Thread(target=keeper.wait, daemon=True, name="keeper").start()
-    return keeper.pid
+    arguments = [sys.executable, "-m", "avo_tui.evolution.keep", str(folder), "--known"]
+    return detached(arguments, folder / "engine.log", "the keeper process").pid
 
 
 def take_inbox(folder: Path) -> None:
