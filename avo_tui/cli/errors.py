@@ -49,6 +49,10 @@ def sentence(error: BaseException) -> str:
         text = f"a file that should be text is not UTF-8: byte {error.start} of it cannot be read"
     elif isinstance(error, UnicodeEncodeError):
         text = f"{error.object[:200]!a} is not valid Unicode: give it another name"
+    elif isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        from avo_tui.evaluation.evaluators import NO_TORCH
+
+        text = NO_TORCH
     elif isinstance(error, KeyError):
         text = str(error.args[0]) if error.args else "not there"
     else:
@@ -74,7 +78,8 @@ def expected(error: BaseException) -> bool:
         Failure, StoreError, ExportError, EngineFailed, EvaluatorError, UnknownOperator,
         SeatError, ValidationError, OSError, UnicodeError,
     )  # fmt: skip
-    return isinstance(error, known) or type(error) is ValueError
+    no_torch = isinstance(error, ModuleNotFoundError) and error.name == "torch"
+    return isinstance(error, known) or type(error) is ValueError or no_torch
 
 
 class Group(TyperGroup):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -15,7 +16,7 @@ from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import trust
 from avo_tui.evaluation.backends.command.store import adopted_name
-from avo_tui.evaluation.evaluators import check_evaluator, with_absolute_paths
+from avo_tui.evaluation.evaluators import LOCAL, NO_TORCH, check_evaluator, with_absolute_paths
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evolution.create import create_session
@@ -82,11 +83,13 @@ def make_session(
 
 def check(run_settings: RunSettings, task: TaskInfo) -> None:
     """Raises Failure or ValueError for settings that cannot be run here."""
-
     operator = registry.descriptor(run_settings.operator)
     why = operator.accepts(run_settings) if operator.accepts else operator.unavailable()
     if why:
         raise Failure(why)
+    here = run_settings.evaluator in {None, LOCAL}
+    if here and task.language != "repository" and find_spec("torch") is None:
+        raise Failure(NO_TORCH)
     check_evaluator(run_settings, task.device)
 
 

@@ -23,6 +23,11 @@ from avo_tui.evaluation.workers.ports import Site
 from avo_tui.evaluation.workers.sites import SiteRequest
 
 LOCAL, SPOOL = "local", "spool"
+NO_TORCH = (
+    "measuring needs torch, which is not installed beside avo-tui: pip install torch (where there "
+    "is no GPU, its build for processors is far smaller: pytorch.org/get-started); watching, "
+    "replay and reports do without"
+)
 SCHEMES: Mapping[str, str] = {
     LOCAL: "avo_tui.evaluation.workers.local",
     "ssh": "avo_tui.evaluation.workers.ssh",

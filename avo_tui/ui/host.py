@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -169,8 +170,11 @@ class Departure:
         ):
             name = latest.session.name
             state = "is paused" if latest.run_state == "paused" else "goes on"
+            # as it was called where the shell would not find it by name, such as .venv/bin/avo
+            called = Path(sys.argv[0])
+            avo = called if called.name == "avo" and not shutil.which("avo") else "avo"
             self.farewell = (
-                f"The run {state}. Look again: avo attach {name}   Stop it: avo stop {name}"
+                f"The run {state}. Look again: {avo} attach {name}   Stop it: {avo} stop {name}"
             )
         self._session.close()
         self._window.show("")

@@ -115,3 +115,60 @@ def test_completing_a_command_loads_none() -> None:
     )  # fmt: skip
     assert {"replay", "resume", "rewind"} <= set(done.stdout.split())
     assert done.stderr.splitlines()[-1] == "False"
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch" or name.startswith("torch."):
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, Missing())
+from avo_tui.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def without_torch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments],
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sessions --json",
+        "status mha-hopper --json",
+        "lineage mha-hopper",
+        "show mha-hopper best --diff",
+        "attempts mha-hopper",
+        "memory mha-hopper",
+        "tasks",
+        "operators",
+        "docs first-kernel",
+        "knowledge list",
+        "brief mha-hopper",
+        "seat attention-cpu-live list_versions",
+    ],
+)
+def test_who_only_watches_needs_no_torch(line: str) -> None:
+    done = without_torch(*line.split())
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "demo --headless --steps 1",
+        "run attention_cpu --operator tuner --headless",
+        "task inputs attention_cpu full-256 --to inputs",
+    ],
+)
+def test_who_measures_is_told_how_to_install_torch(line: str, own_places: Path) -> None:
+    done = without_torch(*line.split())
+    assert done.returncode == 1 and "pip install torch" in done.stderr, done.stderr
+    assert not list(own_places.iterdir()), "nothing was begun"
