@@ -20,6 +20,7 @@ from avo_tui.evaluation.backends.command.project import FILE, read_project
 from avo_tui.evaluation.backends.command.trying import Trial, Tried, reported
 from avo_tui.evaluation.backends.command.workshop import Workshop
 from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.templates import write_example
 from avo_tui.store import SessionReader, find_session
 from avo_tui.worktree import make_worktree
 
@@ -49,6 +50,9 @@ def adopt(
         str, typer.Option("--format", help="How the benchmark reports; docs/repositories.md.")
     ] = "",
     goal: Annotated[str, typer.Option("--goal", help="What is wanted, for who does it.")] = "",
+    example: Annotated[
+        bool, typer.Option("--example", help="First write a small repository to PATH, to try on.")
+    ] = False,
     name: Annotated[str, typer.Option("--name", help="What to call it; default its folder.")] = "",
     base: Annotated[str, typer.Option("--base", help="Commit to start from; default HEAD.")] = "",
     mutants: Annotated[
@@ -64,6 +68,9 @@ def adopt(
     Exit status 2 where something has to be said that could not be guessed.
     """
 
+    if example:
+        write_example(path)
+        typer.echo(f"{path}: a small library in C, with tests and a benchmark", err=True)
     if not path.is_dir():
         raise Failure(f"{path} is no folder; name the folder of a repository")
     file = path / FILE

@@ -1,8 +1,9 @@
-"""The task that `avo task new` writes: RMSNorm, small, complete, meant to be changed."""
+"""What is written to begin with: a task, RMSNorm, and a small repository; meant to be changed."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from avo_tui.evaluation.ports import EvaluatorError
@@ -33,3 +34,13 @@ def write_template(name: str, language: str, root: Path) -> Path:
     except OSError as error:
         raise EvaluatorError(f"{folder} cannot be written: {error.strerror}") from error
     return folder
+
+
+def write_example(folder: Path) -> None:
+    """Write a small repository. Raises EvaluatorError with one sentence."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EvaluatorError(f"{folder} is there already; name a folder that is not")
+    try:
+        shutil.copytree(_HERE / "repository", folder, dirs_exist_ok=True)
+    except OSError as error:
+        raise EvaluatorError(f"{folder} cannot be written: {error.strerror}") from error

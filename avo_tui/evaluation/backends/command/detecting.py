@@ -122,7 +122,10 @@ def guess(folder: Path) -> Guess:
     """Everything that can be guessed about a repository."""
     seen, guessed = Seen.of(folder), Guess()
     heads = [seen.text(n) for n in ("README.md", "README.rst", "README")]
-    lines = [ln.strip("# =*`") for text in heads for ln in text.splitlines() if ln.strip("# =*-`")]
+    told = [
+        re.sub(r"<[^>]*>", "", line).strip("# =*-`") for text in heads for line in text.splitlines()
+    ]
+    lines = [line for line in told if line and not line.startswith(("[!", "!["))]
     guessed.title = (lines[0] if lines and len(lines[0]) <= 80 else folder.resolve().name)[:80]
     for recognise in (_cargo, _python, _cmake, _meson, _make, _npm):
         recognise(seen, guessed)
@@ -230,9 +233,12 @@ def _make(seen: Seen, guessed: Guess) -> None:
         for target in ("check", "test", "tests"):
             if target in targets:
                 guessed.set("test", f"make {target}", f"a target of the {name}")
-        for target in ("bench", "benchmark", "perf", "speed"):
-            if target in targets:
-                _format(guessed, f"make -s {target}", "wall", f"a target of the {name}")
+        phony = set(re.findall(r"^\.PHONY\s*:(.*)$", seen.text(name), re.MULTILINE))
+        commands = {word for line in phony for word in line.split()}
+        for target in sorted(t for t in targets if re.search(r"bench|perf|speed", t)):
+            runs = f"make -s {target}" if target in commands else f"./{target}"
+            printing = seen.saying(r'"\{\\"', seen.named(r"bench|perf|speed"))
+            _format(guessed, runs, "json" if printing else "wall", f"a target of the {name}")
 
 
 def _cargo(seen: Seen, guessed: Guess) -> None:
