@@ -34,7 +34,6 @@ def attempts(
     as_json: Json = False,
 ) -> None:
     """List the attempts of a session with what became of each, and why."""
-
     order = next((known for known in ORDERS if known == sort), None)
     if order is None:
         raise typer.BadParameter(f"one of {', '.join(ORDERS)}", param_hint="--sort")

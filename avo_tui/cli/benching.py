@@ -111,7 +111,6 @@ def bench(
 
     No attempt, no commit, nothing is recorded. Exit status 1 where one could not be timed.
     """
-
     if quick and (pairs is not None or precision is not None):
         raise Failure("--quick measures no pairs: leave --pairs and --precision out")
     if not quick and (seconds is not None or configuration is not None):
@@ -139,7 +138,6 @@ def _official(
     as_json: bool,
 ) -> bool:
     """Time pairs of fresh processes and print them; False where one could not be timed."""
-
     timed = [Timed(variant) for variant in variants]
     known = spread(reader.state)
     with _kept_when_interrupted() as whole:
@@ -162,7 +160,6 @@ def _quick(
 ) -> bool:
     """Compare quickly and print it; False where one could not be compared. `wanted`: the
     configuration, or None for all, and the seconds for each variant."""
-
     rows: list[QuickRow] = []
     with _kept_when_interrupted() as whole:
         asyncio.run(_compare_quickly(reader, rows, variants, against[1], wanted))
@@ -183,7 +180,6 @@ async def _compare_quickly(
     wanted: tuple[str | None, float | None],
 ) -> None:
     """Add a row for each variant to `rows`."""
-
     require_agreement(reader.folder)
     task = reader.state.session.task.name
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
@@ -219,7 +215,6 @@ def _kept_when_interrupted() -> Iterator[_Kept]:
 
 def _say_begin(doing: str, result: str) -> None:
     """Say on standard error what begins, and what the variant before gave."""
-
     for text in filter(None, (result, doing)):
         typer.echo(f"avo: {plain(text, 300)}", err=True)
 
@@ -276,7 +271,6 @@ def _variants(
     paths: list[Path], varied: tuple[list[str], list[str]], origin: Candidate, task: TaskInfo
 ) -> list[Variant]:
     """The files with every combination of `varied`: definitions of macros, and sets of flags."""
-
     values: dict[str, list[str]] = {}
     for text in varied[0]:
         macro, equals, choices = text.partition("=")
@@ -310,7 +304,6 @@ async def _time(
 
     `effort`: pairs of each, and the precision to reach.
     """
-
     require_agreement(reader.folder)
     task = reader.state.session.task.name
     pairs, precision = effort

@@ -29,7 +29,6 @@ def say_busy(unless_busy: bool) -> None:
 
     Raises Failure in that case where the caller wants to measure on a quiet machine only.
     """
-
     sensor = processor_sensor()
     time.sleep(LOOK_SECONDS)
     busy = "; ".join(filter(None, [busy_text([sensor.sample()]), measuring_text()]))

@@ -140,7 +140,6 @@ def run(
     Each line sends its best version to the next one on a ring every so many evaluations; the
     receiving line's own gate decides. All lines share one budget.
     """
-
     info = opening.find_task(task)
     name = name or _free_name(task)
     check_name(line_session(name, lines))
@@ -197,28 +196,24 @@ def _after_start(folder: CampaignFolder, *, headless: bool, detach: bool, as_jso
 @app.command("status", epilog="Example: avo campaign status race")
 def status(name: CampaignName, as_json: Json = False) -> None:
     """Say how a campaign stands: lines, budget, versions that were passed on, what happened."""
-
     print_status(find_campaign(name), as_json)
 
 
 @app.command("show", epilog="Example: avo campaign show race")
 def show(name: CampaignName) -> None:
     """Open the app on all lines of a campaign."""
-
     _open(find_campaign(name))
 
 
 @app.command("pause", epilog="Example: avo campaign pause race --line 2")
 def pause(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Pause all lines, or one."""
-
     tell_lines(name, line, Pause(), as_json, lambda state: state not in {"paused", "pausing"})
 
 
 @app.command("resume", epilog="Example: avo campaign resume race")
 def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Go on after a pause, after a loss of the processes, or after the end."""
-
     folder = find_campaign(name)
     require_agreement(folder.path)
     conducted = folder.conductor().alive
@@ -260,7 +255,6 @@ def end(
     as_json: Json = False,
 ) -> None:
     """End all lines in good order, or one; what it has left of the budget goes to the others."""
-
     folder = find_campaign(name)
     if line is None:
         end_conductor(folder)
@@ -281,7 +275,6 @@ def hint(
     as_json: Json = False,
 ) -> None:
     """Give all lines a hint, or one."""
-
     scope = "until_cleared" if until_cleared else "once"
     command = SendHint.model_validate({"text": " ".join(text), "scope": scope})
     tell_lines(name, line, command, as_json, lambda state: True)
@@ -300,7 +293,6 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Begin a further line from a version of another, with half of the budget it has left."""
-
     folder = find_campaign(name)
     require_agreement(folder.path)
     give_order(folder, Split(line=line, version=version, operator=operator), as_json)
@@ -318,7 +310,6 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Change the budget of a campaign, or show it where nothing is given."""
-
     folder = find_campaign(name)
     caps = _budget(usd, hours, evaluations, tokens, steps).run
     if caps.model_dump(exclude_none=True):
@@ -358,7 +349,6 @@ def _line_settings(
     base: RunSettings, operators: list[str] | None, index: int, pairs: list[str] | None
 ) -> RunSettings:
     """The settings of line `index`, counted from 0; operators are dealt round robin."""
-
     try:
         name = (
             registry.descriptor(operators[index % len(operators)]).name
@@ -374,7 +364,6 @@ def _line_settings(
 def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]:
     """The devices of each line: with more devices than lines each has several of its own, with
     fewer the lines take turns on them."""
-
     if named is None:
         return [None] * lines
     devices = split_devices(named, kind)

@@ -37,7 +37,6 @@ FOLLOW_SECONDS = 1.0
 
 def line_readers(folder: CampaignFolder, number: int | None) -> list[tuple[Line, SessionReader]]:
     """The lines that have a session, or the one with that number. Raises Failure."""
-
     campaign = folder.read()
     try:
         chosen = campaign.lines if number is None else (campaign.line(number),)
@@ -64,7 +63,6 @@ def tell_lines(
     quiet: bool = False,
 ) -> None:
     """Send a command to the lines that run, and say what each answered."""
-
     folder = find_campaign(name)
     sent = []
     for line, reader in line_readers(folder, number):
@@ -97,7 +95,6 @@ def tell_lines(
 
 def report(name: str, done: list[dict[str, object]], as_json: bool) -> None:
     """Print what became of a command, line by line."""
-
     if as_json:
         emit({"campaign": name, "lines": done})
         return
@@ -108,7 +105,6 @@ def report(name: str, done: list[dict[str, object]], as_json: bool) -> None:
 
 def give_order(folder: CampaignFolder, order: Order, as_json: bool) -> None:
     """Give an order to the campaign's process, or carry it out here where none runs."""
-
     identity = folder.send(order)
     deadline = time.monotonic() + ORDER_SECONDS
     while True:
@@ -130,7 +126,6 @@ def give_order(folder: CampaignFolder, order: Order, as_json: bool) -> None:
 
 def settle_here(folder: CampaignFolder, *, revive: bool) -> None:
     """Take the orders that wait and share the budget anew, in this process."""
-
     require_agreement(folder.path)
     try:
         store = CampaignWriter(folder.path)
@@ -144,7 +139,6 @@ def settle_here(folder: CampaignFolder, *, revive: bool) -> None:
 
 def end_conductor(folder: CampaignFolder) -> None:
     """End the campaign's process, so that it does not start again what is being ended."""
-
     conductor = folder.conductor()
     if not conductor.alive or conductor.pid is None:
         return
@@ -163,7 +157,6 @@ def end_conductor(folder: CampaignFolder) -> None:
 
 def follow(folder: CampaignFolder) -> None:
     """Print what happens until every line is over; ending this ends nothing else."""
-
     typer.echo(f"campaign {folder.name} at {folder.path}", err=True)
     reader, seen = CampaignReader(folder), set[object]()
     try:

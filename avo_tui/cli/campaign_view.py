@@ -22,7 +22,6 @@ from avo_tui.store import (
 
 def list_campaigns(as_json: Json = False) -> None:
     """List the campaigns on this machine."""
-
     forms: list[dict[str, object]] = []
     rows = []
     for folder in campaign_folders():
@@ -51,7 +50,6 @@ def list_campaigns(as_json: Json = False) -> None:
 
 def print_status(folder: CampaignFolder, as_json: bool) -> None:
     """Print how a campaign stands."""
-
     view = CampaignReader(folder).view()
     if as_json:
         emit(view_form(view))
@@ -90,7 +88,6 @@ def print_status(folder: CampaignFolder, as_json: bool) -> None:
 
 def budget_lines(view: CampaignView) -> list[str]:
     """What all lines have spent together, and of which caps."""
-
     spend = view.spend
     texts = [f"spent {spend.evaluations} evaluations, ${spend.usd:.2f}, {spend.tokens} tokens"]
     caps = view.campaign.caps
@@ -122,7 +119,6 @@ def _line_rows(view: CampaignView) -> tuple[list[list[str]], list[str]]:
 
 def view_form(view: CampaignView) -> dict[str, object]:
     """A campaign as JSON."""
-
     campaign, best = view.campaign, view.best
     return {
         "campaign": campaign.name,

@@ -92,7 +92,6 @@ def _sandbox() -> Iterator[Row]:
 
 def _evaluators() -> Iterator[Row]:
     """Whether devices beside this machine's own could be used; none is asked."""
-
     for scheme, site in (("ssh", ssh), ("dask", dask), ("dask+slurm", dask_slurm)):
         yield _row("ok", "evaluator", f"{scheme}://: {site.what_is_missing() or 'can be used'}")
 
@@ -144,7 +143,6 @@ def _operators() -> Iterator[Row]:
 
 def check_model() -> Iterator[Row]:
     """What the agent's endpoint supports and costs, from one small question to it."""
-
     settings = AgentSettings.of(with_defaults(RunSettings(operator="agent")))
     for answer in asyncio.run(probe(settings)):
         yield _row(answer.state, "model", answer.sentence)

@@ -51,7 +51,6 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Compare runs: the best score against evaluations, time or dollars, at equal budget."""
-
     if axis not in AXES:
         raise typer.BadParameter(f"it is one of {', '.join(AXES)}", param_hint="--axis")
     arms = comparing_arms.split(names)

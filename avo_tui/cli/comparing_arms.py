@@ -37,7 +37,6 @@ def split(words: Sequence[str]) -> dict[str, list[str]] | None:
 
 def rows(arms: Sequence[Arm], axis: Axis, budget: float) -> list[dict[str, Any]]:
     """What is known of each arm at a budget; `against_first` compares it with the first arm."""
-
     first = arms[0].scores(axis, budget)
     table = []
     for index, arm in enumerate(arms):
@@ -56,7 +55,6 @@ def rows(arms: Sequence[Arm], axis: Axis, budget: float) -> list[dict[str, Any]]
 
 def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float) -> None:
     """Print the chart of medians and the table."""
-
     curves = [
         Curve(arm.name, tuple((x, middle) for x, _, middle, _ in arm.course(axis, budget)))
         for arm in arms
@@ -83,7 +81,6 @@ def show(arms: Sequence[Arm], axis: Axis, label: str, title: str, budget: float)
 
 def _table(arms: Sequence[Arm], axis: Axis, budget: float, *, ranges: bool) -> list[str]:
     """A heading and a row for each arm, with the range of its runs or without it."""
-
     width = max(len("arm"), *(len(arm.name) for arm in arms))
     first = arms[0].scores(axis, budget)
     table = [("arm", "runs", "median", "lowest–highest", "mean (95%)", "over the first (95%)")]

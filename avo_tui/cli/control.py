@@ -74,7 +74,6 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Pause a run."""
-
     modes = {"tool": "after_tool", "step": "after_step", "now": "now"}
     send(name, Pause.model_validate({"mode": modes[when.value]}), as_json, live=True)
 
@@ -82,7 +81,6 @@ def pause(
 @app.command(epilog="Example: avo resume demo")
 def resume(name: Name, as_json: Json = False) -> None:
     """Go on after a pause, or cut a wait short."""
-
     send(name, Resume(), as_json, live=True)
 
 
@@ -93,7 +91,6 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """End a run in good order; `avo run --resume NAME` goes on with it."""
-
     send(name, Stop(), as_json, live=True)
     if wait > 0 and not wait_for_end(find_session(name), wait):
         raise Failure(f"{name} has not ended within {wait:g} s; it will")
@@ -110,7 +107,6 @@ def hint(
     as_json: Json = False,
 ) -> None:
     """Give the operator of variation a hint."""
-
     form = {"text": " ".join(text), "delivery": when.value, "scope": scope.value}
     form = {k: v.replace("-", "_") if k != "text" else v for k, v in form.items()}
     send(name, SendHint.model_validate(form), as_json)
@@ -123,7 +119,6 @@ def clear_hint(
     as_json: Json = False,
 ) -> None:
     """Take back a hint that is queued or in force."""
-
     if identity != "all":
         send(name, ClearHint(hint=identity), as_json)
         return
@@ -142,7 +137,6 @@ def rewind(
     as_json: Json = False,
 ) -> None:
     """Make an earlier version the head; what came after stays as a branch."""
-
     send(name, Rewind(version=number_of(name, version), reason=why), as_json)
 
 
@@ -153,14 +147,12 @@ def abort(
     as_json: Json = False,
 ) -> None:
     """End the step that is running; the run goes on with the next."""
-
     send(name, AbortStep(reason=why), as_json)
 
 
 @app.command(epilog="Example: avo approve demo")
 def approve(name: Name, as_json: Json = False) -> None:
     """Let the commit that waits for approval through."""
-
     send(name, Approve(), as_json, live=True)
 
 
@@ -171,7 +163,6 @@ def reject(
     as_json: Json = False,
 ) -> None:
     """Refuse the commit that waits for approval."""
-
     send(name, Reject(reason=why), as_json, live=True)
 
 
@@ -188,7 +179,6 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Change the caps of a run, or show them where none is given."""
-
     session = SessionReader.open(find_session(name)).state.session
     given = {
         "usd": usd,
@@ -227,7 +217,6 @@ def budget(
 @app.command(epilog="Example: avo undo demo")
 def undo(name: Name, as_json: Json = False) -> None:
     """Take back the last command that can be taken back; again, and it is done anew."""
-
     commands = SessionReader.open(find_session(name)).state.commands.values()
     for record in reversed(commands):
         if record.undo is not None and record.refused is None:
@@ -248,7 +237,6 @@ def bookmark(
     as_json: Json = False,
 ) -> None:
     """Mark a version with a word."""
-
     send(name, SetBookmark(version=number_of(name, version), label=label), as_json)
 
 
@@ -260,20 +248,17 @@ def note(
     as_json: Json = False,
 ) -> None:
     """Write a note on a version."""
-
     send(name, Annotate(version=number_of(name, version), text=text), as_json)
 
 
 @app.command(epilog="Example: avo remeasure demo best")
 def remeasure(name: Name, version: VersionName, as_json: Json = False) -> None:
     """Measure a version again; the score at the gate stays beside it."""
-
     send(name, Remeasure(version=number_of(name, version)), as_json, seconds=JOB_SECONDS)
 
 
 def number_of(name: str, version: str) -> int:
     """The number of a session's version named as 12, v12, head or best. Raises Failure."""
-
     return pick(SessionReader.open(find_session(name)).state, version)
 
 
@@ -286,7 +271,6 @@ def send(
     seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Send a command and print its effect. If no engine runs, a short-lived one carries it out."""
-
     reader = SessionReader.open(find_session(name))
     identity = deliver(reader, command, live=live)
     _say(reader, identity, command.kind, as_json, seconds)
@@ -297,7 +281,6 @@ def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> s
 
     Returns the command's id. Raises Failure if `live` requires an engine that is not running.
     """
-
     alive = reader.engine().alive
     if not alive and live:
         raise Failure(

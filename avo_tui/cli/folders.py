@@ -40,7 +40,6 @@ def take_from_settings() -> None:
 
 def sessions_text() -> str:
     """Where new sessions go and why, such as `./sessions` or `~/runs (settings)`."""
-
     root = own_root()
     return root.origin if root.origin.startswith("./") else f"{short(root.folder)} ({root.origin})"
 

@@ -19,7 +19,6 @@ app = typer.Typer()
 
 def open_sessions_screen() -> None:
     """`avo` alone."""
-
     if not in_terminal():
         sessions(as_json=False)
         return
@@ -39,7 +38,6 @@ def attach(
     ] = False,
 ) -> None:
     """Open the app on a session. An engine that was lost, not stopped, is started again."""
-
     if name is None:
         sound = [s for s in summaries() if s.error is None]
         live = [s for s in sound if s.engine.alive]
@@ -68,5 +66,4 @@ def replay(
     ] = 4.0,
 ) -> None:
     """Play a session from its start through the same screens; nothing is changed in it."""
-
     open_app(source=ReplaySource(SessionReader.open(find_session(name)), speed))

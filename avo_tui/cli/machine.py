@@ -36,7 +36,6 @@ app = typer.Typer()
 @app.command(epilog="Example: avo tasks")
 def tasks(as_json: Json = False) -> None:
     """List the tasks; a broken one is named with its error."""
-
     tasks_here = find_tasks()
     listing = list(tasks_here.listing())
     if as_json:
@@ -70,7 +69,6 @@ def tasks(as_json: Json = False) -> None:
 @app.command(epilog="Example: avo operators")
 def operators(as_json: Json = False) -> None:
     """List what can make the steps; one that cannot be used here says why."""
-
     offered = [(d, d.unavailable()) for d in registry.offer()]
     broken = registry.broken()
     if as_json:
@@ -104,7 +102,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
-
     info = find_task(task)
     candidate = read_candidate(path, info) if path is not None else None
     progress = None if as_json else _progress()
@@ -142,7 +139,6 @@ async def _evaluate(
 
 def _progress() -> ProgressSink:
     """Writes what is worth a line to standard error."""
-
     lines = ProgressLines()
 
     def write(progress: EvaluationProgress) -> None:
@@ -168,7 +164,6 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check a session, or the machine: compiler, GPU, sandbox, key; or the agent's model."""
-
     if model:
         if name is not None or repair:
             raise typer.BadParameter("asks the model alone", param_hint="--model")

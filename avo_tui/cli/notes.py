@@ -49,7 +49,6 @@ def memory(
     as_json: Json = False,
 ) -> None:
     """Read the notes that are carried from step to step, or write, replace and remove one."""
-
     if remove is not None and (add is not None or replace is not None):
         raise typer.BadParameter("it goes alone", param_hint="--remove")
     if replace is not None and add is None:

@@ -34,7 +34,6 @@ def test(
     kind: Annotated[str, typer.Option(help="Run the hook of this kind only.")] = "",
 ) -> None:
     """Send a test message by every way that is set up, and say which came through."""
-
     channels, _ = _set_up()
     if kind:
         _kinds([kind], "--kind")
@@ -71,7 +70,6 @@ def watch(
 
     It is started by itself with every run that is started while there is somebody to tell.
     """
-
     channels, rules = _set_up()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with only_one(_state() / "notify.lock") as alone:
@@ -87,7 +85,6 @@ def watch(
 
 def start_watcher() -> None:
     """Start the watcher beside a run, detached, if notifications are set up. Never raises."""
-
     chosen = settings()
     if not (chosen.notify.urls or chosen.hooks):
         return
@@ -112,7 +109,6 @@ def _state() -> Path:
 
 def _set_up() -> tuple[list[Channel], Rules]:
     """Channels and rules from the settings. Raises Failure if no notifications are set up."""
-
     chosen = settings()
     hooks = [
         Hook(kind, command)
@@ -136,7 +132,6 @@ def _set_up() -> tuple[list[Channel], Rules]:
 
 def _kinds(names: object, where: str) -> list[Kind]:
     """Notification kinds by name. Raises Failure for an unknown one."""
-
     given = [str(name) for name in cast(list[str], names)]
     for name in given:
         if name not in KINDS:

@@ -26,7 +26,6 @@ from avo_tui.settings import settings
 
 def default_operator() -> OperatorName:
     """The operator of a new session that names none. Raises UnknownOperator, a ValueError."""
-
     chosen = settings().operator
     return registry.default().name if chosen == "auto" else registry.descriptor(chosen).name
 
@@ -58,7 +57,6 @@ def find_task(name: str) -> TaskInfo:
 
 def _agreed(folder: Path) -> bool:
     """Ask the person whether code of the folder may be run; False if nobody can be asked."""
-
     if not in_terminal():
         return False
     typer.echo(f"{folder} holds tasks, which are Python code that would run as you.", err=True)
@@ -75,7 +73,6 @@ def make_session(
     origin: str | None = None,
 ) -> Path:
     """Create a session. Raises Failure, StoreError."""
-
     info = find_task(task)
     check(run_settings, info)
     return create_session(name, info, run_settings, origin)
@@ -95,7 +92,6 @@ def check(run_settings: RunSettings, task: TaskInfo) -> None:
 
 def evaluators(named: Sequence[str] | None) -> str | None:
     """The evaluators that a command names, as a session keeps them."""
-
     return with_absolute_paths(" ".join(named)) if named else None
 
 
@@ -124,5 +120,4 @@ def with_defaults(run_settings: RunSettings) -> RunSettings:
 
 def estimate(run_settings: RunSettings) -> list[str]:
     """The possible cost of a run and its caps, before the first request; empty if it is free."""
-
     return list(registry.descriptor(run_settings.operator).estimate(run_settings))

@@ -45,7 +45,6 @@ app = typer.Typer()
 @app.command("set", epilog="Example: avo set my-run agent.effort=low agent.max_tokens=16000")
 def set_options(name: Name, options: Pairs = None, as_json: Json = False) -> None:
     """Change options of a run, such as the agent's model; without any, list them."""
-
     if options:
         send(name, SetOptions.model_validate({"options": parse_pairs(options)}), as_json)
         return

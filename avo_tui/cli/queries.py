@@ -55,7 +55,6 @@ app = typer.Typer()
 
 def ago(at: datetime | None) -> str:
     """A time as the distance to now, such as `3 min ago`."""
-
     if at is None:
         return "never"
     seconds = max(0.0, (now() - at).total_seconds())
@@ -68,7 +67,6 @@ def ago(at: datetime | None) -> str:
 @app.command(epilog="Example: avo sessions --json")
 def sessions(as_json: Json = False) -> None:
     """List sessions: those that need you first, then the latest active."""
-
     listed = by_attention(summaries(), now())
     if as_json:
         new = {"folder": str(own_root().folder), "origin": own_root().origin}
@@ -92,7 +90,6 @@ def sessions(as_json: Json = False) -> None:
 @app.command(epilog="Example: avo status demo")
 def status(name: Name, as_json: Json = False) -> None:
     """Say how a run stands."""
-
     reader = SessionReader.open(find_session(name))
     form = status_form(reader)
     if as_json:
@@ -146,7 +143,6 @@ def status(name: Name, as_json: Json = False) -> None:
 
 def _seat_lines(state: SessionState) -> list[str]:
     """Who sits in the seat, and the hints that wait for delivery."""
-
     lines = []
     sits = state.session.occupant
     if sits is not None:
@@ -160,7 +156,6 @@ def _seat_lines(state: SessionState) -> list[str]:
 
 def _device_lines(reader: SessionReader) -> list[str]:
     """Of a run that goes on: how many devices can be used, and what became of the others."""
-
     seen = read_workers(reader.folder)
     if seen is None or not reader.engine().alive:
         return []
@@ -175,7 +170,6 @@ def _device_lines(reader: SessionReader) -> list[str]:
 
 def _gate_lines(state: SessionState) -> list[str]:
     """What is left of the error budget, and what a commit needs now."""
-
     lines = []
     ledger = Ledger(state.comparisons.values())
     if ledger.tests:
@@ -191,7 +185,6 @@ def _gate_lines(state: SessionState) -> list[str]:
 
 def _supervisor_lines(state: SessionState) -> list[str]:
     """How near the next intervention is, and which one is in force."""
-
     ladder = state.session.settings.operator_traits.ladder
     if not ladder or not state.versions:
         return []
@@ -208,7 +201,6 @@ def _supervisor_lines(state: SessionState) -> list[str]:
 
 def intervention_lines(made: Intervention) -> list[str]:
     """An intervention in the text of a command."""
-
     lines = [f"! {made.level.replace('_', ' ')} in step {made.step}: {plain(made.trigger, 300)}"]
     lines += [f"  {plain(text, 600)}" for text in (made.diagnosis, made.review) if text]
     lines += [f"  stop: {plain(exhausted, 300)}" for exhausted in made.avoid]
@@ -219,7 +211,6 @@ def intervention_lines(made: Intervention) -> list[str]:
 @app.command(epilog="Example: avo lineage demo --json")
 def lineage(name: Name, as_json: Json = False) -> None:
     """List the versions of a session with their scores."""
-
     state = SessionReader.open(find_session(name)).state
     if as_json:
         emit(lineage_form(state))
@@ -286,7 +277,6 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a version, or an attempt such as 12.3: its score, source, or change to the parent."""
-
     if source and diff:
         raise typer.BadParameter("choose one of --source and --diff", param_hint="--source")
     reader = SessionReader.open(find_session(name))
@@ -328,7 +318,6 @@ def show(
 
 def _print_version(version: Version, interventions: Sequence[Intervention]) -> None:
     """What `avo show` says of a version; `interventions` are those that led to it."""
-
     parent = "" if version.parent is None else f" from v{version.parent}"
     typer.echo(
         f"v{version.number}{parent}, {version.author}, step {version.step}, "
@@ -359,7 +348,6 @@ def _print_version(version: Version, interventions: Sequence[Intervention]) -> N
 
 def _source(reader: SessionReader, number: int) -> tuple[Candidate | None, Difference | None, str]:
     """(source of a version, its change to the parent, what of them cannot be read)."""
-
     versions = reader.state.versions
     version, candidate = versions[number], None
     try:

@@ -73,7 +73,6 @@ def task_from(
 
 def tell_where_to_look(task: str, folder: Path) -> None:
     """Name the variable to set where a new task lies in a folder that is not looked into."""
-
     if task not in find_tasks().names:
         typer.echo(
             f"before that, so that avo looks there: export AVO_KERNELS={without_links(folder)}"
@@ -100,7 +99,6 @@ def adopt(
 
     Raises Failure and EvaluatorError with one sentence.
     """
-
     root = to or own_root()
     base = name or re.sub(r"[^A-Za-z0-9._-]+", "_", problem_name(file)).strip("._-") or "reference"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", base):

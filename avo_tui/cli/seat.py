@@ -60,7 +60,6 @@ app = typer.Typer()
 @app.command(epilog="Example: avo brief demo")
 def brief(name: Name, as_json: Json = False) -> None:
     """Print the page that tells an agent how to work in the seat of a session."""
-
     state = SessionReader.open(find_session(name)).state
     if as_json:
         emit({"session": state.session.name, "markdown": page(state)})
@@ -100,7 +99,6 @@ def seat(
     is the text that read_candidate raw=true gives.
     Exit status 1 where the tool answers that it could not do it.
     """
-
     try:
         reader = SessionReader.open(find_session(name))
         require_seat(reader)
@@ -139,7 +137,6 @@ def _answer(
 
     Raises Failure, SeatError, typer.BadParameter.
     """
-
     settings = reader.state.session.settings
     specs = tool_specs(settings)
     given = _arguments(tool, arguments, specs)
@@ -168,7 +165,6 @@ def _answer(
 
 def _from_the_record(reader: SessionReader, call: Call) -> Answer:
     """The answer of a tool that only reads the record, of a run that has ended."""
-
     knowledge = SessionKnowledge(reader.folder, reader.state.session.task)
     try:
         work = read_record(reader, knowledge, call.tool, call.arguments, whole=call.whole)
@@ -190,7 +186,6 @@ def _check_writable(out: Path) -> None:
 
 def _show(answer: Answer, out: Path | None, as_json: bool) -> None:
     """Print an answer; with `out` its text goes there, and what others said is printed."""
-
     if not answer.ok:
         out = None  # an error is not the answer that was asked for
     if out is not None:
@@ -217,7 +212,6 @@ def _is_raw(tool: str, arguments: list[str]) -> bool:
 def _show_raw(answer: Answer) -> None:
     """Print all of a text and nothing else, since it may go into a file; the rest on standard
     error."""
-
     terminal = sys.stdout.isatty()
     typer.echo(safe(answer.text) if terminal else answer.text, nl=terminal)
     for line in filter(None, answer.replaced(text="").whole().splitlines()):
@@ -226,7 +220,6 @@ def _show_raw(answer: Answer) -> None:
 
 def _emit_failure(text: str) -> None:
     """What cannot be done at all: in the form of an answer, and with `error` as every command."""
-
     answer = Answer(id=0, ok=False, text=text, characters=len(text))
     emit({**answer.model_dump(mode="json", exclude={"id"}), "error": text})
 
@@ -284,7 +277,6 @@ def _check(
 
     `parts` are those that the run does without.
     """
-
     try:
         if tool not in {own.name for own in OWN_TOOLS}:
             check_arguments(tool, arguments, parts)
@@ -315,7 +307,6 @@ def _value(key: str, text: str) -> Any:
 
 async def _call(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, str]) -> Answer:
     """Call a tool after `texts` (file name → text) were put into the working candidate."""
-
     client = await sit_down(reader, hello, say=_say)
     letters: tuple[Letter, ...] = ()
     async with client:
@@ -358,7 +349,6 @@ async def _patient(reader: SessionReader, client: SeatClient, wanted: Call) -> A
 
 def _tell(text: str) -> None:
     """Print intermediate messages on standard error."""
-
     sys.stderr.write(f"avo: {plain(text, 400)}\n")
 
 

@@ -32,7 +32,6 @@ def require_seat(reader: SessionReader) -> None:
 
 def waiting_text(reader: SessionReader) -> str:
     """What a caller waits for: the run's state with its reason, the stage of an evaluation."""
-
     reader.poll()
     attempt, stage = current_attempt(reader.state)
     why = f": {reader.state.session.state_reason}" if reader.state.session.state_reason else ""
@@ -50,7 +49,6 @@ async def sit_down(reader: SessionReader, hello: Hello, say: Any = None) -> Seat
     the person takes that back.
     Raises SeatError where somebody else sits there.
     """
-
     require_seat(reader)
     if not reader.engine().alive:
         session = reader.state.session

@@ -45,7 +45,6 @@ def service(
     show: Annotated[bool, typer.Option("--print", help="Print the unit, write nothing.")] = False,
 ) -> None:
     """Write a systemd user unit that starts the run again after a crash or a reboot."""
-
     folder = find_session(name)
     path = _units() / f"avo-{folder.name}.service"
     if remove:

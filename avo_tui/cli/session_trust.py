@@ -45,7 +45,6 @@ def trust(
 
     Sessions that you make yourself, and those that you only read, need no such word.
     """
-
     folder = _folder_of(name)
     for line in _what_it_starts(folder):
         typer.echo(line)
@@ -62,7 +61,6 @@ def require_agreement(folder: Path) -> None:
 
     Raises Failure where the person refuses, and NotTrusted where nobody can be asked.
     """
-
     if known_sessions.is_known(folder):
         return
     if not in_terminal():
@@ -77,7 +75,6 @@ def require_agreement(folder: Path) -> None:
 
 def _folder_of(name: str) -> Path:
     """The folder of a session or campaign, by name or path. Raises SessionNotFound."""
-
     if "/" in name:
         campaign = CampaignFolder(from_home(name).absolute())
         if campaign.record.is_file() or campaign.previous.is_file():
@@ -93,14 +90,12 @@ def _folder_of(name: str) -> Path:
 
 def _remember(folder: Path) -> None:
     """Note the agreement; of a campaign, that to the sessions of its lines too."""
-
     for one in [folder, *(session for session, _ in _lines(folder) if session.is_dir())]:
         known_sessions.remember(one)
 
 
 def _lines(folder: Path) -> list[tuple[Path, RunSettings]]:
     """The sessions of a campaign's lines, there or not, with their settings; none for a session."""
-
     campaign = CampaignFolder(folder)
     if not (campaign.record.is_file() or campaign.previous.is_file()):
         return []
@@ -109,7 +104,6 @@ def _lines(folder: Path) -> list[tuple[Path, RunSettings]]:
 
 def _what_it_starts(folder: Path) -> list[str]:
     """What the settings of a session, or of the lines of a campaign, name; safe to print."""
-
     lines = _lines(folder)
     if not lines:
         return starts(SessionReader.open(folder).state.session.settings)
@@ -123,7 +117,6 @@ def _what_it_starts(folder: Path) -> list[str]:
 
 def starts(settings: RunSettings) -> list[str]:
     """One line for each thing that an engine with these settings does on this machine."""
-
     options = {name: plain(str(value), 300) for name, value in sorted(settings.options.items())}
     told = [f"operator {plain(settings.operator)}"]
     if options.get("acp.agent"):

@@ -20,7 +20,6 @@ from avo_tui.store import SessionReader
 
 def show_attempt(reader: SessionReader, name: str, source: bool, diff: bool, as_json: bool) -> None:
     """Print an attempt: report, gate's numbers and log; or its source, or its change."""
-
     attempt = _attempt(reader, name)
     candidate = reader.candidate(attempt.candidate)
     origin = reader.state.versions.get(attempt.parent)
@@ -48,7 +47,6 @@ def _attempt(reader: SessionReader, name: str) -> Attempt:
 
 def decision_on(reader: SessionReader, attempt: Attempt) -> GateDecision | None:
     """The gate's decision on an attempt; None if the gate was never asked."""
-
     decision = None
     for event in reader.events(attempt.step):
         if isinstance(event, GateDecided) and event.attempt == attempt.number:

@@ -101,7 +101,6 @@ def demo(
     ] = False,
 ) -> None:
     """Evolve a CPU attention kernel with the tuner: no key, no GPU, nothing to set up."""
-
     headless = headless or not in_terminal()
     live, name = demo_name("demo-agent" if agent else "demo")
     if live is not None:
@@ -256,7 +255,6 @@ def run(
 
 def _task_of_reference(file: Path, task: str | None, language: str) -> str:
     """The name of the task that is made of a reference; `task` is its name where one is given."""
-
     name, spec = adopt(file, task, Wanted(language))
     typer.echo(f"task {name}: {sentence(spec)}", err=True)
     for remark in spec.remarks:
@@ -266,7 +264,6 @@ def _task_of_reference(file: Path, task: str | None, language: str) -> str:
 
 def _recorded_task(recording: Path, task: str | None) -> str:
     """The task of a recording. Raises ValueError, or Failure where another one is named."""
-
     recorded = load(str(recording.absolute())).task
     if task is not None and task != recorded:
         raise Failure(f"the recording is of {recorded}, not of {task}")
@@ -287,7 +284,6 @@ def _operator(chosen: str | None, recording: Path | None) -> OperatorName:
 
 def _allow_weak(folder: Path) -> None:
     """Put on record that a session's candidates may run where nothing confines them."""
-
     writer = SessionWriter.open(folder)
     try:
         writer.record(ev.OptionsChanged(options={"allow_weak_sandbox": True}))
@@ -301,7 +297,6 @@ def resume_session(name: str, caps: Caps, *, headless: bool, keep: bool, weak: b
     `caps` that are not None replace the session's. `keep` has a second process start the engine
     again whenever it is lost; `weak` lets candidates run where nothing confines them.
     """
-
     folder = find_session(name)
     require_agreement(folder)
     if weak:
@@ -343,7 +338,6 @@ def start_session(
     folder: Path, *, headless: bool, resume: bool = False, keep: bool = False
 ) -> None:
     """Start the engine of a session: in this process, or detached and then the app."""
-
     if headless:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
@@ -365,7 +359,6 @@ def start_session(
 
 def follow_session(folder: Path, notice: str) -> None:
     """Print a notice, then the events of a run that another process makes, until it ends."""
-
     reader, printer = SessionReader.open(folder), Printer(sys.stdout)
     typer.echo(notice, err=True)  # whatever comes after this is printed
     while True:
@@ -381,7 +374,6 @@ def follow_session(folder: Path, notice: str) -> None:
 
 def demo_name(base: str) -> tuple[Path | None, str]:
     """(folder of a demo that runs, a free name for a new one)."""
-
     taken = set()
     live = None
     for folder in session_folders():
@@ -400,7 +392,6 @@ def demo_name(base: str) -> tuple[Path | None, str]:
 
 def free_name(task: str) -> str:
     """A name for a new session of a task: the task's, with a number where that is taken."""
-
     plain = task.replace("@", "-")  # of a task in a further language
     root, number = sessions_roots()[0], 1
     while True:

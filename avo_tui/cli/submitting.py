@@ -70,7 +70,6 @@ def submit(
     The files given are the whole candidate, as with `avo evaluate`. Exit status 0: committed;
     3: correct, but not committed; 1: not correct, or it could not be found out.
     """
-
     reader = SessionReader.open(find_session(name))
     head = reader.state.session.head
     seedless = reader.state.session.task.seedless
@@ -119,7 +118,6 @@ def _conclude(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
 ) -> None:
     """Print the result, and exit with the corresponding status."""
-
     if record is None:
         sys.stderr.write("avo: sent; the engine has not taken it yet\n")
         raise typer.Exit(1)
@@ -144,7 +142,6 @@ def _may_settle(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None
 ) -> bool:
     """Whether the gate took the submission, found it unclear, and may add pairs to it."""
-
     if record is None or record.refused is not None or attempt is None:
         return False
     return may_settle(decision_on(reader, attempt), MOST_REPLICATES)
@@ -163,7 +160,6 @@ def submission_form(
     attempt: Attempt | None,
 ) -> dict[str, object]:
     """`avo submit --json`: what was decided and why, and the whole report of the evaluation."""
-
     report = reader.report(attempt) if attempt is not None else None
     status = attempt_status(attempt, reader.state.open_step) if attempt is not None else None
     decision = decision_on(reader, attempt) if attempt is not None else None
@@ -202,7 +198,6 @@ def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candid
 
     Raises Failure with one sentence for files that cannot be a candidate's.
     """
-
     files = dict(origin.files) if origin is not None else {}
     for path in paths:
         if path.is_dir():

@@ -126,7 +126,6 @@ def _plain(name: str) -> str:
 
 def _file(name: str) -> Path:
     """The file with the list of a suite's problems, stored beside the sessions."""
-
     return sessions_roots()[0] / f".suite-{name}.json"
 
 
@@ -155,7 +154,6 @@ def _keep(suite: Suite) -> None:
 
 def _take_up(name: str, source: Path) -> Suite:
     """The suite according to its source, combined with its earlier progress."""
-
     if source.is_dir():
         files = [
             p
@@ -191,7 +189,6 @@ def _take_up(name: str, source: Path) -> Suite:
 
 def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
     """Run one problem until its budget is spent; an error is recorded in the problem."""
-
     try:
         task = problem.task
         if not task:
@@ -213,7 +210,6 @@ def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
 
 def _begin(session: str, task: str, wishes: _Wishes) -> str:
     """Creates the session of a problem; returns its name."""
-
     budget = Budget(run=Caps(evaluations=wishes.evaluations))
     operator = registry.descriptor(wishes.operator).name
     chosen = with_defaults(RunSettings(operator=operator, budget=budget))
@@ -222,7 +218,6 @@ def _begin(session: str, task: str, wishes: _Wishes) -> str:
 
 def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
     """Runs the session's engine until its budget is spent, or nothing more will come."""
-
     if not reader.engine().alive:
         start_engine(reader.folder, resume=True)
     while not reader.state.versions and reader.engine().alive:
@@ -284,7 +279,6 @@ def _print(suite: Suite, as_json: bool) -> None:
 
 def _row(problem: Problem) -> dict[str, object]:
     """One problem as JSON; its numbers are read from its session."""
-
     row: dict[str, object] = {
         "problem": problem.name, "task": problem.task or None, "session": problem.session or None,
         "best_ratio": None, "versions": 0, "evaluations": 0, "state": None, "reason": problem.error,

@@ -47,7 +47,6 @@ def show(
     With --seed-to its first version is written there, to start from; of a task without one, a
     kernel of the right signature that computes nothing. Files that are there already stay.
     """
-
     find_task(name)  # asks for trust, and suggests similar names
     task = find_tasks().get(name)
     written = _write_seed(seed_to, task.seed()) if seed_to is not None else []
@@ -100,7 +99,6 @@ def inputs(
     Each input is NAME.bin, its elements one after the other as in memory; for C, C++ and CUDA
     `inputs.h` reads them. Files of these names in the folder are replaced.
     """
-
     find_task(name)  # asks for trust, and suggests similar names
     task = find_tasks().get(name)
     drawn = drawn_inputs(task, InputsWanted(configuration=configuration, kind=kind, seed=seed))
@@ -138,7 +136,6 @@ def trust(
     ],
 ) -> None:
     """Allow the code of a folder's tasks to run, from now on. Look at it before."""
-
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
     inside = sorted(p.parent.name for p in folder.glob("*/task.py"))
@@ -159,7 +156,6 @@ def new(
 
     The folder is trusted, since what lies in it now comes from here.
     """
-
     if not (to / name).exists() and name in find_tasks().names:
         raise Failure(f"there is a task {name} already, as avo tasks shows; choose another name")
     was_there = to.is_dir() and any(to.glob("*/task.py"))

@@ -104,7 +104,6 @@ def _no_exit(name: str) -> Iterator[None]:
 
 def _loaded(name: str, as_json: bool) -> Task:
     """The task. What keeps it from being loaded is the first thing that is wrong with it."""
-
     tasks = find_tasks()
     if name not in tasks.names or not tasks.root(name).trusted:
         find_task(name)  # asks for trust, or fails with similar names

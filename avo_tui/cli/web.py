@@ -72,7 +72,6 @@ def web(
 @app.command("web-app", hidden=True)
 def web_app(name: Name = None, changes: Changes = False) -> None:
     """Run the app for one browser; `avo web` starts this."""
-
     if not os.environ.get("TEXTUAL_DRIVER"):
         raise Failure("this is what avo web starts; use avo attach in a terminal")
     folder: Path | None = find_session(name) if name is not None else None

@@ -40,7 +40,6 @@ def worker(
     ] = False,
 ) -> None:
     """Measure what waits in a folder, on this machine; exit status 3 where requests are left."""
-
     options = ("--allow-weak-sandbox",) if weak else ()
     raise typer.Exit(work(spool, until_empty=until_empty, seconds=seconds, options=options))
 
@@ -48,7 +47,6 @@ def worker(
 @app.command(epilog="Example: avo workers demo --json")
 def workers(name: Name, as_json: Json = False) -> None:
     """List the devices of a run: state, host, what each evaluates, rate, failures, last loss."""
-
     reader = SessionReader.open(find_session(name))
     if as_json:
         emit(workers_form(reader))
