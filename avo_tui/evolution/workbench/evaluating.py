@@ -153,7 +153,8 @@ class StepEvaluating:
             Proposal(self._head.number, plan, summary, run.author, built_on, idea=idea),
             cut=run.control.interrupts_step,
         )
-        await self._idling.call(worked=run.evaluator_seconds > begun)
+        if result.version is None:  # else nothing may come between the commit and the step's end
+            await self._idling.call(worked=run.evaluator_seconds > begun)
         return result
 
     async def compare(
