@@ -193,6 +193,8 @@ async def _read_file(space: Workspace, arguments: ReadFile) -> ToolAnswer:
 
 async def _take_worktree(space: Workspace, arguments: TakeWorktree) -> ToolAnswer:
     folder = Path(arguments.folder)
+    if not folder.is_absolute():
+        raise ToolError("Give the worktree's whole path: this runs in another folder than yours.")
     if not (folder / MARK).is_file():
         raise ToolError(f"{folder} is no worktree of avo; avo worktree NAME FOLDER makes one.")
     try:
