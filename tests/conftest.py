@@ -20,10 +20,11 @@ from tests import confirm_failures
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# What the program notes in the user's state folder, such as which sessions are theirs, is the
-# tests' own: nothing of the person's is read or changed.
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="avo-tests-state-")
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+# What the program notes of a user, such as which sessions, trusted folders and repositories are
+# theirs, is the tests' own: nothing of the person's is read or changed.
+for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
+    os.environ[name] = tempfile.mkdtemp(prefix="avo-tests-")
+    atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
 
 # torch's threads wait actively for each other: with a test on every processor that is lost time
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -249,21 +249,26 @@ def _resolved(folder: Path, name: str) -> str:
 
 def _check_out(folder: Path, commit: str, tree: Path) -> None:
     """Write a commit's files to `tree`, submodules included; the checkout stays as it is."""
-    inside = _git(folder, "rev-parse", "--show-prefix")
-    assert inside is not None
+    inside, above = (
+        _git(folder, "rev-parse", "--show-prefix"),
+        _git(folder, "rev-parse", "--show-toplevel"),
+    )
+    assert inside is not None and above is not None
     prefix = inside.stdout.decode().strip().rstrip("/")
     treeish = f"{commit}:{prefix}" if prefix else commit
+    # In a folder below it, git would look for that folder within the tree that is written.
+    top = Path(above.stdout.decode().rstrip("\n"))
     with tempfile.TemporaryDirectory() as index_folder:
         index = str(Path(index_folder) / "index")
         for arguments in (
             ("read-tree", treeish),
             ("checkout-index", "--all", "--quiet", f"--prefix={tree}/"),
         ):
-            done = _git(folder, *arguments, index=index)
+            done = _git(top, *arguments, index=index)
             if done is None or done.returncode:
                 words = plain(done.stderr.decode(errors="replace"), 200) if done else "no git"
                 raise EvaluatorError(f"{folder}: the base cannot be written: {words}")
-    listed = _git(folder, "ls-tree", "-r", "-z", treeish)
+    listed = _git(top, "ls-tree", "-r", "-z", treeish)
     assert listed is not None
     for line in listed.stdout.decode(errors="surrogateescape").split("\0"):
         facts, _, name = line.partition("\t")
