@@ -29,6 +29,7 @@ TASKS = (
     "sparse_rnn",
     "dropout_attention",
     "dropout_attention_fp8",
+    "attention_backward",
 )
 """The tasks whose kernels are emulated here."""
 
@@ -191,6 +192,58 @@ def attention() -> Iterator[Variant]:
         yield Variant(name, True, how)
     for name, how in WRONG.items():
         yield Variant(name, False, how, "precision")
+
+
+@dataclass(frozen=True)
+class Backward:
+    """How one kernel of attention_backward computes: weights, their gradients, sums by blocks."""
+
+    weights: Round = bf16
+    gradients: Round = bf16
+    """Applied to dS before it is multiplied."""
+    output: Round = keep
+    block: int = 64
+    """Queries that are added to dK and dV at a time."""
+    centred: bool = True
+    """Whether the sum of dO and O is taken off."""
+
+    def __call__(self, configuration: Configuration, inputs: Tensors) -> Tensors:
+        q, k, v, o, do = (inputs[n].float().transpose(1, 2) for n in ("q", "k", "v", "o", "do"))
+        group, length = q.shape[1] // k.shape[1], q.shape[2]
+        dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        places = torch.arange(length)
+        for b in range(q.shape[0]):
+            for h in range(q.shape[1]):
+                keys, values = k[b, h // group], v[b, h // group]
+                for first in range(0, length, self.block):
+                    rows = slice(first, min(length, first + self.block))
+                    p = torch.exp(
+                        q[b, h, rows] @ keys.T * PROBLEM.scale - inputs["lse"][b, h, rows, None]
+                    )
+                    if configuration.parameters["causal"]:
+                        p = p.masked_fill(places[None] > places[rows, None], 0.0)
+                    ds = do[b, h, rows] @ values.T
+                    if self.centred:
+                        ds = ds - (do[b, h, rows] * o[b, h, rows]).sum(-1, keepdim=True)
+                    ds = self.gradients(ds * p)
+                    dv[b, h // group] += self.weights(p).T @ do[b, h, rows]
+                    dk[b, h // group] += ds.T @ q[b, h, rows]
+                    dq[b, h, rows] = ds @ keys
+        dq, dk = dq * PROBLEM.scale, dk * PROBLEM.scale
+        named = {"dq": dq, "dk": dk, "dv": dv}
+        return {n: self.output(t).bfloat16().transpose(1, 2) for n, t in named.items()}
+
+
+def backward() -> Iterator[Variant]:
+    """Kernels of attention_backward."""
+    yield Variant("blocks of 64 queries", True, Backward())
+    yield Variant("blocks of 128 queries", True, Backward(block=128))
+    yield Variant("dS kept in fp32", True, Backward(gradients=keep))
+    yield Variant("weights in fp8", False, Backward(weights=fp8), "precision")
+    yield Variant("dS in fp8", False, Backward(gradients=fp8), "precision")
+    yield Variant("weights with 5 bits", False, Backward(weights=bits(5)), "precision")
+    yield Variant("outputs truncated", False, Backward(output=truncated), "precision")
+    yield Variant("dS not centred", False, Backward(centred=False), "mistake")
 
 
 @dataclass(frozen=True)

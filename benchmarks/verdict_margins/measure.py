@@ -4,11 +4,11 @@
 
 Settings: `attention_cpu`, each problem of `small_suite` (`softmax`, ...) as `avo task from` makes a
 task of it, `template` (what `avo task new` writes), and `mha_forward`, `gqa_forward`,
-`sparse_rnn`, `dropout_attention` and `dropout_attention_fp8`, whose kernels torch emulates on the
-processor: no GPU is needed. Each line is one way to compute: of an honest one the largest error of
-all draws in units of the tolerance (above 1 it would have been refused), of a wrong one the
-smallest over the draws of the largest error in a draw's cases (below 1 an evaluation would have let
-it pass).
+`sparse_rnn`, `dropout_attention`, `dropout_attention_fp8` and `attention_backward`, whose kernels
+torch emulates on the processor: no GPU is needed. Each line is one way to compute: of an honest one
+the largest error of all draws in units of the tolerance (above 1 it would have been refused), of a
+wrong one the smallest over the draws of the largest error in a draw's cases (below 1 an evaluation
+would have let it pass).
 
 Small cases are drawn `--draws` times; all cases, with the large ones, `--whole` times; wrong
 kernels only there. `--under` repeats it with the instruction sets that the libraries can be held to
@@ -91,6 +91,8 @@ def emulate(name: str, folder: Path) -> Setting:
     task = find_tasks().get(name)
     if name == "sparse_rnn":
         return Setting(task, tuple(emulated.recurrence()), small=1e9, most=1e10)
+    if name == "attention_backward":
+        return Setting(task, tuple(emulated.backward()), small=6e8, most=4e9)
     if name.startswith("dropout_attention"):
         kernels = tuple(emulated.dropped(fp8_operands=name.endswith("_fp8")))
         return Setting(task, kernels, small=2e9, most=1e10)

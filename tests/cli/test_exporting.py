@@ -69,7 +69,11 @@ def test_source(avo: Avo, done: Path, tmp_path: Path) -> None:
         (("done", "--to", "out", "--as", "pdf"), 2, "'pdf' is not one of"),
         (("done", "--as", "git"), 2, "--to"),
         (("done", "--to", "full", "--as", "html"), 1, "is not empty; choose another folder"),
-        (("done", "--to", "out", "--as", "git", "--version", "1"), 2, "goes with --as source"),
+        (
+            ("done", "--to", "out", "--as", "git", "--version", "1"),
+            2,
+            "it goes with --as branch or",
+        ),
         (("done", "--to", "out", "--as", "source", "--version", "99"), 1, "there is no version 99"),
         (("done", "--to", "out", "--as", "recording"), 1, "no answer of a model"),
     ],
