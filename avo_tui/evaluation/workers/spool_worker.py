@@ -13,6 +13,7 @@ import platform
 import secrets
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class SpoolWorker:
             name=f"{platform.node()[:60]}-{secrets.token_hex(4)}", host=platform.node(),
             pid=os.getpid(), space=pid_space(), program=parcels.program_key(),
         )  # fmt: skip
+        self._telling = threading.Lock()
         self._serving: asyncio.Task[None] | None = None
         self._ready: tuple[object, str] = (None, "")
         """The worker process that has the files of a task, and their key."""
@@ -80,24 +82,24 @@ class SpoolWorker:
                 loop.add_signal_handler(number, work.cancel)
         try:
             await asyncio.wait({work}, timeout=seconds)
-            work.cancel()
-            await asyncio.wait({work})
-            if not work.cancelled():
-                work.result()
         finally:
-            beat.cancel()
-            await asyncio.wait({beat})
+            for task in (work, beat):
+                task.cancel()
+                await asyncio.wait({task})
             await self._link.close()
             self._note = self._note.replaced(ended=True, doing="", progress=None)
             self._tell()
             self._folder.give_back()
+        if not work.cancelled():
+            work.result()
         left = len(self._folder.names("requests"))
         why = f"; not taken: {self._note.refuses}" if left and self._note.refuses else ""
         self._say(f"{self._note.answered} requests answered, {left} left{why}")
         return left
 
     def _tell(self) -> None:
-        with contextlib.suppress(OSError):  # told again with the next beat
+        # a beat's thread may be late: it must neither write over what came later nor into its file
+        with self._telling, contextlib.suppress(OSError):  # told again with the next beat
             self._folder.write(
                 f"workers/{self._note.name}.json", self._note.model_dump(mode="json")
             )
