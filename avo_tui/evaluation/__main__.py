@@ -16,9 +16,8 @@ import signal
 import sys
 from pathlib import Path
 
-from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Stage
-from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.questions import ProfileQuestion
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.cuda.sanitizer import parse_tools
 from avo_tui.evaluation.backends.cuda.toolkit import architecture
 from avo_tui.evaluation.candidates import read_candidate
@@ -91,26 +90,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _look(options: argparse.Namespace) -> str:
-    """The output of the profiler or the sanitizer, which replaces an evaluation."""
+async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
+    """(what to print, whether all is well): an evaluation, or the profiler or the sanitizer."""
     sweep()
     pipeline = Pipeline(options.kernels, options.allow_weak_sandbox, options.arch)
     task = pipeline.tasks.get(options.task)
     candidate = read_candidate(options.path) if options.path else task.seed()
-    try:
-        if options.profile:
-            return await pipeline.profile(options.task, candidate)
-        return await pipeline.sanitize(options.task, candidate, options.sanitize)
-    finally:
-        await pipeline.close()
-
-
-async def _once(options: argparse.Namespace) -> EvaluationReport:
-    sweep()
-    pipeline = Pipeline(options.kernels, options.allow_weak_sandbox, options.arch)
-    task = pipeline.tasks.get(options.task)
-    candidate: Candidate = read_candidate(options.path) if options.path else task.seed()
-
     lines = ProgressLines()
 
     def show(progress: EvaluationProgress) -> None:
@@ -118,9 +103,17 @@ async def _once(options: argparse.Namespace) -> EvaluationReport:
         if line and not options.json:
             print(line, file=sys.stderr)
 
-    stage: Stage = "check" if options.quick else options.stage
     try:
-        return await pipeline.evaluate(options.task, candidate, stage, show, quick=options.quick)
+        if options.profile:
+            answer = await pipeline.ask(options.task, ProfileQuestion(files=candidate.files))
+            return answer.text, True
+        if options.sanitize:
+            return await pipeline.sanitize(options.task, candidate, options.sanitize), True
+        report = await pipeline.evaluate(
+            options.task, candidate, "check" if options.quick else options.stage, show,
+            quick=options.quick,
+        )  # fmt: skip
+        return as_json(report) if options.json else as_text(report), report.correct
     finally:
         await pipeline.close()
 
@@ -159,15 +152,12 @@ def main() -> int:
         print("name a task; `avo tasks` lists them", file=sys.stderr)
         return 2
     try:
-        if options.profile or options.sanitize:
-            print(asyncio.run(_look(options)))
-            return 0
-        report = asyncio.run(_once(options))
+        text, well = asyncio.run(_look_or_measure(options))
     except (EvaluatorError, SandboxError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(as_json(report) if options.json else as_text(report))
-    return 0 if report.verdict is Verdict.CORRECT else 1
+    print(text)
+    return 0 if well else 1
 
 
 if __name__ == "__main__":

@@ -10,13 +10,11 @@ from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.measurement.near_ties import jumping, jumping_text, may_jump
 from avo_tui.evaluation.pool import make_expected
 from avo_tui.evaluation.task import CheckCase, Task
-from avo_tui.evaluation.task_dynamic_checks import CaseSink, small_enough
-from avo_tui.evaluation.task_value_checks import equal
+from avo_tui.evaluation.task_dynamic_checks import CaseSink, all_equal, small_enough
 
 if TYPE_CHECKING:
     import torch
 
-    from avo_tui.evaluation.task import Tensors
 
 SMALL_FLOPS = 1e8
 """Largest number of operations of a case that is computed for this test."""
@@ -112,7 +110,7 @@ def _values(task: Task, small: list[CheckCase]) -> Iterator[str]:
     drawn = {kind: task.make_inputs(configuration, 1, kind) for kind in kinds}
     seen: list[str] = []
     for kind, inputs in drawn.items():
-        twin = next((k for k in seen if _same(drawn[k], inputs)), None)
+        twin = next((k for k in seen if all_equal(drawn[k], inputs)), None)
         if twin is not None:
             yield f"Inputs of the kind {kind!r} are the same as those of the kind {twin!r}."
         seen.append(kind)
@@ -163,10 +161,6 @@ def _jumps(task: Task, small: list[CheckCase]) -> Iterator[str]:
                 f" kernel is now and then refused (jumping = ({name!r},) has it judged where the"
                 " reference is sure)."
             )
-
-
-def _same(one: Tensors, other: Tensors) -> bool:
-    return one.keys() == other.keys() and all(equal(one[n], other[n]) for n in one)
 
 
 def _mistakes(

@@ -11,15 +11,15 @@ from avo_tui.domain.device import DeviceState
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
+from avo_tui.evaluation.evaluator import Evaluator
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.workers.asking import AskingEvaluator
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.members import Standing
 from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.sensing import OwnSensors
 
 
-class LocalEvaluator(AskingEvaluator):
+class LocalEvaluator(Evaluator):
     """`Evaluator` on this machine. See `ports.Evaluator` for what the methods promise."""
 
     def __init__(
@@ -78,7 +78,6 @@ class LocalEvaluator(AskingEvaluator):
         return await asyncio.to_thread(self._sensors.sample)
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
-        """See `AskingEvaluator.request`."""
         standing = self._standing
         standing.work_on(body)
 

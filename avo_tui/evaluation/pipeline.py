@@ -7,27 +7,26 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 from avo_tui.devices import Sensor, gpu_sensor, processor_sensor, watched
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.questions import (
-    AnyQuestion,
+    Answer,
     ListingQuestion,
     ProfileQuestion,
+    Question,
     QuickQuestion,
     ScratchQuestion,
     Text,
 )
-from avo_tui.domain.quick import QUICK_SECONDS, QuickComparison
+from avo_tui.domain.quick import QuickComparison
 from avo_tui.domain.report import EvaluationReport, Stage
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.backends.base import (
@@ -189,126 +188,85 @@ class Pipeline:
 
         return await self._report(task, candidate, progress, work)
 
-    async def ask(self, name: str, question: AnyQuestion, progress: ProgressSink) -> Value:
-        """The answer to a question. Raises EvaluatorError for an unknown task."""
-        files = question.files
-        match question:
-            case ProfileQuestion(wanted=wanted):
-                return Text(text=await self.profile(name, Candidate(files=files), wanted))
-            case ListingQuestion(function=function, window=window):
-                one = Candidate(files=files)
-                return Text(text=await self.disassemble(name, one, function, window))
-            case QuickQuestion(other=other, configuration=configuration):
-                return await self.compare_quickly(
-                    name, Candidate(files=files), Candidate(files=other), progress,
-                    configuration=configuration, seconds=question.seconds, more=question.more,
-                )  # fmt: skip
-            case ScratchQuestion(seconds=seconds, inputs=inputs):
-                return await self.scratch(name, files, seconds, inputs)
+    async def ask(
+        self, name: str, question: Question[Answer], progress: ProgressSink = lambda _: None
+    ) -> Answer:
+        """The answer to a question; in words why there is none.
 
-    async def compare_quickly(
-        self,
-        name: str,
-        candidate: Candidate,
-        other: Candidate,
-        progress: ProgressSink,
-        *,
-        configuration: str | None = None,
-        seconds: float = QUICK_SECONDS,
-        more: bool = False,
-    ) -> QuickComparison:
-        """Calls two candidates in turn within one process; why not where it cannot be done.
-
-        `more`: another request of the same call follows, for which the device is kept. Raises
-        EvaluatorError for an unknown task.
+        Raises EvaluatorError for an unknown task, and for inputs that there are not.
         """
         task = self.tasks.get(name)
+        context = Context(self.sandbox, progress)
+        try:
+            return cast("Answer", await self._answer(task, question, context))
+        except Rejected as rejection:
+            log = rejection.feedback.log if isinstance(question, QuickQuestion) else ""
+            return question.unanswered(_in_words(rejection, log))
+
+    async def _answer(self, task: Task, question: Question[Any], context: Context) -> Value:
+        match question:
+            case ProfileQuestion():
+                return Text(text=await self._profile(task, question, context))
+            case ListingQuestion():
+                return Text(text=await self._disassemble(task, question, context))
+            case QuickQuestion():
+                return await self._compare_quickly(task, question, context)
+            case ScratchQuestion(files=files, seconds=seconds, inputs=inputs):
+                drawn = drawn_inputs(task, inputs) if inputs is not None else None
+                experiment = Experiment(files, seconds, drawn)
+                return await self.backend(task).scratch(task, experiment, context)
+            case _:
+                raise EvaluatorError(f"the worker knows no question {question.op!r}")
+
+    async def _compare_quickly(
+        self, task: Task, question: QuickQuestion, context: Context
+    ) -> QuickComparison:
         backend = self.backend(task)
         if not isinstance(backend, ComparingQuickly):
-            return QuickComparison(
-                trouble=f"There is no quick comparison for {task.language}: bench times pairs of"
+            return question.unanswered(
+                f"There is no quick comparison for {task.language}: bench times pairs of"
                 " fresh processes."
             )
         scored = {c.name: c for c in task.configurations}
-        if configuration is not None and configuration not in scored:
-            known = ", ".join(scored)
-            return QuickComparison(
-                trouble=f"There is no configuration {configuration!r}. There are: {known}."
-            )
-        chosen = [scored[configuration]] if configuration else list(task.configurations)
-        context = Context(self.sandbox, progress)
-        try:
-            beside = await backend.compile(task, other, context)
-            compiled = await backend.compile(task, candidate, context)
-            async with (
-                self._kept.hold(backend.device_lock(task), progress, more=more) as waited,
-                watched(lambda: self._sensor(task)) as watch,
-            ):
-                result = await backend.compare_quickly(
-                    task, compiled, beside, context, chosen, min(max(seconds, 0.1), 120.0)
-                )
-        except Rejected as rejection:
-            log = f"\n{rejection.feedback.log}" if rejection.feedback.log else ""
-            return QuickComparison(
-                trouble=f"{rejection.verdict}: {rejection.feedback.summary}{log}"
-            )
+        if question.configuration is not None and question.configuration not in scored:
+            return question.unanswered(_no_configuration(question.configuration, scored))
+        chosen = [scored[question.configuration]] if question.configuration else [*scored.values()]
+        beside = await backend.compile(task, Candidate(files=question.other), context)
+        compiled = await backend.compile(task, Candidate(files=question.files), context)
+        lock = backend.device_lock(task)
+        async with (
+            self._kept.hold(lock, context.progress, more=question.more) as waited,
+            watched(lambda: self._sensor(task)) as watch,
+        ):
+            seconds = min(max(question.seconds, 0.1), 120.0)
+            result = await backend.compare_quickly(task, compiled, beside, context, chosen, seconds)
         return result.replaced(health=watch.health, waited=round(waited.seconds, 1))
 
-    async def profile(
-        self, name: str, candidate: Candidate, wanted: ProfileWanted | None = None
-    ) -> str:
-        """What a profiler says of one run of the candidate; a sentence where there is none.
-
-        Raises EvaluatorError for an unknown task.
-        """
-        task = self.tasks.get(name)
-        backend = self.backend(task)
+    async def _profile(self, task: Task, question: ProfileQuestion, context: Context) -> str:
+        backend, wanted = self.backend(task), question.wanted
         if not isinstance(backend, Profiling):
             return f"There is no profiler for {task.language}; disassemble shows the machine code."
-        wanted = wanted or ProfileWanted()
         scored = [c.name for c in task.configurations]
         chosen = wanted.replaced(
             configuration=wanted.configuration or scored[0], kind=wanted.kind or task.timed[0]
         )
         if chosen.configuration not in scored:
-            return (
-                f"There is no configuration {chosen.configuration!r}."
-                f" There are: {', '.join(scored)}."
-            )
+            return _no_configuration(chosen.configuration, scored)
         if chosen.kind not in task.timed:
             return (
                 f"No inputs of the kind {chosen.kind!r} are timed. These are:"
                 f" {', '.join(task.timed)}."
             )
-        context = Context(self.sandbox, lambda _: None)
-        try:
-            compiled = await backend.compile(task, candidate, context)
-            async with self._kept.hold(backend.device_lock(task), context.progress):
-                return await backend.profile(task, compiled, context, chosen)
-        except Rejected as rejection:
-            return f"{rejection.verdict}: {rejection.feedback.summary}"
+        compiled = await backend.compile(task, Candidate(files=question.files), context)
+        async with self._kept.hold(backend.device_lock(task), context.progress):
+            return await backend.profile(task, compiled, context, chosen)
 
-    async def disassemble(
-        self,
-        name: str,
-        candidate: Candidate,
-        function: str | None = None,
-        window: Window | None = None,
-    ) -> str:
-        """The machine code of a candidate's function; a sentence where it cannot be shown.
-
-        Raises EvaluatorError for an unknown task.
-        """
-        task = self.tasks.get(name)
+    async def _disassemble(self, task: Task, question: ListingQuestion, context: Context) -> str:
         backend = self.backend(task)
         if not isinstance(backend, Disassembling):
             return f"There is no disassembler for {task.language}."
-        context = Context(self.sandbox, lambda _: None)
-        try:
-            compiled = await backend.compile(task, candidate, context)
-            return await backend.disassemble(compiled, context, function, window or Window())
-        except Rejected as rejection:
-            return f"{rejection.verdict}: {rejection.feedback.summary}"
+        compiled = await backend.compile(task, Candidate(files=question.files), context)
+        return await backend.disassemble(compiled, context, question.function, question.window)
 
     async def sanitize(self, name: str, candidate: Candidate, tools: Sequence[str]) -> str:
         """What the language's sanitizers find in a candidate; a sentence where there are none.
@@ -325,20 +283,7 @@ class Pipeline:
             async with self._kept.hold(backend.device_lock(task), context.progress):
                 return await backend.sanitize(task, compiled, tools)
         except Rejected as rejection:
-            feedback = rejection.feedback
-            return "\n".join(
-                filter(None, [f"{rejection.verdict}: {feedback.summary}", feedback.detail])
-            )
-
-    async def scratch(
-        self, name: str, files: dict[str, str], seconds: float, inputs: InputsWanted | None = None
-    ) -> ScratchReport:
-        """Runs a small program in the sandbox. Raises EvaluatorError for inputs that there are
-        not."""
-        task = self.tasks.get(name)
-        context = Context(self.sandbox, lambda _: None)
-        drawn = drawn_inputs(task, inputs) if inputs is not None else None
-        return await self.backend(task).scratch(task, Experiment(files, seconds, drawn), context)
+            return _in_words(rejection, rejection.feedback.detail)
 
     @asynccontextmanager
     async def _device(self, run: EvaluationRun, *, more: bool = False) -> AsyncIterator[None]:
@@ -415,3 +360,11 @@ class Pipeline:
             text = f"{whose}: {type(error).__name__}: {error}"
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=text)
         return run.report(verdict, feedback, info)
+
+
+def _in_words(rejection: Rejected, more: str) -> str:
+    return f"{rejection.verdict}: {rejection.feedback.summary}" + (f"\n{more}" if more else "")
+
+
+def _no_configuration(name: str, scored: Iterable[str]) -> str:
+    return f"There is no configuration {name!r}. There are: {', '.join(scored)}."

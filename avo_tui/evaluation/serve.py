@@ -29,7 +29,7 @@ from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
-from avo_tui.domain.questions import ANY_QUESTION, QUESTIONS
+from avo_tui.domain.questions import ANY_QUESTION, QUESTIONS, Question
 from avo_tui.domain.report import EvaluationProgress, Stage
 from avo_tui.evaluation.evaluation_run import person
 from avo_tui.evaluation.pipeline import Pipeline
@@ -195,7 +195,7 @@ class Worker:
         )
 
     async def _ask(self, request: Request) -> object:
-        question = ANY_QUESTION.validate_python(request)
+        question: Question[Any] = ANY_QUESTION.validate_python(request)
         return await self._pipeline.ask(request["task"], question, self._progress(request))
 
     async def _remeasure(self, request: Request) -> object:

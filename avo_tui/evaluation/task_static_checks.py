@@ -10,11 +10,10 @@ import ast
 import keyword
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import CheckCase
@@ -22,6 +21,7 @@ from avo_tui.evaluation.measurement.judge import Tolerance
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Argument, Task
 
+T = TypeVar("T")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _IDENTIFIER = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _FROM_CONFIGURATION: Mapping[str, tuple[type, ...]] = {
@@ -40,19 +40,25 @@ _RESERVED = frozenset(_WORDS.split())
 """Words of C++ that no parameter can be called."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One error in a task."""
+class Fault(Exception):  # noqa: N818
+    """One error in a task; the text is one sentence."""
 
-    attribute: str
-    """The attribute or method of the task that it is about; empty for the class."""
-    sentence: str
-    line: int | None = None
-    """In the task's file, where it is known better than by the attribute."""
-    file: Path | None = None
-    """Where `line` is, if not in `task.py`: another file of the task's own."""
-    in_all_cases: bool = False
-    """True for what is an error only where every case that could show it does."""
+    def __init__(
+        self,
+        attribute: str,
+        sentence: str,
+        line: int | None = None,
+        file: Path | None = None,
+        *,
+        in_all_cases: bool = False,
+    ) -> None:
+        """`attribute`: the attribute or method that it is about; empty for the class. `line` and
+        `file`: where it is known better than by the attribute, in `task.py` or another file of the
+        task's own. `in_all_cases`: an error only where every case that could show it does."""
+        super().__init__(sentence)
+        self.attribute, self.sentence = attribute, sentence
+        self.line, self.file = line, file
+        self.in_all_cases = in_all_cases
 
     def text(self, task: Task) -> str:
         """The sentence, after the file and the line."""
@@ -64,33 +70,27 @@ class Fault:
 
 def require(task: Task) -> None:
     """Raises EvaluatorError with the first fault that can be seen without making a tensor."""
-    for fault in faults(task):
-        raise EvaluatorError(fault.text(task))
-
-
-def faults(task: Task) -> Iterator[Fault]:
-    """Everything that is wrong as far as it can be seen without making a tensor."""
-    yield from _named(task)
-    yield from _attributes(task)
-    yield from _seed(task)
-    configurations, broken = called(task, "configurations", lambda: task.configurations)
-    yield from broken
-    if not broken:
-        yield from _configurations(task, configurations)
-    cases, broken = called(task, "check_cases", task.check_cases)
-    yield from broken
-    if not broken:
-        yield from _cases(task, cases)
-
-
-def called(task: Task, attribute: str, call: Callable[[], Any]) -> tuple[Any, list[Fault]]:
-    """(what a method of the task returns, no fault), or (None, the fault that it raised)."""
     try:
-        return call(), []
+        _texts(task)
+        _attributes(task)
+        _tolerances(task)
+        if task.language == "cpp":
+            _entry(task)
+        _seed(task)
+        _configurations(task, called("configurations", task, lambda: task.configurations))
+        _cases(task, called("check_cases", task, task.check_cases))
+    except Fault as fault:
+        raise EvaluatorError(fault.text(task)) from fault
+
+
+def called(attribute: str, task: Task, call: Callable[[], T]) -> T:
+    """What a method of the task returns; the fault that it raised is raised as one."""
+    try:
+        return call()
     except Exception as error:  # a task is the user's code: anything may come
         file, line = raised_at(error, task)
         sentence = f"{attribute} raises {type(error).__name__}: {one_line(error)}"
-        return None, [Fault(attribute, sentence, line, file)]
+        raise Fault(attribute, sentence, line, file) from error
 
 
 def raised_at(error: BaseException, task: Task) -> tuple[Path | None, int | None]:
@@ -147,145 +147,98 @@ def _lines(node: ast.ClassDef) -> dict[str, int]:
 _TEXTS = ("name", "title", "language", "description", "unit", "device", "reference_baseline")
 
 
-def _named(task: Task) -> Iterator[Fault]:
+def _texts(task: Task) -> None:
     for attribute in _TEXTS:
         value = getattr(task, attribute, None)
         if value is None:
-            yield Fault(attribute, f"the class does not set {attribute}, a text")
-        elif not isinstance(value, str):
-            yield Fault(attribute, f"{attribute} is {_kind(value)}; it must be a text")
-        elif not value.strip():
-            yield Fault(attribute, f"{attribute} is empty")
-    if isinstance(getattr(task, "name", None), str) and task.name != task.folder.name:
-        yield Fault("name", f"the task calls itself {task.name!r}, not {task.folder.name!r}")
+            raise Fault(attribute, f"the class does not set {attribute}, a text")
+        if not isinstance(value, str):
+            raise Fault(attribute, f"{attribute} is {_kind(value)}; it must be a text")
+        if not value.strip():
+            raise Fault(attribute, f"{attribute} is empty")
+    if task.name != task.folder.name:
+        raise Fault("name", f"the task calls itself {task.name!r}, not {task.folder.name!r}")
     if not _NAME.match(task.folder.name):
-        yield Fault("name", "a task's name has up to 64 letters, digits, dots, dashes, underscores")
+        raise Fault("name", "a task's name has up to 64 letters, digits, dots, dashes, underscores")
 
 
-def _attributes(task: Task) -> Iterator[Fault]:
-    if isinstance(task.unit, str):
-        try:
-            _ = task.metric
-        except ValueError as error:
-            yield Fault("unit", str(error))
+def _attributes(task: Task) -> None:
+    try:
+        _ = task.metric
+    except ValueError as error:
+        raise Fault("unit", str(error)) from error
     names = getattr(task, "baseline_names", None)
     if not _is_texts(names):
-        yield Fault("baseline_names", "baseline_names must be a tuple of texts, such as ('torch',)")
-    elif names is not None and getattr(task, "reference_baseline", None) not in names:
-        yield Fault(
+        raise Fault("baseline_names", "baseline_names must be a tuple of texts, such as ('torch',)")
+    if task.reference_baseline not in task.baseline_names:
+        raise Fault(
             "reference_baseline", "reference_baseline is not among baseline_names: "
-            f"{getattr(task, 'reference_baseline', None)!r} is not in {names}",
+            f"{task.reference_baseline!r} is not in {names}",
         )  # fmt: skip
     if task.language == "cpp" and task.device != "cpu":
-        yield Fault("device", f"device is {task.device!r}; a task in C++ runs on the device 'cpu'")
+        raise Fault("device", f"device is {task.device!r}; a task in C++ runs on the device 'cpu'")
     if not _is_texts(task.timed) or not task.timed:
-        yield Fault("timed", "timed must be a tuple of distributions' names, such as ('normal',)")
+        raise Fault("timed", "timed must be a tuple of distributions' names, such as ('normal',)")
     if not isinstance(task.threads, int) or task.threads < 1:
-        yield Fault("threads", f"threads is {task.threads!r}; it must be a whole number from 1 on")
+        raise Fault("threads", f"threads is {task.threads!r}; it must be a whole number from 1 on")
     for attribute in ("call_seconds", "memory_bytes"):
         value = getattr(task, attribute)
         if value is not None and not (isinstance(value, int | float) and value > 0):
-            yield Fault(attribute, f"{attribute} is {value!r}; it must be a positive number")
-    yield from _tolerances(task)
-    if task.language == "cpp":
-        yield from _entry(task)
+            raise Fault(attribute, f"{attribute} is {value!r}; it must be a positive number")
 
 
-def _tolerances(task: Task) -> Iterator[Fault]:
-    if not isinstance(task.tolerance, Tolerance):
-        yield Fault("tolerance", f"tolerance is {_kind(task.tolerance)}; it must be a Tolerance")
+def _tolerances(task: Task) -> None:
     if not isinstance(task.tolerances, Mapping):
-        yield Fault("tolerances", "tolerances must be a dict: output's name → Tolerance")
-        return
-    for name, tolerance in (("", task.tolerance), *task.tolerances.items()):
-        what = f"tolerances[{name!r}]" if name else "tolerance"
-        attribute = "tolerances" if name else "tolerance"
+        raise Fault("tolerances", "tolerances must be a dict: output's name → Tolerance")
+    named = {f"tolerances[{name!r}]": one for name, one in task.tolerances.items()}
+    for what, tolerance in {"tolerance": task.tolerance, **named}.items():
+        attribute = what.partition("[")[0]
         if not isinstance(tolerance, Tolerance):
-            if name:
-                yield Fault(attribute, f"{what} is {_kind(tolerance)}; it must be a Tolerance")
-            continue
+            raise Fault(attribute, f"{what} is {_kind(tolerance)}; it must be a Tolerance")
         for part in ("factor", "floor", "rms_factor", "rms_floor", "bias"):
             value = getattr(tolerance, part)
-            if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                yield Fault(attribute, f"{what} has {part}={value!r}; it must be 0 or positive")
+            if not _is_amount(value):
+                raise Fault(attribute, f"{what} has {part}={value!r}; it must be 0 or positive")
 
 
-def _entry(task: Task) -> Iterator[Fault]:
+def _entry(task: Task) -> None:
     if not isinstance(task.entry, str) or not _IDENTIFIER.match(task.entry):
-        yield Fault(
+        raise Fault(
             "entry",
             f"entry is {task.entry!r}; it must name the extern \"C\" function of the kernel",
         )  # fmt: skip
-    if not isinstance(task.arguments, tuple) or not all(
-        isinstance(argument, Argument) for argument in task.arguments
-    ):
-        yield Fault("arguments", "arguments must be a tuple of Argument")
-        return
-    names = [argument.name for argument in task.arguments]
-    if not names:
-        yield Fault("arguments", "arguments is empty: the kernel would be given nothing")
-    for name in names:
-        if not isinstance(name, str) or not _IDENTIFIER.match(name) or name in _RESERVED:
-            yield Fault("arguments", f"an argument is called {name!r}, which is no name in C++")
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Fault("arguments", f"two arguments are called {name}")
-    kinds = ("input", "output", *_FROM_CONFIGURATION)
+    here = "arguments"
+    if not _all_are(task.arguments, tuple, Argument):
+        raise Fault(here, "arguments must be a tuple of Argument")
+    if not task.arguments:
+        raise Fault(here, "arguments is empty: the kernel would be given nothing")
+    kinds, names = ("input", "output", *_FROM_CONFIGURATION), set()
     for argument in task.arguments:
-        if argument.kind not in kinds:
-            yield Fault(
-                "arguments",
-                f"the argument {argument.name} is of kind {argument.kind!r}; there are "
-                f"{', '.join(kinds)}",
-            )
-    if names and not any(argument.kind == "output" for argument in task.arguments):
-        yield Fault("arguments", "no argument is an output: nothing could be checked")
+        name, kind = argument.name, argument.kind
+        if not isinstance(name, str) or not _IDENTIFIER.match(name) or name in _RESERVED:
+            raise Fault(here, f"an argument is called {name!r}, which is no name in C++")
+        if name in names:
+            raise Fault(here, f"two arguments are called {name}")
+        if kind not in kinds:
+            words = f"the argument {name} is of kind {kind!r}; there are {', '.join(kinds)}"
+            raise Fault(here, words)
+        names.add(name)
+    if not any(argument.kind == "output" for argument in task.arguments):
+        raise Fault(here, "no argument is an output: nothing could be checked")
 
 
-def _seed(task: Task) -> Iterator[Fault]:
+def _seed(task: Task) -> None:
     if not task.has_seed:
         return
     folder = task.folder / "seed"
     if not folder.is_dir():
-        yield Fault("", f"{task.folder} has no folder seed/ with the first candidate")
-        return
-    _, broken = called(task, "seed", task.seed)
-    if broken:
-        reason = broken[0].sentence.partition(": ")[2]
-        yield Fault("seed", f"the files of {folder} are no candidate: {reason}")
-
-
-def _configurations(task: Task, value: object) -> Iterator[Fault]:
-    here = "configurations"
-    if not isinstance(value, tuple | list) or not all(isinstance(c, Configuration) for c in value):
-        yield Fault(here, f"{here} is {_kind(value)}; it must be a tuple of Configuration")
-        return
-    if not value:
-        yield Fault(here, "the task has no configurations")
-    names = [c.name for c in value]
-    if len(set(names)) != len(names):
-        yield Fault(here, "two configurations have the same name")
-    for configuration in value:
-        yield from _parameters(task, configuration, here)
-        yield from _work(task, configuration)
-    yield from _counted(task, value)
-
-
-def _work(task: Task, configuration: Configuration) -> Iterator[Fault]:
-    for attribute, call in (
-        ("flops", task.flops),
-        ("bytes_moved", task.bytes_moved),
-        ("items", task.items),
-    ):
-        amount, broken = called(task, attribute, partial(call, configuration))
-        yield from broken
-        if broken:
-            continue
-        good = isinstance(amount, int | float) and math.isfinite(amount) and amount >= 0
-        if not good:
-            yield Fault(
-                attribute,
-                f"{attribute} of {configuration.name} is {amount!r}; it must be a number from 0 on",
-            )  # fmt: skip
+        raise Fault("", f"{task.folder} has no folder seed/ with the first candidate")
+    try:
+        called("seed", task, task.seed)
+    except Fault as fault:
+        reason = fault.sentence.partition(": ")[2]
+        words = f"the files of {folder} are no candidate: {reason}"
+        raise Fault("seed", words) from fault
 
 
 _COUNTED = {
@@ -296,70 +249,78 @@ _COUNTED = {
 """What a unit counts → the method that says how much of it one run does, its word, an example."""
 
 
-def _counted(task: Task, configurations: Sequence[Configuration]) -> Iterator[Fault]:
-    """What `unit` counts must be said of every scored configuration: a score is divided by it."""
-    try:
-        quantity = task.metric.quantity
-    except ValueError:  # told of the unit itself
-        return
-    if quantity not in _COUNTED:
-        return
-    method, word, example = _COUNTED[quantity]
-    for configuration in configurations:
-        amount, broken = called(task, method, partial(getattr(task, method), configuration))
-        if not broken and amount == 0:
-            yield Fault(
-                method, f"the unit {task.unit!r} counts {word}, and {method} of "
-                f"{configuration.name} is 0: define {method}(self, configuration) in this class, "
-                f"such as {example}",
-            )  # fmt: skip
-            return
-
-
-def _cases(task: Task, value: object) -> Iterator[Fault]:
-    here = "check_cases"
-    if not isinstance(value, tuple | list) or not all(isinstance(c, CheckCase) for c in value):
-        yield Fault(here, f"{here} returns {_kind(value)}; it must be a tuple of CheckCase")
-        return
+def _configurations(task: Task, value: Sequence[Configuration]) -> None:
+    here = "configurations"
+    if not _all_are(value, tuple | list, Configuration):
+        raise Fault(here, f"{here} is {_kind(value)}; it must be a tuple of Configuration")
     if not value:
-        yield Fault(here, "check_cases returns no case: nothing would be checked")
-    if task.all_depends_on_all and any(getattr(case, "perturb", False) for case in value):
-        yield Fault(
+        raise Fault(here, "the task has no configurations")
+    if len({c.name for c in value}) != len(value):
+        raise Fault(here, "two configurations have the same name")
+    # a score is divided by what the unit counts
+    counted, word, example = _COUNTED.get(task.metric.quantity, ("", "", ""))
+    for configuration in value:
+        _parameters(task, configuration, here)
+        for method in ("flops", "bytes_moved", "items"):
+            amount = called(method, task, partial(getattr(task, method), configuration))
+            about = f"{method} of {configuration.name} is"
+            if not _is_amount(amount):
+                raise Fault(method, f"{about} {amount!r}; it must be a number from 0 on")
+            if method == counted and amount == 0:
+                raise Fault(
+                    method, f"the unit {task.unit!r} counts {word}, and {about} 0: define "
+                    f"{method}(self, configuration) in this class, such as {example}",
+                )  # fmt: skip
+
+
+def _cases(task: Task, value: Sequence[CheckCase]) -> None:
+    here = "check_cases"
+    if not _all_are(value, tuple | list, CheckCase):
+        raise Fault(here, f"{here} returns {_kind(value)}; it must be a tuple of CheckCase")
+    if not value:
+        raise Fault(here, "check_cases returns no case: nothing would be checked")
+    if task.all_depends_on_all and any(case.perturb for case in value):
+        raise Fault(
             here, "a case has perturb=True, and all_depends_on_all says that every output may "
             "depend on every input: take one of them out",
         )  # fmt: skip
     for case in value:
         if not isinstance(case.configuration, Configuration):
-            yield Fault(here, f"a case has {_kind(case.configuration)} for a Configuration")
-        elif not isinstance(case.distribution, str) or not case.distribution:
-            yield Fault(here, f"a case of {case.configuration.name} names no distribution")
-        else:
-            yield from _parameters(task, case.configuration, here)
+            raise Fault(here, f"a case has {_kind(case.configuration)} for a Configuration")
+        if not isinstance(case.distribution, str) or not case.distribution:
+            raise Fault(here, f"a case of {case.configuration.name} names no distribution")
+        _parameters(task, case.configuration, here)
 
 
-def _parameters(task: Task, configuration: Configuration, attribute: str) -> Iterator[Fault]:
+def _parameters(task: Task, configuration: Configuration, attribute: str) -> None:
     """Arguments that are taken from a configuration must be there, and of their kind."""
-    if task.language != "cpp" or not isinstance(task.arguments, tuple):
-        return
-    for argument in task.arguments:
-        wanted = _FROM_CONFIGURATION.get(getattr(argument, "kind", ""))
+    for argument in task.arguments if task.language == "cpp" else ():
+        wanted = _FROM_CONFIGURATION.get(argument.kind)
         if wanted is None:
             continue
         value = configuration.parameters.get(argument.name)
         if value is None:
-            yield Fault(
+            raise Fault(
                 attribute, f"the configuration {configuration.name} has no parameter "
                 f"{argument.name}, which the argument of that name is taken from",
             )  # fmt: skip
-        elif not isinstance(value, wanted) or (argument.kind == "size" and isinstance(value, bool)):
-            yield Fault(
+        if not isinstance(value, wanted) or (argument.kind == "size" and isinstance(value, bool)):
+            raise Fault(
                 attribute, f"the parameter {argument.name} of {configuration.name} is {value!r}; "
                 f"the argument is a {argument.kind}",
             )  # fmt: skip
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(v, str) and v for v in value)
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+
+
+def _all_are(value: object, kind: Any, part: type) -> bool:
+    return isinstance(value, kind) and all(isinstance(one, part) for one in value)
+
+
+def _is_texts(value: Any) -> bool:
+    return _all_are(value, tuple, str) and all(value)
 
 
 def _kind(value: object) -> str:

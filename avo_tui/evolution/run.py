@@ -25,7 +25,7 @@ from avo_tui.domain.run_settings import OperatorTraits
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.ports import Evaluator, Resting
+from avo_tui.evaluation.evaluator import Evaluator
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control
 from avo_tui.operators.ports import Operator
@@ -143,7 +143,7 @@ class Run:
 
         After a while the evaluator, which is not needed meanwhile, is asked to free its memory.
         """
-        if seconds > REST_SECONDS and isinstance(self.evaluator, Resting):
+        if seconds > REST_SECONDS:
             if await self.control.changed(REST_SECONDS):
                 return
             await self.evaluator.rest()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.report import EvaluationProgress
+from avo_tui.domain.questions import QuickQuestion
+from avo_tui.domain.quick import QuickComparison
 from avo_tui.evaluation.backends.cpp import alternating
 from avo_tui.evaluation.backends.cpp.alternating import NotComparedError, read_times
 from avo_tui.evaluation.measuring_now import measuring_text
@@ -34,13 +36,15 @@ def shipped(name: str) -> Candidate:
     return Candidate(files={"kernel.cpp": text, "honest.h": HELPER})
 
 
-def quiet(progress: EvaluationProgress) -> None:
-    """Takes progress that nobody wants."""
-
-
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alternating, "PROCESSES", 2)
+
+
+async def compared(
+    pipeline: Pipeline, one: Candidate, other: Candidate, **more: Any
+) -> QuickComparison:
+    return await pipeline.ask(TASK, QuickQuestion(files=one.files, other=other.files, **more))
 
 
 @needs_compiler
@@ -55,7 +59,7 @@ async def test_one_that_does_its_work_four_times_is_slower_warm_and_cold(
             "honest.cpp.h": honest.files["kernel.cpp"].replace('#include "task.h"', ""),
         }
     )
-    result = await pipeline.compare_quickly(TASK, slow, honest, quiet, seconds=0.2, more=True)
+    result = await compared(pipeline, slow, honest, seconds=0.2, more=True)
     mine = rf"\bprocess {os.getpid()}\b"
     assert re.search(mine, measuring_text()), "the device is kept for the call's next comparison"
     await pipeline.close()
@@ -73,8 +77,8 @@ async def test_one_that_does_its_work_four_times_is_slower_warm_and_cold(
 @needs_compiler
 async def test_outputs_that_differ_are_told(pipeline: Pipeline) -> None:
     """Nothing is checked, but a candidate that leaves its work out must not pass for fast."""
-    result = await pipeline.compare_quickly(
-        TASK, shipped("constant"), shipped("honest"), quiet, configuration="full-64", seconds=0.05
+    result = await compared(
+        pipeline, shipped("constant"), shipped("honest"), configuration="full-64", seconds=0.05
     )
     assert list(result.warm) == ["full-64"]
     assert "its out differs from the version's" in result.remarks[0]
@@ -92,8 +96,8 @@ async def test_outputs_that_differ_are_told(pipeline: Pipeline) -> None:
 async def test_why_two_cannot_be_compared(
     one: str, other: str, words: str, pipeline: Pipeline
 ) -> None:
-    result = await pipeline.compare_quickly(
-        TASK, shipped(one), shipped(other), quiet, configuration="full-64", seconds=0.05
+    result = await compared(
+        pipeline, shipped(one), shipped(other), configuration="full-64", seconds=0.05
     )
     assert words in result.trouble and not result.warm
 
@@ -106,16 +110,14 @@ async def test_slow_kernels_get_fewer_processes(
     monkeypatch.setattr(alternating, "PROCESSES", 6)
     monkeypatch.setattr(alternating, "OVER", 0.0)
     honest = shipped("honest")
-    result = await pipeline.compare_quickly(
-        TASK, honest, honest, quiet, configuration="full-64", seconds=0.1
-    )
+    result = await compared(pipeline, honest, honest, configuration="full-64", seconds=0.1)
     assert len(result.warm["full-64"].speeds) == alternating.FEWEST_PROCESSES
 
 
 @needs_compiler
 async def test_an_unknown_configuration_is_a_sentence(pipeline: Pipeline) -> None:
     honest = shipped("honest")
-    result = await pipeline.compare_quickly(TASK, honest, honest, quiet, configuration="huge")
+    result = await compared(pipeline, honest, honest, configuration="huge")
     assert "There is no configuration 'huge'. There are: full-64" in result.trouble
 
 

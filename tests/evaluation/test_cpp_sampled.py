@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.profile import ProfileWanted, tells_times
+from avo_tui.domain.questions import ProfileQuestion
 from avo_tui.evaluation.backends.cpp import sampled
 from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, Samples, read_samples
@@ -35,6 +37,11 @@ extern "C" void attention(const float* q, const float*, const float*, float* out
 objdump = pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils are not installed")
 
 
+async def profiled(pipeline: Pipeline, kernel: Candidate, **wanted: Any) -> str:
+    question = ProfileQuestion(files=kernel.files, wanted=ProfileWanted(**wanted))
+    return (await pipeline.ask("tiny_attention", question)).text
+
+
 @objdump
 @needs_compiler
 async def test_only_what_runs_on_the_configuration_is_listed(
@@ -46,9 +53,7 @@ async def test_only_what_runs_on_the_configuration_is_listed(
         ("causal-64", "when_causal", "when_full"),
         ("full-64", "when_full", "when_causal"),
     ):
-        text = await pipeline.profile(
-            "tiny_attention", kernel, ProfileWanted(configuration=configuration)
-        )
+        text = await profiled(pipeline, kernel, configuration=configuration)
         first = text.splitlines()[3]
         assert re.search(r"a core does [0-9.]+ GFLOP/s there, \d+% of the [0-9.]+ that", text)
         assert f"on {configuration}, inputs of the kind" in text
@@ -65,7 +70,7 @@ async def test_a_candidate_that_ends_the_process_is_told_without_samples(
     helper = (CANDIDATES / "honest.h").read_text()
     source = (CANDIDATES / "null_pointer.cpp").read_text()
     kernel = Candidate(files={"kernel.cpp": source, "honest.h": helper})
-    text = await pipeline.profile("tiny_attention", kernel, ProfileWanted(configuration="full-64"))
+    text = await profiled(pipeline, kernel, configuration="full-64")
     assert text.startswith("Not sampled on full-64") and "before it was sampled" in text
 
 
@@ -100,11 +105,9 @@ async def test_the_kind_of_inputs_is_one_that_is_timed(
     monkeypatch.setattr(sampled, "SECONDS", 0.2)
     kernel = Candidate(files={"kernel.cpp": KERNEL})
     timed = pipeline.tasks.get("tiny_attention").timed
-    text = await pipeline.profile(
-        "tiny_attention", kernel, ProfileWanted(kind=timed[-1], times=False)
-    )
+    text = await profiled(pipeline, kernel, kind=timed[-1], times=False)
     assert f"inputs of the kind '{timed[-1]}'" in text and not tells_times(text)
-    refused = await pipeline.profile("tiny_attention", kernel, ProfileWanted(kind="odd"))
+    refused = await profiled(pipeline, kernel, kind="odd")
     assert refused == f"No inputs of the kind 'odd' are timed. These are: {', '.join(timed)}."
 
 

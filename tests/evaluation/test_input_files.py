@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from avo_tui.domain.questions import ScratchQuestion
 from avo_tui.domain.scratch import InputsWanted
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.input_header import c_header
@@ -38,11 +39,11 @@ def _drawn(pipeline: Pipeline, **wanted: str | int) -> DrawnInputs:
 
 @needs_compiler
 async def test_a_program_sees_the_values_that_the_harness_draws(pipeline: Pipeline) -> None:
-    task = pipeline.tasks.get(TASK)
+    task, files = pipeline.tasks.get(TASK), {"main.cpp": PROGRAM}
     for configuration in task.configurations:
         kind = task.timed[-1]
         wanted = InputsWanted(configuration=configuration.name, kind=kind, seed=7)
-        report = await pipeline.scratch(TASK, {"main.cpp": PROGRAM}, 30.0, wanted)
+        report = await pipeline.ask(TASK, ScratchQuestion(files=files, inputs=wanted, seconds=30.0))
         assert report.exit_code == 0, report
         expected = task.make_inputs(configuration, 7, kind)["q"]
         count, total, misaligned, causal = report.stdout.split()
@@ -53,7 +54,7 @@ async def test_a_program_sees_the_values_that_the_harness_draws(pipeline: Pipeli
 
 @needs_compiler
 async def test_a_program_that_asks_for_none_gets_none(pipeline: Pipeline) -> None:
-    report = await pipeline.scratch(TASK, {"main.cpp": PROGRAM}, 30.0)
+    report = await pipeline.ask(TASK, ScratchQuestion(files={"main.cpp": PROGRAM}))
     assert not report.compiled and "inputs.h" in report.compiler_log
 
 
@@ -108,6 +109,7 @@ import sys
 sys.modules["numpy"] = None  # not there, as in an installation of what is needed and no more
 from pathlib import Path
 import torch
+from avo_tui.domain.questions import ScratchQuestion
 from avo_tui.domain.scratch import InputsWanted
 from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
 from avo_tui.evaluation.tasks import load_task

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self, cast
+from typing import Any, cast
 
 from avo_tui.domain import tunables as tn
 from avo_tui.domain.base import now
@@ -21,6 +20,7 @@ from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.evaluation.evaluator import Evaluator
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 
 SEED = """\
@@ -61,7 +61,7 @@ def speed(candidate: Candidate) -> float:
     return value * (1.3 if point["FAST_EXP"] == "true" else 1.0)
 
 
-class FakeEvaluator:
+class FakeEvaluator(Evaluator):
     """Answers from `speed`, after `seconds`. Marks in the source ask for other verdicts."""
 
     def __init__(self, seconds: float = 0.0, paired_seconds: float = 0.0) -> None:
@@ -111,16 +111,8 @@ class FakeEvaluator:
     async def close(self) -> None:
         self.closed = True
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
+    async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
+        raise NotImplementedError
 
     async def task(self, name: str) -> TaskInfo:
         return TASK

@@ -22,6 +22,8 @@ from tests.evolution.test_engine import Scripted, capped
 class ManyDevices(FakeEvaluator):
     """Serves several at once; each evaluation takes a turn of the loop for each that is longer."""
 
+    width: int = 3
+
     def __init__(self, width: int = 3) -> None:
         super().__init__()
         self.width = width

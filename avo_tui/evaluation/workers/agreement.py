@@ -258,11 +258,9 @@ class Agreement:
         self._controls = Controls()
 
     def offer(self, body: Mapping[str, object], answer: object) -> bool:
-        """See `Controls.offer`."""
         return self._controls.offer(body, answer)
 
     def forget(self, member: Member) -> None:
-        """See `Controls.forget`."""
         self._controls.forget(member.name)
 
     def is_due(self, member: Member) -> bool:

@@ -140,9 +140,13 @@ def sound_report(op: str, task: str, candidate: Candidate, answer: object) -> Ev
     try:
         report = sound(EvaluationReport, answer, "report")
     except NoAnswerError as error:
-        return _refused(task, candidate, str(error))
-    why = _contradiction(op, report, task, candidate)
-    return _refused(task, candidate, why) if why else report
+        why = str(error)
+    else:
+        why = _contradiction(op, report, task, candidate)
+    if why:
+        why = f"a worker answered what cannot be a report: {why}"
+        return failed_report(task, candidate, why)
+    return report
 
 
 def _contradiction(op: str, report: EvaluationReport, task: str, candidate: Candidate) -> str:
@@ -203,11 +207,12 @@ def _are_positive(values: Iterable[float]) -> bool:
     return bool(kept) and all(math.isfinite(value) and value > 0 for value in kept)
 
 
-def _refused(task: str, candidate: Candidate, why: str) -> EvaluationReport:
+def failed_report(task: str, candidate: Candidate, why: str) -> EvaluationReport:
+    """The report of an evaluation that failed before it could judge the candidate."""
     return EvaluationReport(
         task=task,
         candidate=candidate.id,
         verdict=Verdict.HARNESS_ERROR,
-        feedback=Feedback(summary=f"a worker answered what cannot be a report: {why}"),
+        feedback=Feedback(summary=why),
         at=now(),
     )

@@ -66,7 +66,6 @@ class DaskLink:
         return self._who
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
-        """See `Link.request`."""
         who = await self.hello()
         number = self._number()
         if progress is not None:

@@ -44,22 +44,18 @@ class SchedulerSource(Protocol):
     @property
     def name(self) -> str:
         """Where it is, for messages."""
-        ...
 
     async def connect(self, seconds: float) -> Client:
         """A new connection. Raises EvaluatorError where there is none within `seconds`."""
-        ...
 
     async def tend(self, workers: Collection[str]) -> bool:
         """Called after each look with the names of the workers that there are.
 
         Returns whether more will come; raises EvaluatorError where none ever will.
         """
-        ...
 
     async def close(self) -> None:
         """Ends the cluster, if it was started for this run."""
-        ...
 
 
 class DaskSite:
@@ -88,7 +84,6 @@ class DaskSite:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def open(self, joined: Joined, left: Left) -> None:
-        """See `Site.open`."""
         try:
             await self._begin(joined, left)
         except EvaluatorError:
@@ -213,7 +208,6 @@ class DaskSite:
             sink(EvaluationProgress.model_validate(message["progress"]))
 
     async def close(self) -> None:
-        """See `Site.close`."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)

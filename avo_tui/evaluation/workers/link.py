@@ -108,7 +108,6 @@ class WorkerLink:
         await worker.end()
 
     async def hello(self) -> dict[str, Any]:
-        """See `Link.hello`."""
         return await (await self.ready()).ready
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:

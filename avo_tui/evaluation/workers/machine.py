@@ -84,7 +84,6 @@ class WorkerDevice:
             )
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
-        """See `Device.request`."""
         try:
             await self.start()
         except DeviceRefusedError:
@@ -94,16 +93,13 @@ class WorkerDevice:
         return await self._link.request(body, progress)
 
     async def sense(self) -> tuple[DeviceState, ...]:
-        """See `Device.sense`."""
         states = await self._link.sense()
         return tuple(state.replaced(host=self.host) for state in states)
 
     async def rest(self) -> None:
-        """See `Device.rest`."""
         await self._link.rest()
 
     async def close(self) -> None:
-        """See `Device.close`."""
         await self._link.close()
 
 
@@ -150,7 +146,6 @@ class MachineSite:
         self._options = tuple(options)
 
     async def open(self, joined: Joined, left: Left) -> None:
-        """See `Site.open`."""
         chosen = self._chosen
         if chosen == (devices.ALL,):
             try:

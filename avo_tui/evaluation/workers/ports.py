@@ -20,30 +20,24 @@ class Link(Protocol):
     @property
     def pid(self) -> int | None:
         """The process that was started on this machine, while there is one."""
-        ...
 
     async def hello(self) -> dict[str, Any]:
         """What the worker says about itself; the same object while it is the same worker.
 
         Raises EvaluatorError where it does not start, WorkerGoneError where it ends meanwhile.
         """
-        ...
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
         """The answer to one request. Raises EvaluatorError and WorkerGoneError."""
-        ...
 
     async def sense(self) -> tuple[DeviceState, ...]:
         """See `Device.sense`."""
-        ...
 
     async def rest(self) -> None:
         """Ends an idle worker."""
-        ...
 
     async def close(self) -> None:
         """Ends the worker and what runs under it."""
-        ...
 
 
 class Device(Protocol):
@@ -52,41 +46,34 @@ class Device(Protocol):
     @property
     def name(self) -> str:
         """Name of the device, such as `local:1`; unique in a fleet."""
-        ...
 
     @property
     def host(self) -> str:
         """Name of the machine that it is in; "" before it was asked."""
-        ...
 
     async def start(self) -> MachineInfo:
         """Prepare the device for requests; returns at once if it is ready.
 
         Raises DeviceRefusedError if trying again is useless, otherwise EvaluatorError.
         """
-        ...
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
         """The answer to one request; cancelling it first ends the candidate on the device.
 
         Raises WorkerGoneError if the worker is lost before it answers, and EvaluatorError.
         """
-        ...
 
     async def sense(self) -> tuple[DeviceState, ...]:
         """How the device and its machine's processor are; () where its worker does not run.
 
         May be called while a request is served. Raises WorkerGoneError and EvaluatorError.
         """
-        ...
 
     async def rest(self) -> None:
         """Free memory until the next request; does nothing during a request."""
-        ...
 
     async def close(self) -> None:
         """Ends the worker, and waits until it is gone."""
-        ...
 
 
 Joined = Callable[[Device], None]
@@ -103,8 +90,6 @@ class Site(Protocol):
         Raises EvaluatorError where the site cannot be reached (it may be opened again then), and
         ValueError for a device that it does not have.
         """
-        ...
 
     async def close(self) -> None:
         """End what `open` started; the fleet closes the devices."""
-        ...

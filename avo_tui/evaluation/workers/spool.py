@@ -22,11 +22,11 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import QueueSeen, WorkerStatus, queue_text
+from avo_tui.evaluation.evaluator import Evaluator, say
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import NoAnswerError, cleaned, told
-from avo_tui.evaluation.workers.asking import AskingEvaluator, say
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import Link
@@ -47,8 +47,10 @@ _COMPILED_FIRST = {"evaluate", "check"}
 """Requests that are answered here where the candidate does not compile."""
 
 
-class SpoolEvaluator(AskingEvaluator):
+class SpoolEvaluator(Evaluator):
     """`Evaluator` over a folder. `session` tells its requests from those of other sessions."""
+
+    width: int = BATCH
 
     def __init__(
         self,
@@ -108,7 +110,6 @@ class SpoolEvaluator(AskingEvaluator):
             await self._here.close()
 
     async def rest(self) -> None:
-        """See `Resting.rest`."""
         if self._here is not None:
             await self._here.rest()
 
@@ -117,17 +118,14 @@ class SpoolEvaluator(AskingEvaluator):
         return self._workers
 
     def queue(self) -> QueueSeen:
-        """See `Queued.queue`."""
         return self._queue
 
     def foresee(self, plan: GatePlan) -> None:
-        """See `Queued.foresee`."""
         self._plans[plan.comparison.candidate] = plan
 
     # -- requests
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
-        """See `AskingEvaluator.request`."""
         await self.start()
         operation = str(body["op"])
         if operation in _HERE or (operation in _COMPILED_FIRST and self._architecture_known):

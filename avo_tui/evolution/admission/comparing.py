@@ -19,7 +19,7 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
 from avo_tui.domain.score_rules import scores_bear_out
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.ports import EvaluatorError, Queued
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.control import Cut
 from avo_tui.evolution.run import Run
@@ -111,14 +111,14 @@ class Comparisons:
         """Tell an evaluator that is far away how the gate will judge a candidate, before it is
         evaluated."""
         reference = self._run.reference()
-        if isinstance(self._run.evaluator, Queued) and not reference.computes_nothing:
+        if self._run.evaluator.queue() is not None and not reference.computes_nothing:
             comparison = self._comparison(candidate, reference)
             rival = Rival(reference.number, reference.score_under(self._run.conditions))
             self.foresee(comparison, rival, len(comparison.replicates))
 
     def foresee(self, comparison: Comparison, rival: Rival, begun: int = 0) -> None:
         """Tell an evaluator that is far away what will be asked of it."""
-        if isinstance(self._run.evaluator, Queued):
+        if self._run.evaluator.queue() is not None:
             state = self._run.state
             self._run.evaluator.foresee(
                 GatePlan.of(

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from avo_tui.domain.base import now
 from avo_tui.domain.workers import QueueSeen, WorkersSeen, WorkerStatus
-from avo_tui.evaluation.ports import Queued, Sensing, Staffed
 from avo_tui.evolution.run import Run
 from avo_tui.store import DeviceLog, WorkersFile
 
@@ -53,22 +52,17 @@ class DeviceWatch:
     async def look(self) -> None:
         """Looks once. Raises OSError for a device or a disk."""
         await self._tell_workers()
-        evaluator = self._run.evaluator
-        if not isinstance(evaluator, Sensing):
-            return
-        self._run.devices = states = await evaluator.devices()
-        if self._log is None:
-            self._log = DeviceLog(self._run.writer.folder)
+        self._run.devices = states = await self._run.evaluator.devices()
         if states:
+            if self._log is None:
+                self._log = DeviceLog(self._run.writer.folder)
             await asyncio.to_thread(self._log.add, states)
 
     async def _tell_workers(self) -> None:
-        evaluator = self._run.evaluator
-        if not isinstance(evaluator, Staffed):
-            return
-        workers, moment = evaluator.workers(), now()
-        queue = evaluator.queue() if isinstance(evaluator, Queued) else None
-        if (workers, queue) == self._told and self._told_at and moment - self._told_at < AGAIN:
+        evaluator, moment = self._run.evaluator, now()
+        workers, queue = evaluator.workers(), evaluator.queue()
+        old = self._told_at is not None and moment - self._told_at >= AGAIN
+        if (workers, queue) == self._told and not old:
             return
         if self._file is None:
             self._file = WorkersFile(self._run.writer.folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from avo_tui.domain.workers import WorkerStatus, usable_text
-from avo_tui.evaluation.ports import Staffed
 from avo_tui.evolution.run import Run
 
 _OUT = {"lost": "is lost", "disagrees": "disagrees", "set_aside": "is set aside"}
@@ -18,10 +17,7 @@ class WorkerWatch:
 
     def look(self) -> None:
         """Record each change as a problem for the person. Raises DiskTrouble."""
-        evaluator = self._run.evaluator
-        if not isinstance(evaluator, Staffed):
-            return
-        workers = evaluator.workers()
+        workers = self._run.evaluator.workers()
         for worker in workers:
             before = self._before.get(worker.name)
             self._before[worker.name] = worker

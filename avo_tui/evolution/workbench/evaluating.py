@@ -19,7 +19,7 @@ from avo_tui.evolution.lifecycle.idling import Idling
 from avo_tui.evolution.lifecycle.waiting import Standstill
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.watch.budget import BudgetWatch
-from avo_tui.evolution.workbench.together import Batch, width
+from avo_tui.evolution.workbench.together import Batch
 from avo_tui.operators.ports import AttemptResult, StepEnded, SubmitResult
 
 PROFILE_LINES = 24
@@ -97,7 +97,7 @@ class StepEvaluating:
 
     @property
     def width(self) -> int:
-        return width(self._run)
+        return self._run.evaluator.width
 
     async def evaluate_many(
         self,

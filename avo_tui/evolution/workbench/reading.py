@@ -19,7 +19,6 @@ from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.workers import queue_text
 from avo_tui.evaluation.measuring_now import measuring_text
-from avo_tui.evaluation.ports import Queued
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.watch.budget import BudgetWatch
@@ -90,8 +89,8 @@ class StepReading:
         return "; ".join(filter(None, [busy_text(self._run.devices), measuring_text()]))
 
     def queue(self) -> str:
-        evaluator = self._run.evaluator
-        return queue_text(evaluator.queue()) if isinstance(evaluator, Queued) else ""
+        queue = self._run.evaluator.queue()
+        return queue_text(queue) if queue is not None else ""
 
     def paired(self, candidate: ObjectId) -> PairedGains | None:
         return paired_gains(self._run.state, candidate)

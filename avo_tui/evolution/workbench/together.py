@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.ports import EvaluatorError, Parallel
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.watch.budget import BudgetWatch
@@ -15,11 +15,6 @@ from avo_tui.operators.ports import AttemptResult, Interrupted
 
 Draft = tuple[int, Candidate, str]
 """(index among the results, candidate, title)."""
-
-
-def width(run: Run) -> int:
-    """How many candidates the run's evaluator measures at the same time."""
-    return run.evaluator.width if isinstance(run.evaluator, Parallel) else 1
 
 
 class Batch:
@@ -98,7 +93,7 @@ class Batch:
     def _may_begin(self) -> bool:
         """Whether a device is free and nothing requires the operator's attention first."""
         run, control = self._run, self._run.control
-        if len(self._running) >= width(run):
+        if len(self._running) >= run.evaluator.width:
             return False
         if not self._running and not self.results:
             return True  # the caller has just checked these conditions

@@ -1,29 +1,41 @@
-"""Turns each method of an evaluator into one request to a worker."""
+"""The interface of an evaluator, wherever it runs: each method is one request to a worker."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import TracebackType
 from typing import Any, Self, cast
 
 from pydantic import ValidationError
 
-from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceState
+from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.plain import plain
 from avo_tui.domain.questions import Answer, Question
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.task import TaskInfo
-from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.domain.workers import QueueSeen, WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.workers.answers import entry, sound_report, told
+from avo_tui.evaluation.workers.answers import entry, failed_report, sound_report, told
 from avo_tui.evaluation.workers.process import WorkerGoneError
 
 
-class AskingEvaluator(ABC):
-    """An `Evaluator` that sends each question as a request; subclasses decide which worker answers
-    it."""
+class Evaluator(ABC):
+    """The scoring function f. Subclasses decide which worker answers a request.
+
+    Every method may be cancelled (`task.cancel()`); the candidate's whole process tree is then
+    killed before the cancellation is passed on. Requests are served in order, `width` at once.
+    A report is returned for everything a candidate can do, crashes and time-outs included;
+    `EvaluatorError` is raised only where there is no report to give: an unknown or broken task, or
+    a worker that cannot be started. A worker that dies under an evaluation gives the verdict
+    `harness_error` and is started again for the next request.
+    """
+
+    @property
+    def width(self) -> int:
+        """How many requests are served at once now, at least 1."""
+        return 1
 
     @abstractmethod
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
@@ -31,31 +43,49 @@ class AskingEvaluator(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """See `Evaluator.start`."""
+        """Starts and warms what serves the requests. Optional: the first request does it."""
 
     @abstractmethod
     async def close(self) -> None:
-        """See `Evaluator.close`."""
+        """Ends everything that was started; waits until it is gone."""
+
+    async def rest(self) -> None:  # noqa: B027  most fakes have nothing to free
+        """Frees what can be recreated later, unless a request is being served."""
+
+    async def devices(self) -> tuple[DeviceState, ...]:
+        """The state of each device now, as far as it is known.
+
+        May be called while a request is served, and starts nothing that costs more than a few
+        milliseconds. Raises OSError where the devices cannot be asked.
+        """
+        return ()
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """What each device's worker does, as far as it is known."""
+        return ()
+
+    def queue(self) -> QueueSeen | None:
+        """What waits for workers that come and go; None where none do."""
+        return None
+
+    def foresee(self, plan: GatePlan) -> None:  # noqa: B027
+        """The next request about the plan's candidate goes with the plan: a worker far away
+        measures at once what the gate will ask for, and answers those requests in advance."""
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def task(self, name: str) -> TaskInfo:
-        """See `Evaluator.task`."""
+        """The public face of a task."""
         answer = await self._sure({"op": "describe", "task": name})
         return told(TaskInfo, entry(answer, "info"), "description of a task")
 
     async def seed(self, name: str) -> Candidate:
-        """See `Evaluator.seed`."""
+        """The task's seed."""
         answer = await self._sure({"op": "describe", "task": name})
         try:
             return Candidate.model_validate(entry(answer, "seed"))
@@ -64,7 +94,7 @@ class AskingEvaluator(ABC):
             raise EvaluatorError(f"a worker's answer cannot be used: seed: {why}") from error
 
     async def machine(self, task: str) -> MachineInfo:
-        """See `Evaluator.machine`."""
+        """What the task's candidates are measured on."""
         answer = await self._sure({"op": "machine", "task": task})
         return told(MachineInfo, answer, "description of a machine")
 
@@ -78,7 +108,8 @@ class AskingEvaluator(ABC):
     async def compile(
         self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
     ) -> EvaluationReport:
-        """See `Evaluator.compile`."""
+        """Compile only; returns log, resources, instruction counts. `correct` means that it
+        compiled."""
         return await self._evaluate({"op": "compile"}, task, candidate, progress)
 
     async def check(
@@ -89,19 +120,17 @@ class AskingEvaluator(ABC):
         progress: ProgressSink | None = None,
         quick: bool = False,
     ) -> EvaluationReport:
-        """See `Evaluator.check`; `quick` checks the small configurations only."""
+        """Compile and check. `correct` means correct on all cases that were checked; no score.
+
+        `quick` checks the small configurations only.
+        """
         return await self._evaluate({"op": "check", "quick": quick}, task, candidate, progress)
 
     async def evaluate(
-        self,
-        task: str,
-        candidate: Candidate,
-        *,
-        progress: ProgressSink | None = None,
+        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
     ) -> EvaluationReport:
-        """See `Evaluator.evaluate`."""
-        body: dict[str, object] = {"op": "evaluate"}
-        return await self._evaluate(body, task, candidate, progress)
+        """Compile, check and benchmark. The report has a score if and only if it is `correct`."""
+        return await self._evaluate({"op": "evaluate"}, task, candidate, progress)
 
     async def remeasure(
         self,
@@ -113,14 +142,23 @@ class AskingEvaluator(ABC):
         more: bool = False,
         progress: ProgressSink | None = None,
     ) -> EvaluationReport:
-        """See `Evaluator.remeasure`."""
+        """Times two candidates interleaved (A B B A), each in one fresh process: one replicate.
+
+        The report is of `candidate`, with `paired` set: throughput(candidate)/throughput(other).
+        Neither is checked in full again, but timed outputs of both are verified. `replicate` is the
+        number of such measurements of the two before: in every second one they change places, and
+        what is looked at once before a commit (a sanitizer) is looked at in number 0.
+
+        `more`: another request of the same call follows at once. The device is then kept for it for
+        a few seconds, unless somebody waits and the call has had it for a minute.
+        """
         body = pair_request(task, candidate, other, replicate, more)
         return await self._evaluate(body, task, candidate, progress)
 
     async def ask(
         self, task: str, question: Question[Answer], progress: ProgressSink | None = None
     ) -> Answer:
-        """See `Evaluator.ask`."""
+        """The answer to a question about a candidate; the question says what it may be."""
         body: dict[str, object] = {"task": task, **question.model_dump(mode="json")}
         try:
             answer = await self.request(body, progress)
@@ -140,13 +178,7 @@ class AskingEvaluator(ABC):
             answer = await self.request(body, progress)
             return sound_report(str(body["op"]), task, candidate, answer)
         except WorkerGoneError as error:
-            return EvaluationReport(
-                task=task,
-                candidate=candidate.id,
-                verdict=Verdict.HARNESS_ERROR,
-                feedback=Feedback(summary=_why(error)),
-                at=now(),
-            )
+            return failed_report(task, candidate, _why(error))
 
 
 def _why(error: WorkerGoneError) -> str:
