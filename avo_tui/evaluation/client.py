@@ -11,8 +11,8 @@ from avo_tui.domain.device import DeviceState
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
-from avo_tui.evaluation.evaluator import Evaluator
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.members import Standing
 from avo_tui.evaluation.workers.process import WorkerGoneError

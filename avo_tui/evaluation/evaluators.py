@@ -15,9 +15,9 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.client import LocalEvaluator
-from avo_tui.evaluation.evaluator import Evaluator
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers.devices import split_devices
+from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.ports import Site
 from avo_tui.evaluation.workers.sites import SiteRequest

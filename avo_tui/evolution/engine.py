@@ -15,7 +15,7 @@ from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
 from avo_tui.domain.records import EngineRecord, RunState, StepOutcomeName
 from avo_tui.domain.secrets import redact
-from avo_tui.evaluation.evaluator import Evaluator
+from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evolution import steps
 from avo_tui.evolution.admission.audit import Auditor
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder

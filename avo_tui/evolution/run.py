@@ -25,7 +25,7 @@ from avo_tui.domain.run_settings import OperatorTraits
 from avo_tui.domain.secrets import redact
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.evaluator import Evaluator
+from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control
 from avo_tui.operators.ports import Operator

@@ -20,8 +20,8 @@ from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.evaluator import Evaluator
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.evaluator import Evaluator
 
 SEED = """\
 // A pretend kernel.

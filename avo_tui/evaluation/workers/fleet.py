@@ -22,9 +22,9 @@ from avo_tui.domain.device import DeviceState
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
-from avo_tui.evaluation.evaluator import Evaluator, say
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.agreement import Agreement
+from avo_tui.evaluation.workers.evaluator import Evaluator, say
 from avo_tui.evaluation.workers.members import Member, difference
 from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
 from avo_tui.evaluation.workers.process import WorkerGoneError

@@ -22,11 +22,11 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import QueueSeen, WorkerStatus, queue_text
-from avo_tui.evaluation.evaluator import Evaluator, say
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import NoAnswerError, cleaned, told
+from avo_tui.evaluation.workers.evaluator import Evaluator, say
 from avo_tui.evaluation.workers.lease import LEASE_SECONDS
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import Link

@@ -25,10 +25,10 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-from avo_tui.evaluation.evaluator import pair_request
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import sound_report, told
+from avo_tui.evaluation.workers.evaluator import pair_request
 from avo_tui.evaluation.workers.link import WorkerLink
 from avo_tui.evaluation.workers.ports import Link
 from avo_tui.evaluation.workers.process import WorkerGoneError
