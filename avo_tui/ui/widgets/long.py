@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 import time
 from array import array
-from bisect import bisect_left, bisect_right
-from collections import OrderedDict
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
-from typing import IO, overload
+from typing import IO, NamedTuple
 
 from textual.geometry import Size
 from textual.message import Message
@@ -23,63 +24,47 @@ from textual.worker import Worker, get_current_worker
 from avo_tui.store.files import open_regular
 from avo_tui.ui import formats
 from avo_tui.ui.text import BLANK, Line, clean, line
-from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.lines import LinesView, Rows
 
-BLOCK = 1 << 16
 ROW = 1 << 12
 """Largest number of bytes of one row."""
-CACHED_BLOCKS = 24
+STRIDE = 64
+"""Rows from one whose place is kept to the next."""
+SEARCHED = 16 * STRIDE
+"""Rows that are searched at a time."""
 MOST_HITS = 200_000
 WAIT_SECONDS = 0.02
 POLL_SECONDS = 0.2
 """Seconds between two requests for more of a text that grows."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextRow:
+def rows_of(data: bytes) -> Iterator[re.Match[bytes]]:
+    """The rows of bytes that begin with one: lines, long ones in pieces that end with a character
+    of UTF-8."""
+    return re.finditer(rb"[^\n]{1,%d}[\x80-\xbf]{0,3}\n?|\n" % (ROW - 3), data)
+
+
+class TextRow(NamedTuple):
     """One row: a line, or a piece of one."""
 
     text: str
-    goes_on: bool = False
-    """True if the line continues in the next row."""
     continued: bool = False
     """True if the line began in an earlier row."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tail:
-    """The end of a growing text that does not fill a block yet."""
-
-    first: int = 0
-    """Number of its first row."""
-    data: bytes = b""
-    rows: tuple[TextRow, ...] = ()
-
-
 class LongText:
-    """The rows of a text, also while it is still being read.
+    """The rows of a text, also while it is still being read: one thread writes (`fill`), any number
+    read."""
 
-    Reading and showing may happen in different threads: one thread writes (`fill`), any number
-    read.
-    """
-
-    def __init__(self, memory: bytes | None = None) -> None:
-        """`memory` is a text that is already in memory; otherwise `fill` provides the text."""
-        self._memory = memory
+    def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._starts = array("Q")
-        self._ends = array("Q")
-        self._firsts = array("Q")
-        self._inside = bytearray()
-        """For each block: 1 if it begins within a line, otherwise 0."""
+        """Where each `STRIDE`th row begins."""
+        self._rest = b""
+        """The last row, if its line has not ended yet."""
         self._lock = threading.Lock()
-        self._cache: OrderedDict[int, list[TextRow]] = OrderedDict()
-        self._end = 0
-        self._pending = b""
-        self._pending_inside = False
-        self._known = 0
-        """Rows in blocks."""
-        self._tail = _Tail()
+        self._read: tuple[int, int, list[TextRow]] = (0, 0, [])
+        """The rows that were read last, the first of their numbers, and the size known then."""
         self._stop = threading.Event()
         self.rows = 0
         """Number of rows known so far."""
@@ -95,89 +80,35 @@ class LongText:
 
     # -- reading it in
 
-    def fill(self, chunks: Iterable[bytes] | None = None) -> None:
+    def fill(self, chunks: Iterable[bytes]) -> None:
         """Read everything and find the rows: for a thread. Errors end up in `problem`."""
         try:
-            for chunk in self._kept(chunks):
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+            for chunk in chunks:
+                self.caught_up = not chunk
                 if chunk:
-                    self.caught_up = False
+                    self._file.write(chunk)
+                    self._file.flush()
                     self._add(chunk)
                 else:
-                    self._show_tail()
                     self._stop.wait(POLL_SECONDS)
                 if self._stop.is_set():
                     return
-            self._flush()
         except Exception as error:  # shown with the text, whatever it was
-            self._flush()
             self.problem = str(error).strip("'\"") or type(error).__name__
         finally:
-            self._pending = b""
             self.done = True
 
-    def _kept(self, chunks: Iterable[bytes] | None) -> Iterator[bytes]:
-        """The chunks, once they can be read again from where they are kept."""
-        if chunks is None:
-            assert self._memory is not None
-            for offset in range(0, len(self._memory), 1 << 20):
-                yield self._memory[offset : offset + (1 << 20)]
-            return
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        for chunk in chunks:
-            if chunk:
-                self._file.write(chunk)
-                self._file.flush()
-            yield chunk
-
     def _add(self, chunk: bytes) -> None:
+        data, begin = self._rest + chunk, self.size - len(self._rest)
+        rows = self.rows - bool(self._rest)  # the row that has not ended is found again
+        starts = [match.start() for match in rows_of(data)]
+        new = starts[len(self._starts) * STRIDE - rows :: STRIDE]
+        self._rest = b"" if data.endswith(b"\n") else data[starts[-1] :]
+        self.widest = max(self.widest, *(b - a for a, b in pairwise([*starts, len(data)])))
         self.size += len(chunk)
-        data = self._pending + chunk
-        offset = 0
-        while len(data) - offset >= BLOCK:
-            cut = data.rfind(b"\n", offset, offset + BLOCK) + 1
-            whole = cut > offset
-            if not whole:
-                cut = offset + _piece_end(data, offset, BLOCK)
-            self._block(data[offset:cut], not whole)
-            offset = cut
-        self._pending = data[offset:]
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._block(self._pending, False)
-            self._pending = b""
-
-    def _show_tail(self) -> None:
-        """Everything is in blocks but the end: have it as rows as well."""
-        if self._pending and self._pending != self._tail.data:
-            rows = tuple(_text_rows(self._pending, self._pending_inside, False))
-            self._tail = _Tail(self._known, self._pending, rows)
-            self.widest = max(self.widest, min(ROW, max(map(len, self._pending.split(b"\n")))))
-            self.rows = max(self.rows, self._known + len(rows))
-        self.caught_up = True
-
-    def _block(self, data: bytes, goes_on: bool) -> None:
-        """Note a block. Readers see its rows once `rows` says that they are there.
-
-        `goes_on`: its last line goes on in the next one.
-        """
-        lines = data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        rows = len(lines)
-        longest = max(map(len, lines), default=0)
-        if longest > ROW:
-            rows = sum(sum(1 for _ in _pieces(line)) for line in lines)
-        start = self._end
-        self._end += len(data)
-        self._ends.append(self._end)
-        self._firsts.append(self._known)
-        self._inside.append(self._pending_inside)
-        self._pending_inside = goes_on
-        self._starts.append(start)  # the last: a reader goes by how many starts there are
-        self.widest = max(self.widest, min(longest, ROW))
-        self._known += rows
-        self.rows = max(self.rows, self._known)
+        self._starts.extend([begin + start for start in new])
+        self.rows = rows + len(starts)  # the last: readers go by it
 
     def close(self) -> None:
         """Give the temporary file back. A `fill` that is running ends."""
@@ -186,7 +117,6 @@ class LongText:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-            self._cache.clear()
 
     # -- rows
 
@@ -194,145 +124,68 @@ class LongText:
         """One row. Raises IndexError for one that is not known."""
         if not 0 <= index < self.rows:
             raise IndexError(index)
-        if index >= self._known:
-            tail = self._tail
-            position = index - tail.first
-            return tail.rows[position] if 0 <= position < len(tail.rows) else TextRow("")
-        block = bisect_right(self._firsts, index) - 1
-        with self._lock:
-            block_rows = self._cache.get(block)
-            if block_rows is None:
-                block_rows = self._cache[block] = self._rows_of(block)
-                if len(self._cache) > CACHED_BLOCKS:
-                    self._cache.popitem(last=False)
-            else:
-                self._cache.move_to_end(block)
-        position = index - self._firsts[block]
-        return block_rows[position] if position < len(block_rows) else TextRow("")
+        first, size, rows = self._read
+        if size != self.size or not first <= index < first + len(rows):
+            first, size = index // STRIDE * STRIDE, self.size
+            rows = list(self._text_rows(first))
+            self._read = first, size, rows
+        return rows[index - first] if index - first < len(rows) else TextRow("")
+
+    def _text_rows(self, first: int) -> Iterator[TextRow]:
+        begin = self._starts[first // STRIDE]
+        continued = begin > 0 and self._bytes(begin - 1, begin) != b"\n"
+        data = self._between(first, first + STRIDE)
+        for match in rows_of(data):
+            row = match.group()
+            ends = row.endswith(b"\n") or begin + match.end() == self.size
+            text = row.removesuffix(b"\n").decode("utf-8", "replace")
+            yield TextRow(text.removesuffix("\r") if ends else text, continued)
+            continued = not ends
+
+    def _between(self, first: int, last: int, over: int = 0) -> bytes:
+        """The bytes of the rows from `first` to before `last`, and `over` more."""
+        block, after = first // STRIDE, last // STRIDE
+        end = self._starts[after] if after < len(self._starts) else self.size
+        return self._bytes(self._starts[block], end + over)
 
     def _bytes(self, start: int, end: int) -> bytes:
-        if self._memory is not None:
-            return self._memory[start:end]
-        return os.pread(self._file.fileno(), end - start, start) if self._file is not None else b""
-
-    def _span(self, block: int) -> tuple[int, int]:
-        return self._starts[block], self._ends[block]
-
-    def _rows_of(self, block: int) -> list[TextRow]:
-        data = self._bytes(*self._span(block))
-        return list(_text_rows(data, bool(self._inside[block]), self._goes_on(block)))
-
-    def _goes_on(self, block: int) -> bool:
-        """Whether the last line of a block goes on in the next."""
-        after = block + 1
-        return bool(self._inside[after]) if after < len(self._inside) else self._pending_inside
+        with self._lock:
+            file = self._file
+            return os.pread(file.fileno(), end - start, start) if file is not None else b""
 
     # -- search
 
     def search(self, needle: str, stopped: Callable[[], bool]) -> Iterator[tuple[float, list[int]]]:
-        """(share that was looked through, rows that hold `needle`), block by block.
+        """(share that was looked through, rows in which `needle` begins), in order.
 
         Case does not matter. What is cut at the end of a row is found where `needle` is ASCII.
         Waits for what is still being read, not for what may come; `stopped` ends it.
         """
-        block = 0
+        first = 0
         while not stopped():
-            ended, tail, known = self.done or self.caught_up, self._tail, len(self._starts)
-            if block >= known - (not ended):  # whether a line goes on is known with the next block
-                if ended:
-                    if tail.first == self._known:
-                        yield 1.0, self._search_tail(tail, needle)
-                    return
+            ended, rows = self.done or self.caught_up, self.rows
+            if first + SEARCHED + 1 < rows or (ended and first < rows):
+                hits = self._hits(first, needle)
+                first += SEARCHED
+                yield min(1.0, first / rows), hits
+            elif ended:
+                return
+            else:
                 time.sleep(WAIT_SECONDS)
-                continue
-            matches = self._search_block(block, needle)
-            block += 1
-            yield block / known, matches
 
-    def _search_block(self, block: int, needle: str) -> list[int]:
-        first = self._firsts[block]
-        start, end = self._span(block)
+    def _hits(self, first: int, needle: str) -> list[int]:
+        """Which of the `SEARCHED` rows from `first` on hold the beginning of `needle`."""
+        whole = self._between(first, first + SEARCHED)
         if not needle.isascii():
-            return _rows_with(self._rows_of(block), needle, first)
-        over = len(needle) - 1 if self._goes_on(block) else 0
-        return _hits(self._bytes(start, end + over), end - start, needle, first)
-
-    @staticmethod
-    def _search_tail(tail: _Tail, needle: str) -> list[int]:
-        if not needle.isascii():
-            return _rows_with(tail.rows, needle, tail.first)
-        return _hits(tail.data, len(tail.data), needle, tail.first)
-
-
-def _rows_with(rows: Sequence[TextRow], needle: str, first: int) -> list[int]:
-    folded = needle.casefold()
-    return [first + i for i, row in enumerate(rows) if folded in row.text.casefold()]
-
-
-def _hits(data: bytes, length: int, needle: str, first: int) -> list[int]:
-    """Rows of the first `length` bytes in which `needle` begins, numbered from `first` on."""
-    wanted, data = needle.lower().encode(), data.lower()
-    offset = data.find(wanted)
-    if offset < 0:
-        return []
-    begins = _begins(data[:length])
-    out: list[int] = []
-    while 0 <= offset < length:
-        row = bisect_right(begins, offset) - 1
-        out.append(first + row)
-        after = begins[row + 1] if row + 1 < len(begins) else length
-        offset = data.find(wanted, after)
-    return out
-
-
-def _begins(data: bytes) -> list[int]:
-    """Where the rows of a block begin."""
-    out, offset = [], 0
-    lines = data.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    for row in lines:
-        for piece in _pieces(row):
-            out.append(offset)
-            offset += len(piece)
-        offset += 1
-    return out
-
-
-def _text_rows(data: bytes, inside: bool, open_end: bool) -> Iterator[TextRow]:
-    """The rows of a block that begins within a line (`inside`) or ends within one (`open_end`)."""
-    lines = data.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    for i, row in enumerate(lines):
-        pieces = list(_pieces(row))
-        for k, piece in enumerate(pieces):
-            goes_on = k < len(pieces) - 1 or (open_end and i == len(lines) - 1)
-            continued = k > 0 or (i == 0 and inside)
-            text = piece.decode("utf-8", "replace")
-            yield TextRow(text if goes_on else text.removesuffix("\r"), goes_on, continued)
-
-
-def _pieces(line: bytes) -> Iterator[bytes]:
-    """A line in rows; an empty one is one row. Characters stay whole."""
-    if len(line) <= ROW:
-        yield line
-        return
-    offset = 0
-    while offset < len(line):
-        end = offset + _piece_end(line, offset, ROW)
-        yield line[offset:end]
-        offset = end
-
-
-def _piece_end(data: bytes, at: int, length: int) -> int:
-    """At most `length` bytes from `at` on that do not end within a character of UTF-8."""
-    if at + length >= len(data):
-        return len(data) - at
-    for back in range(4):
-        if data[at + length - back] & 0xC0 != 0x80:
-            return length - back
-    return length  # not UTF-8: cut anywhere
+            found = (needle.casefold() in m.group().decode("utf-8", "replace").casefold()
+                     for m in rows_of(whole))  # fmt: skip
+        else:
+            wanted, over = needle.lower().encode(), len(needle) - 1
+            data = self._between(first, first + SEARCHED, over).lower()
+            if wanted not in data:
+                return []
+            found = (data.find(wanted, m.start(), m.end() + over) >= 0 for m in rows_of(whole))
+        return [number for number, holds in enumerate(found, first) if holds]
 
 
 LONG = 200_000
@@ -350,7 +203,7 @@ def log_line(row: str) -> Line:
     return line((row, "dim"))
 
 
-class LongRows(Sequence[Line]):
+class LongRows(Rows):
     """Some lines, and below them a text that may still be read in."""
 
     def __init__(self, head: Sequence[Line], text: LongText) -> None:
@@ -364,13 +217,7 @@ class LongRows(Sequence[Line]):
     def __len__(self) -> int:
         return len(self.head) + self.text.rows + bool(self.text.problem)
 
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Line]: ...
-    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def at(self, index: int) -> Line:
         if index < len(self.head):
             return self.head[index]
         row_index = index - len(self.head)
@@ -389,12 +236,13 @@ TELL_SECONDS = 0.1
 class LongView(LinesView):
     """`show` may also be given `LongRows`; a search in them goes on in a thread."""
 
+    @dataclass
     class Searched(Message):
         """More hits of a search, or its end."""
 
-        def __init__(self, view: LongView, count: int, share: float, done: bool) -> None:
-            super().__init__()
-            self.view, self.count, self.share, self.done = view, count, share, done
+        count: int
+        share: float
+        done: bool
 
         @property
         def said(self) -> str:
@@ -404,10 +252,6 @@ class LongView(LinesView):
 
     class Grown(Message):
         """More of the text was read in, or its end."""
-
-        def __init__(self, view: LongView, text: LongText) -> None:
-            super().__init__()
-            self.view, self.text = view, text
 
     def __init__(self, id: str | None = None, *, follow: bool = False) -> None:
         super().__init__(id=id, follow=follow)
@@ -428,12 +272,22 @@ class LongView(LinesView):
     def text_of(self, log: str) -> LongText:
         """A long text of what is in memory; the same one while `log` is the same."""
         if self._held is None or self._held[0] is not log:
-            text = LongText(log.encode("utf-8", "replace"))
+            self.on_unmount()
+            text = LongText()
             self._held = log, text
             self.run_worker(
-                text.fill, thread=True, group="fill", exclusive=True, exit_on_error=False
+                lambda: text.fill([log.encode("utf-8", "replace")]),
+                thread=True,
+                group="fill",
+                exclusive=True,
+                exit_on_error=False,
             )
         return self._held[1]
+
+    def on_unmount(self) -> None:
+        """Remove the temporary file of a text that was in memory."""
+        if self._held is not None:
+            self._held[1].close()
 
     def show(
         self, build: Callable[[int], Sequence[Line]], *, reset: bool = False, end: bool = True
@@ -477,7 +331,7 @@ class LongView(LinesView):
             self.refresh()
         self._size_seen = text.size
         self._read_once = self._read_once or text.caught_up
-        self.post_message(self.Grown(self, text))
+        self.post_message(self.Grown())
 
     def action_scroll_end(self) -> None:
         """To the end of what is known, and on until all of it is."""
@@ -551,7 +405,7 @@ class LongView(LinesView):
         if self._hits and self._hit < 0:
             self.next_hit(1)
         self.refresh()
-        self.post_message(self.Searched(self, len(self._hits), share, done))
+        self.post_message(self.Searched(len(self._hits), share, done))
 
     def next_hit(self, way: int) -> tuple[int, int]:
         """Go to the next or previous hit, and to its column in a long row."""
