@@ -11,175 +11,90 @@ from textual.theme import Theme
 
 from avo_tui.ui.textual_internals import begin_with_theme
 
-DARK = Theme(
-    name="avo-dark",
-    primary="#6cb6ff",
-    secondary="#8d9db3",
-    accent="#6cb6ff",
-    foreground="#d5dae3",
-    background="#121212",
-    surface="#1b1d21",
-    panel="#25292f",
-    success="#7cc48f",
-    warning="#e2b35c",
-    error="#e88078",
-    dark=True,
-    variables={
-        "avo-rule": "#3a414d",
-        "avo-dim": "#99a3b5",
-        "avo-faint": "#8b95a8",
-        "avo-hint": "#c39ae8",
-        "avo-best": "#f0c869",
-        "avo-lane": "#6cb6ff",
-        "avo-lane-dead": "#5f697b",
-        "avo-curve": "#6cb6ff",
-        "avo-area": "#3f6f9f",
-        "avo-on-area": "#f2f5fa",
-        "avo-baseline": "#99a3b5",
-        "avo-add": "#16301f",
-        "avo-del": "#3a1d20",
-        "avo-add-word": "#256b3b",
-        "avo-del-word": "#7d2f33",
-        "avo-hunk": "#1a2330",
-        "avo-cursor": "#1b304c",
-        "avo-cursor-blur": "#1f2937",
-        "avo-loud": "#121212",
-        "sx-keyword": "#c39ae8",
-        "sx-type": "#6cc7d1",
-        "sx-string": "#a5cf8a",
-        "sx-comment": "#8993a6",
-        "sx-number": "#e6a86c",
-        "sx-function": "#82b7ff",
-        "sx-preproc": "#d98bb4",
-        "block-cursor-text-style": "none",
-        "footer-key-foreground": "#6cb6ff",
-        "scrollbar": "#3a414d",
-        "scrollbar-hover": "#43506a",
-        "scrollbar-active": "#6cb6ff",
-        "scrollbar-background": "#121212",
-        "scrollbar-background-hover": "#121212",
-        "scrollbar-background-active": "#121212",
-        "scrollbar-corner-color": "#121212",
-    },
-)
-
-LIGHT = Theme(
-    name="avo-light",
-    primary="#0b5fbf",
-    secondary="#55606e",
-    accent="#0b5fbf",
-    foreground="#1d232c",
-    background="#fbfbf9",
-    surface="#f3f3f0",
-    panel="#e9e9e4",
-    success="#176e36",
-    warning="#875300",
-    error="#b3261e",
-    dark=False,
-    variables={
-        "avo-rule": "#c9ccd1",
-        "avo-dim": "#4f5967",
-        "avo-faint": "#606875",
-        "avo-hint": "#7a3db8",
-        "avo-best": "#835700",
-        "avo-lane": "#0b5fbf",
-        "avo-lane-dead": "#7f8895",
-        "avo-curve": "#0b5fbf",
-        "avo-area": "#5f8dc5",
-        "avo-on-area": "#10141a",
-        "avo-baseline": "#5a6370",
-        "avo-add": "#e2f4e6",
-        "avo-del": "#fbe7e5",
-        "avo-add-word": "#a8dfb5",
-        "avo-del-word": "#f2b8b3",
-        "avo-hunk": "#e8eef7",
-        "avo-cursor": "#cfe2fa",
-        "avo-cursor-blur": "#e6ebf2",
-        "avo-loud": "#fbfbf9",
-        "sx-keyword": "#7a3db8",
-        "sx-type": "#0a6673",
-        "sx-string": "#356a17",
-        "sx-comment": "#5f6773",
-        "sx-number": "#984707",
-        "sx-function": "#0b55ab",
-        "sx-preproc": "#a8326f",
-        "block-cursor-text-style": "none",
-        "footer-key-foreground": "#0b5fbf",
-        "scrollbar": "#c9ccd1",
-        "scrollbar-hover": "#a6adb8",
-        "scrollbar-active": "#0b5fbf",
-        "scrollbar-background": "#fbfbf9",
-        "scrollbar-background-hover": "#fbfbf9",
-        "scrollbar-background-active": "#fbfbf9",
-        "scrollbar-corner-color": "#fbfbf9",
-    },
-)
-
-OWN = (DARK, LIGHT)
-
-ANSI_VARIABLES = {
-    "avo-rule": "ansi_bright_black",
-    "avo-dim": "ansi_default",
-    "avo-faint": "ansi_bright_black",
-    "avo-hint": "ansi_magenta",
-    "avo-best": "ansi_yellow",
-    "avo-lane": "ansi_blue",
-    "avo-lane-dead": "ansi_bright_black",
-    "avo-curve": "ansi_blue",
-    "avo-area": "ansi_blue",
-    "avo-on-area": "ansi_default",
-    "avo-baseline": "ansi_bright_black",
-    "avo-add": "ansi_default",
-    "avo-del": "ansi_default",
-    "avo-add-word": "ansi_default",
-    "avo-del-word": "ansi_default",
-    "avo-hunk": "ansi_default",
-    "avo-cursor": "ansi_default",
-    "avo-cursor-blur": "ansi_default",
-    "avo-loud": "ansi_black",
-    "sx-keyword": "ansi_magenta",
-    "sx-type": "ansi_cyan",
-    "sx-string": "ansi_green",
-    "sx-comment": "ansi_bright_black",
-    "sx-number": "ansi_yellow",
-    "sx-function": "ansi_blue",
-    "sx-preproc": "ansi_magenta",
+VARIABLES = {
+    "avo-rule": ("#3a414d", "#c9ccd1", "ansi_bright_black", "$panel"),
+    "avo-dim": ("#99a3b5", "#4f5967", "ansi_default", "$text-muted"),
+    "avo-faint": ("#8b95a8", "#606875", "ansi_bright_black", "$text-disabled"),
+    "avo-hint": ("#c39ae8", "#7a3db8", "ansi_magenta", "$text-secondary"),
+    "avo-best": ("#f0c869", "#835700", "ansi_yellow", "$text-warning"),
+    "avo-lane": ("#6cb6ff", "#0b5fbf", "ansi_blue", "$primary"),
+    "avo-lane-dead": ("#5f697b", "#7f8895", "ansi_bright_black", "$text-disabled"),
+    "avo-curve": ("#6cb6ff", "#0b5fbf", "ansi_blue", "$primary"),
+    "avo-area": ("#3f6f9f", "#5f8dc5", "ansi_blue", "$primary-muted"),
+    "avo-on-area": ("#f2f5fa", "#10141a", "ansi_default", "$foreground"),
+    "avo-baseline": ("#99a3b5", "#5a6370", "ansi_bright_black", "$text-muted"),
+    "avo-add": ("#16301f", "#e2f4e6", "ansi_default", "$success-muted"),
+    "avo-del": ("#3a1d20", "#fbe7e5", "ansi_default", "$error-muted"),
+    "avo-add-word": ("#256b3b", "#a8dfb5", "ansi_default", "$success 50%"),
+    "avo-del-word": ("#7d2f33", "#f2b8b3", "ansi_default", "$error 50%"),
+    "avo-hunk": ("#1a2330", "#e8eef7", "ansi_default", "$panel"),
+    "avo-cursor": ("#1b304c", "#cfe2fa", "ansi_default", "$primary-muted"),
+    "avo-cursor-blur": ("#1f2937", "#e6ebf2", "ansi_default", "$panel"),
+    "avo-loud": ("#121212", "#fbfbf9", "ansi_black", "$background"),
+    "sx-keyword": ("#c39ae8", "#7a3db8", "ansi_magenta", "$text-accent"),
+    "sx-type": ("#6cc7d1", "#0a6673", "ansi_cyan", "$text-secondary"),
+    "sx-string": ("#a5cf8a", "#356a17", "ansi_green", "$text-success"),
+    "sx-comment": ("#8993a6", "#5f6773", "ansi_bright_black", "$text-disabled"),
+    "sx-number": ("#e6a86c", "#984707", "ansi_yellow", "$text-warning"),
+    "sx-function": ("#82b7ff", "#0b55ab", "ansi_blue", "$text-primary"),
+    "sx-preproc": ("#d98bb4", "#a8326f", "ansi_magenta", "$text-error"),
 }
-
-OTHER_VARIABLES = {
-    "avo-rule": "$panel",
-    "avo-dim": "$text-muted",
-    "avo-faint": "$text-disabled",
-    "avo-hint": "$text-secondary",
-    "avo-best": "$text-warning",
-    "avo-lane": "$primary",
-    "avo-lane-dead": "$text-disabled",
-    "avo-curve": "$primary",
-    "avo-area": "$primary-muted",
-    "avo-on-area": "$foreground",
-    "avo-baseline": "$text-muted",
-    "avo-add": "$success-muted",
-    "avo-del": "$error-muted",
-    "avo-add-word": "$success 50%",
-    "avo-del-word": "$error 50%",
-    "avo-hunk": "$panel",
-    "avo-cursor": "$primary-muted",
-    "avo-cursor-blur": "$panel",
-    "avo-loud": "$background",
-    "sx-keyword": "$text-accent",
-    "sx-type": "$text-secondary",
-    "sx-string": "$text-success",
-    "sx-comment": "$text-disabled",
-    "sx-number": "$text-warning",
-    "sx-function": "$text-primary",
-    "sx-preproc": "$text-error",
-}
+"""Variable → its colour in the dark theme, in the light one, in the terminal's own sixteen colours,
+and in any other theme."""
+IN_ANSI, IN_OTHERS = 2, 3
 
 
-def fallback_variables(ansi: bool) -> dict[str, str]:
-    """Our variables for themes that are not ours."""
-    return ANSI_VARIABLES if ansi else OTHER_VARIABLES
+def _own(column: int, *, active: str, rule: str, hover: str, background: str, **rest: Any) -> Theme:
+    """One of our own themes; `column` is its place in `VARIABLES`."""
+    scrollbar = {
+        "scrollbar": rule,
+        "scrollbar-hover": hover,
+        "scrollbar-active": active,
+        "scrollbar-corner-color": background,
+        **{f"scrollbar-background{state}": background for state in ("", "-hover", "-active")},
+        "footer-key-foreground": active,
+        "block-cursor-text-style": "none",
+    }
+    colours = {name: colours[column] for name, colours in VARIABLES.items()}
+    return Theme(
+        primary=active, accent=active, background=background, variables=colours | scrollbar, **rest
+    )
 
+
+OWN = (
+    _own(
+        0,
+        name="avo-dark",
+        dark=True,
+        active="#6cb6ff",
+        secondary="#8d9db3",
+        foreground="#d5dae3",
+        background="#121212",
+        surface="#1b1d21",
+        panel="#25292f",
+        success="#7cc48f",
+        warning="#e2b35c",
+        error="#e88078",
+        rule="#3a414d",
+        hover="#43506a",
+    ),
+    _own(
+        1,
+        name="avo-light",
+        dark=False,
+        active="#0b5fbf",
+        secondary="#55606e",
+        foreground="#1d232c",
+        background="#fbfbf9",
+        surface="#f3f3f0",
+        panel="#e9e9e4",
+        success="#176e36",
+        warning="#875300",
+        error="#b3261e",
+        rule="#c9ccd1",
+        hover="#a6adb8",
+    ),
+)
 
 CYCLE = ("avo-dark", "avo-light", "ansi-dark", "ansi-light")
 
@@ -220,18 +135,9 @@ class ThemeCycle:
 
 def with_fallbacks(variables: dict[str, str], ansi: bool) -> dict[str, str]:
     """Textual's style variables and ours, whatever the theme defines; changes its argument."""
-    for name, value in fallback_variables(ansi).items():
-        if name not in variables:
-            variables[name] = (
-                variables.get(value[1:], "auto")
-                if value.startswith("$") and " " not in value
-                else _mixed(variables, value)
-            )
+    for name, colours in VARIABLES.items():
+        value, _, rest = colours[IN_ANSI if ansi else IN_OTHERS].partition(" ")
+        if value.startswith("$"):
+            value = f"{variables.get(value[1:], 'auto')} {rest}".strip()
+        variables.setdefault(name, value)
     return variables
-
-
-def _mixed(variables: Mapping[str, str], value: str) -> str:
-    if not value.startswith("$"):
-        return value
-    name, _, rest = value[1:].partition(" ")
-    return f"{variables.get(name, 'auto')} {rest}".strip()
