@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from avo_tui.store import SessionReader
 from avo_tui.store.objects import ObjectStore
 from avo_tui.ui.app import AvoApp
-from avo_tui.ui.panes.graph import draw, rows
+from avo_tui.ui.panes.graph import GraphLayout
 from avo_tui.ui.panes.lineage import LineageView
 from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.run.screen import RunScreen
@@ -68,13 +68,13 @@ def first_paint(folder: Path, given: Given) -> dict[str, Any]:
         "seconds": round(min(s for s, _ in made), 2),
         "processor_seconds": round(min(s for _, s in made), 2),
         "of_it_opening_the_folder_s": round(time.perf_counter() - begin, 2),
-        "graph_from_scratch_ms": round(_graph(state.versions, state.attempts.values()) * 1000),
+        "graph_from_scratch_ms": round(_graph(state.versions, state.attempts) * 1000),
     }
 
 
 def _graph(versions: Any, attempts: Any) -> float:
     begin = time.perf_counter()
-    draw(rows(versions, attempts), versions, max(versions))
+    GraphLayout().update(versions, attempts, max(versions))
     return time.perf_counter() - begin
 
 

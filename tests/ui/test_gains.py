@@ -13,7 +13,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.store import SessionReader
 from avo_tui.ui import formats
 from avo_tui.ui.panes.base import Selection, at_rest
-from avo_tui.ui.panes.graph import draw, rows
+from avo_tui.ui.panes.graph import GraphLayout
 from avo_tui.ui.panes.lineage import LineageContext, row_line
 from avo_tui.ui.panes.output import outcome_of_version, output_lines
 from avo_tui.ui.panes.scores import benchmark_lines, paired_lines
@@ -41,8 +41,9 @@ def lineage_rows(state: SessionState, width: int) -> list[Line]:
         best=None if state.best is None else state.best.number,
         head=state.session.head,
     )
-    drawn = draw(rows(state.versions, state.attempts.values()), state.versions, state.session.head)
-    return [row_line(row, context, width) for row in drawn]
+    layout = GraphLayout()
+    layout.update(state.versions, state.attempts, state.session.head)
+    return [row_line(row, context, width) for row in layout.drawn]
 
 
 def roles(row: Line, text: str) -> list[str]:

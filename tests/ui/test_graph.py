@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui.panes.graph import draw, rows
+from avo_tui.ui.panes.graph import GraphLayout, GraphRow, Row
 from avo_tui.ui.panes.lineage import prefix
 from tests.ui.invented_kernel import START, score_of
 
@@ -40,10 +42,27 @@ def attempt(
     )
 
 
+def drawn_of(
+    versions: dict[int, Version],
+    attempts: list[Attempt],
+    head: int | None = None,
+    unfolded: Iterable[int] = (),
+    live_step: int | None = None,
+    apart: Iterable[int] = (),
+) -> list[GraphRow]:
+    layout, tried = GraphLayout(), {(a.step, a.number): a for a in attempts}
+    layout.update(versions, tried, head, frozenset(unfolded), live_step, frozenset(apart))
+    return layout.drawn
+
+
+def rows(*given: Any, **options: Any) -> list[Row]:
+    return [drawn.row for drawn in drawn_of(*given, **options)]
+
+
 def text(
-    versions: dict[int, Version], attempts: list[Attempt], head: int, **options: object
+    versions: dict[int, Version], attempts: list[Attempt], head: int, **options: Any
 ) -> list[str]:
-    drawn = draw(rows(versions, attempts, **options), versions, head)  # type: ignore[arg-type]
+    drawn = drawn_of(versions, attempts, head, **options)
     out = []
     for d in drawn:
         glyph = {"version": "●", "running": "◌"}.get(d.row.kind, "✕")
@@ -92,7 +111,7 @@ def test_an_attempt_before_the_gate_is_not_rejected_yet() -> None:
 
 def test_branches_off_the_line_are_dead() -> None:
     versions = {0: version(0, None), 1: version(1, 0), 2: version(2, 0)}
-    drawn = {d.row.number: d for d in draw(rows(versions, []), versions, 2)}
+    drawn = {d.row.number: d for d in drawn_of(versions, [], 2)}
     assert drawn[2].lane not in drawn[2].dead
     assert drawn[1].lane in drawn[1].dead
 
@@ -113,8 +132,8 @@ def trees(draw_from: st.DrawFn) -> tuple[dict[int, Version], list[Attempt], int]
 @given(trees())
 def test_any_tree_is_drawn_whole(tree: tuple[dict[int, Version], list[Attempt], int]) -> None:
     versions, attempts, head = tree
-    ordered = rows(versions, attempts)
-    drawn = draw(ordered, versions, head)
+    drawn = drawn_of(versions, attempts, head)
+    ordered = [d.row for d in drawn]
     numbers = [r.number for r in ordered if r.kind == "version"]
     assert sorted(numbers) == sorted(versions)
     place = {n: i for i, n in enumerate(numbers)}
@@ -189,7 +208,7 @@ def calls_to_draw(count: int) -> int:
     before = sys.getprofile()
     sys.setprofile(one_more)
     try:
-        drawn = draw(rows(versions, []), versions, count - 1)
+        drawn = drawn_of(versions, [], count - 1)
     finally:
         sys.setprofile(before)
     assert len(drawn) == count
@@ -203,7 +222,7 @@ def test_work_grows_as_the_rows_do() -> None:
 
 def test_a_deep_chain_does_not_recurse() -> None:
     versions = {n: version(n, n - 1 if n else None) for n in range(5_000)}
-    assert len(draw(rows(versions, []), versions, 4_999)) == 5_000
+    assert len(drawn_of(versions, [], 4_999)) == 5_000
 
 
 def test_steps_in_a_row_that_came_to_nothing_share_one_row() -> None:
@@ -215,7 +234,7 @@ def test_steps_in_a_row_that_came_to_nothing_share_one_row() -> None:
     assert (drawn[0].first_step, drawn[0].step, drawn[0].steps) == (2, 29, 28)
     apart = rows(versions, lost, apart={10})
     assert [row.kind for row in apart] == ["stall", "fold", "stall", "version", "version"]
-    unfolded = rows(versions, lost, {10})
+    unfolded = rows(versions, lost, unfolded={10})
     assert [row.kind for row in unfolded].count("attempt") == 3
     assert [row.kind for row in rows(versions, lost[:6])] == ["fold", "fold", "version", "version"]
 
@@ -230,4 +249,8 @@ def test_what_runs_is_never_in_a_stall() -> None:
     versions = {0: version(0, None)}
     lost = [attempt(step, 1, 0) for step in range(1, 9)]
     live = [*lost, attempt(9, 1, 0, None)]
-    assert [row.kind for row in rows(versions, live, (), 9)] == ["running", "stall", "version"]
+    assert [row.kind for row in rows(versions, live, live_step=9)] == [
+        "running",
+        "stall",
+        "version",
+    ]

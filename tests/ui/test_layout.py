@@ -15,11 +15,8 @@ from avo_tui.ui.panes.graph import (
     GraphLayout,
     GraphRow,
     Lanes,
-    Row,
-    _line_of,
     _place,
-    draw,
-    rows,
+    line_of,
 )
 from tests.ui.test_graph import attempt, version
 
@@ -95,24 +92,21 @@ def test_it_is_what_a_layout_from_scratch_is(made: list[tuple[str, int]], live: 
         step = lineage.step if live else None
         versions, attempts = dict(lineage.versions), dict(lineage.attempts)
         kept.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
-        ordered = rows(versions, attempts.values(), lineage.unfolded, step, lineage.apart)
-        assert kept.drawn == draw(ordered, versions, lineage.head)
-        assert kept.drawn == drawn_row_by_row(ordered, versions, lineage.head)
-        assert [d.row for d in kept.drawn] == ordered
         assert all(kept.drawn[at].row.key == key for key, at in kept.places.items())
+        assert kept.drawn == drawn_row_by_row(kept.drawn, versions, lineage.head)
         at_once = GraphLayout()
         at_once.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
         assert at_once.drawn == kept.drawn
 
 
 def drawn_row_by_row(
-    ordered: list[Row], versions: dict[int, Version], head: int | None
+    ordered: list[GraphRow], versions: dict[int, Version], head: int
 ) -> list[GraphRow]:
     """The drawing without the short way for a lineage of one lane."""
-    alive, out = _line_of(versions, head), []
+    alive, out = line_of(versions, head), []
     lanes: Lanes = ()
-    for row in ordered:
-        drawn, lanes = _place(row, lanes, versions, alive, head)
+    for one in ordered:
+        drawn, lanes = _place(one.row, lanes, versions, alive, head)
         out.append(drawn)
     return out
 
@@ -138,7 +132,7 @@ def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatc
     grown = versions | {1_000: version(1_000, 999)}
     assert kept.update(grown, attempts, 1_000)
     assert 0 < len(placed) < 10
-    assert kept.drawn == draw(rows(grown, attempts.values()), grown, 1_000)
+    assert kept.drawn == drawn_row_by_row(kept.drawn, grown, 1_000)
     placed.clear()
     noted = grown | {7: grown[7].model_copy(update={"note": "seen"})}
     assert not kept.update(noted, attempts, 1_000)

@@ -10,6 +10,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Literal, NamedTuple, TypeVar
 
+from avo_tui.domain import lineage
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.tables import RecordTable
 
@@ -54,40 +55,6 @@ class GraphRow(NamedTuple):
 
 def key_of_version(number: int) -> Key:
     return ("v", number, 0)
-
-
-def rows(
-    versions: Mapping[int, Version],
-    attempts: Iterable[Attempt],
-    unfolded: Collection[int] = (),
-    live_step: int | None = None,
-    apart: Collection[int] = (),
-) -> list[Row]:
-    """All rows, newest first. Steps in `apart` are not folded into a stall.
-
-    Attempts that became versions are left out. The rejected attempts of a step share one row,
-    unless the step is in `unfolded`. Attempts of `live_step` without a verdict are `running`, and
-    so is its newest one while it is correct and neither committed nor rejected.
-    """
-    tried: dict[int, list[Attempt]] = {}
-    versions_by_step: dict[int, list[Version]] = {}
-    for attempt in attempts:
-        tried.setdefault(attempt.step, []).append(attempt)
-    for version in versions.values():
-        versions_by_step.setdefault(version.step, []).append(version)
-    steps = [
-        rows_of_step(
-            step,
-            versions_by_step.get(step, ()),
-            tried.get(step, ()),
-            step in unfolded,
-            step == live_step,
-        )
-        for step in sorted(set(versions_by_step) | set(tried), reverse=True)
-    ]
-    out = [row for step in steps for row in step if row.kind == "running"]
-    out += [row for step in steps for row in step if row.kind != "running"]
-    return fold_stalls(parents_last(out), {*unfolded, *apart})
 
 
 def fold_stalls(ordered: list[Row], apart: Collection[int]) -> list[Row]:
@@ -219,19 +186,21 @@ class Drawing:
     """Largest number of lanes beside one row."""
 
 
-def draw(ordered: list[Row], versions: Mapping[int, Version], head: int | None) -> list[GraphRow]:
-    """Assign a lane to every row. Takes time proportional to rows × open lanes."""
-    return draw_on(Drawing(), ordered, versions, head).rows
+def line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
+    """Numbers of the versions on the head's line."""
+    if head is None or head not in versions:
+        return set()
+    return {version.number for version in lineage.line(versions, head)}
 
 
 def draw_on(
     old: Drawing, ordered: list[Row], versions: Mapping[int, Version], head: int | None
 ) -> Drawing:
-    """Like `draw`, but reuses rows of `old` whose surrounding lanes are the same.
+    """Assign a lane to every row; rows whose surrounding lanes are the same are taken from `old`.
 
     `old` was made from earlier versions of the same lineage.
     """
-    alive = _line_of(versions, head)
+    alive = line_of(versions, head)
     grown = head is not None and head in versions and versions[head].parent == old.head
     same_head = head == old.head
     kept = _same(old.rows, ordered) if same_head else 0
@@ -255,15 +224,6 @@ def draw_on(
         rows.append(drawn)
         passed = passed or (row.kind == "version" and row.number == old.head)
     return Drawing(rows, states, lanes, head, max((len(d.lanes) for d in rows), default=0))
-
-
-def _line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
-    alive: set[int] = set()
-    current = head
-    while current is not None and current in versions and current not in alive:
-        alive.add(current)
-        current = versions[current].parent
-    return alive
 
 
 def _same(old: Iterable[GraphRow], new: Iterable[Row]) -> int:
@@ -429,44 +389,37 @@ class GraphLayout:
     ) -> bool:
         """Lay out what changed since the last call; returns False if nothing did.
 
-        For `unfolded`, `live_step` and `apart` see `rows`.
+        Attempts that became versions are left out. The rejected attempts of a step share one row,
+        unless the step is in `unfolded`; steps in `apart` are not folded into a stall. Attempts of
+        `live_step` without a verdict are `running`, and so is its newest one while it is correct
+        and neither committed nor rejected.
         """
-        empty = not self.drawing.rows
-        changed = self._take(versions, attempts)
         before = (self._unfolded, self._live, self._apart)
+        had_rows = bool(self.drawing.rows)
+        changed = self._take(versions, attempts) | (unfolded ^ self._unfolded)
+        if live_step != self._live:
+            changed |= {s for s in (live_step, self._live) if s is not None}
         self._unfolded, self._live, self._apart = unfolded, live_step, apart
-        if changed is None:
-            self._build()
-            if empty and not self._steps and head == self.drawing.head:
-                return False
-        else:
-            changed |= unfolded ^ before[0]
-            if live_step != before[1]:
-                changed |= {s for s in (live_step, before[1]) if s is not None}
-            others = [step for step in changed if self._rebuild(step)]
-            # a step with a single attempt has the same row where it is unfolded, but leaves its
-            # stall
-            refolded = (unfolded, apart) != (before[0], before[2])
-            if not others and not refolded and head == self.drawing.head:
-                return False
+        others = [step for step in sorted(changed) if self._rebuild(step)]
+        # a step with a single attempt has the same row where it is unfolded, but leaves its stall
+        refolded = (unfolded, apart) != (before[0], before[2])
+        reset = had_rows and not self.drawing.rows
+        if not (others or refolded or reset) and head == self.drawing.head:
+            return False
         self.drawing = draw_on(self.drawing, self._ordered(), versions, head)
         self.places = {d.row.key: i for i, d in enumerate(self.drawing.rows)}
         return True
 
-    def _take(self, versions: Versions, attempts: Attempts) -> set[int] | None:
-        """Steps whose records changed; None where all are to be laid out anew.
-
-        Records are immutable: another one is another object.
-        """
+    def _take(self, versions: Versions, attempts: Attempts) -> set[int]:
+        """Steps whose records changed. Records are immutable: another one is another object."""
         if versions is self._versions and attempts is self._attempts:
             return set()
-        fresh_versions = _changed(versions, self._versions) if self._steps else None
-        fresh_attempts = _changed(attempts, self._attempts) if self._steps else None
-        if fresh_versions is None or fresh_attempts is None:
-            # the first records, a session that was reloaded, or a replay that jumped back
-            self._begin()
-            self._versions, self._attempts = versions, attempts
-            return None
+        fresh_versions = _changed(versions, self._versions)
+        fresh_attempts = _changed(attempts, self._attempts)
+        if not self._steps or fresh_versions is None or fresh_attempts is None:
+            self._begin()  # a session that was reloaded, or a replay that jumped back
+            fresh_versions, fresh_attempts = versions, attempts
+        self._versions, self._attempts = versions, attempts
         changed: set[int] = set()
         for number in fresh_versions:
             step = self._step_of[number] = versions[number].step
@@ -477,7 +430,6 @@ class GraphLayout:
         for step, number in fresh_attempts:
             self._tried[step] = max(number, self._tried.get(step, 0))
             changed.add(step)
-        self._versions, self._attempts = versions, attempts
         return changed
 
     def _rebuild(self, step: int) -> bool:
@@ -497,28 +449,6 @@ class GraphLayout:
         else:
             self._late.discard(step)
         return True
-
-    def _build(self) -> None:
-        """Make the rows of all steps, in one pass over the records: quicker than step by step."""
-        attempts_of: dict[int, list[Attempt]] = {}
-        for (step, number), attempt in self._attempts.items():
-            if step not in attempts_of:
-                attempts_of[step], self._tried[step] = [], number
-            attempts_of[step].append(attempt)
-            if number > self._tried[step]:
-                self._tried[step] = number
-        versions_of: dict[int, list[Version]] = {}
-        for number, version in self._versions.items():
-            step = self._step_of[number] = version.step
-            versions_of.setdefault(step, []).append(version)
-        self._made = {step: [v.number for v in versions] for step, versions in versions_of.items()}
-        self._steps = sorted(versions_of.keys() | attempts_of.keys())
-        for step in self._steps:
-            versions, attempts = versions_of.get(step, ()), attempts_of.get(step, ())
-            unfolded, live = step in self._unfolded, step == self._live
-            fresh = self._rows[step] = rows_of_step(step, versions, attempts, unfolded, live)
-            if self._is_late(step, fresh):
-                self._late.add(step)
 
     def _is_late(self, step: int, fresh: list[Row]) -> bool:
         above: list[int] = []

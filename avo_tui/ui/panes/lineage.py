@@ -14,7 +14,7 @@ from avo_tui.domain.changes import change_of
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats
-from avo_tui.ui.panes.graph import GraphLayout, GraphRow, Key, Row, rows
+from avo_tui.ui.panes.graph import Attempts, GraphLayout, GraphRow, Key, Row, Versions
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_line, width_of
 from avo_tui.ui.widgets.lines import LazyRows, LinesView
@@ -27,36 +27,32 @@ class Matches:
     needle: str
     rows: list[GraphRow]
     places: dict[Key, int]
-    versions: Mapping[int, Version]
-    attempts: Mapping[tuple[int, int], Attempt]
-    live_step: int | None
+    basis: tuple[Versions, Attempts, int | None]
 
     @classmethod
     def of(
         cls, snapshot: Snapshot, needle: str, live_step: int | None, before: Matches | None
     ) -> Matches:
         """The rows of a snapshot that contain `needle`; returns `before` if it is still valid."""
-        same = (
-            before is not None
-            and before.versions is snapshot.versions
-            and before.attempts is snapshot.attempts
-            and before.live_step == live_step
-        )
+        versions, attempts = snapshot.versions, snapshot.attempts
+        known = before is not None and before.basis
+        same = known and known[0] is versions and known[1] is attempts and known[2] == live_step
         if same and before is not None and before.needle == needle:
             return before
         low = needle.casefold()
         if same and before is not None and before.needle.casefold() in low:
-            candidates = [drawn.row for drawn in before.rows]  # typed on: only fewer can be left
+            candidates = before.rows  # typed on: only fewer can be left
         else:
-            unfolded = frozenset(step for step, _ in snapshot.attempts)
-            candidates = rows(snapshot.versions, snapshot.attempts.values(), unfolded, live_step)
+            layout, unfolded = GraphLayout(), frozenset(step for step, _ in attempts)
+            layout.update(versions, attempts, None, unfolded, live_step)
+            candidates = layout.drawn
         matching_rows = [
-            GraphRow(row, 0, (True,), (), False, frozenset())
-            for row in candidates
-            if low in text_of(row, snapshot).casefold()
+            GraphRow(drawn.row, 0, (True,), (), False, frozenset())
+            for drawn in candidates
+            if low in text_of(drawn.row, snapshot).casefold()
         ]
         places = {d.row.key: i for i, d in enumerate(matching_rows)}
-        return cls(needle, matching_rows, places, snapshot.versions, snapshot.attempts, live_step)
+        return cls(needle, matching_rows, places, (versions, attempts, live_step))
 
 
 def text_of(row: Row, snapshot: Snapshot) -> str:

@@ -20,6 +20,7 @@ from avo_tui.ui import formats
 from avo_tui.ui.charts import ChartData, Point, render, version_labels
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.base import PanePainter, Selection
+from avo_tui.ui.panes.graph import line_of
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, cut, line, one_line
@@ -166,11 +167,7 @@ class _Axis:
 def _versions(snapshot: Snapshot, view: ChartView, axis: _Axis) -> list[Point]:
     """Each version on the axis, and the best of those before it at its left end."""
     versions = snapshot.versions
-    alive: set[int] = set()
-    current = snapshot.session.head
-    while current is not None and current in versions and current not in alive:
-        alive.add(current)
-        current = versions[current].parent
+    alive = line_of(versions, snapshot.session.head)
     before: Point | None = None
     points: list[Point] = []
     for number in axis.numbers:
