@@ -177,15 +177,15 @@ class LongText:
         """Which of the `SEARCHED` rows from `first` on hold the beginning of `needle`."""
         whole = self._between(first, first + SEARCHED)
         if not needle.isascii():
-            found = (needle.casefold() in m.group().decode("utf-8", "replace").casefold()
+            holding = (needle.casefold() in m.group().decode("utf-8", "replace").casefold()
                      for m in rows_of(whole))  # fmt: skip
         else:
             wanted, over = needle.lower().encode(), len(needle) - 1
             data = self._between(first, first + SEARCHED, over).lower()
             if wanted not in data:
                 return []
-            found = (data.find(wanted, m.start(), m.end() + over) >= 0 for m in rows_of(whole))
-        return [number for number, holds in enumerate(found, first) if holds]
+            holding = (data.find(wanted, m.start(), m.end() + over) >= 0 for m in rows_of(whole))
+        return [number for number, holds in enumerate(holding, first) if holds]
 
 
 LONG = 200_000
