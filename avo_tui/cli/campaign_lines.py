@@ -13,7 +13,7 @@ import typer
 
 from avo_tui.campaign.conductor import settle
 from avo_tui.cli.campaign_view import print_status
-from avo_tui.cli.control import ANSWER_SECONDS, answer, deliver
+from avo_tui.cli.control import ANSWER_SECONDS, NOT_TAKEN, answer, deliver
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.json_output import emit
 from avo_tui.cli.session_trust import require_agreement
@@ -78,7 +78,7 @@ def tell_lines(
         refused = None
         if identity:
             record = answer(reader, identity, ANSWER_SECONDS)
-            effect = "sent; not taken yet" if record is None else record.effect
+            effect = NOT_TAKEN if record is None else record.effect
             refused = None if record is None else record.refused
         done.append(
             {
@@ -91,6 +91,8 @@ def tell_lines(
     if not any(row["sent"] for row in done) and not quiet:
         raise Failure(f"no line of {name} runs; go on with: avo campaign resume {name}")
     report(name, done, as_json)
+    if any(row["sent"] and row["effect"] == NOT_TAKEN for row in done):
+        raise typer.Exit(1)
 
 
 def report(name: str, done: list[dict[str, object]], as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from enum import StrEnum
 from typing import Annotated
@@ -32,7 +31,7 @@ from avo_tui.domain.commands import (
 )
 from avo_tui.domain.plain import plain
 from avo_tui.evolution.process import EngineFailed, take_inbox, wait_for_end
-from avo_tui.store import SessionReader, find_session
+from avo_tui.store import SessionReader, find_session, waiting_commands
 
 ANSWER_SECONDS = 10.0
 JOB_SECONDS = 3600.0
@@ -289,52 +288,63 @@ def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> s
         )
     identity = reader.send(command)
     if not alive:
-        try:
-            take_inbox(reader.folder)
-        except EngineFailed as error:
-            raise Failure(f"the command is in the inbox, but {error}") from error
+        _have_inbox_taken(reader)
     return identity
 
 
+def _have_inbox_taken(reader: SessionReader) -> None:
+    try:
+        take_inbox(reader.folder)
+    except EngineFailed as error:
+        raise Failure(f"the command is in the inbox, but {error}") from error
+
+
 def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecord | None:
-    """The record of a command; None if the engine has not taken it within `seconds`."""
+    """The record of a command; None if the engine has not taken it within `seconds`.
+
+    An engine that was about to end when the command was sent may have read the inbox for the last
+    time: then a short-lived one carries it out.
+    """
     deadline = time.monotonic() + seconds
-    record = None
-    while record is None and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        alive = reader.engine().alive  # asked first: it may answer and end between the two
         reader.poll()
-        record = reader.state.commands.get(identity)
-        if record is None:
-            if not reader.engine().alive and not _taken(reader, identity):
-                break
-            time.sleep(0.03)
-    return record
+        if (record := reader.state.commands.get(identity)) is not None:
+            return record
+        if not alive:
+            if identity not in waiting_commands(reader.folder):
+                return None
+            _have_inbox_taken(reader)
+            deadline = max(deadline, time.monotonic() + ANSWER_SECONDS)
+        time.sleep(0.03)
+    return None
+
+
+NOT_TAKEN = "sent, but the engine has not answered yet: it stays in the inbox until one does"
 
 
 def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
-
     record = answer(reader, identity, seconds)
     if as_json:
-        emit(
-            {
-                "session": reader.name,
-                "command": kind,
-                "id": identity,
-                "taken": record is not None,
-                "effect": record.effect if record else None,
-                "refused": record.refused if record else None,
-            }
-        )
-    if record is None:
+        emit(answer_form(reader, identity, kind, record))
+    if record is not None and record.refused is None:
         if not as_json:
-            sys.stderr.write("avo: sent; the engine has not taken it yet\n")
+            typer.echo(plain(record.effect, 400))
         return
-    if record.refused is not None:
-        raise Failure(f"refused: {record.refused}")
-    if not as_json:
-        typer.echo(plain(record.effect, 400))
+    if as_json:
+        raise typer.Exit(1)  # the document says why
+    raise Failure(NOT_TAKEN if record is None else f"refused: {record.refused}")
 
 
-def _taken(reader: SessionReader, identity: str) -> bool:
-    """Check once more after the engine has ended, as it may have answered just before."""
-    reader.poll()
-    return identity in reader.state.commands
+def answer_form(
+    reader: SessionReader, identity: str, kind: str, record: CommandRecord | None
+) -> dict[str, object]:
+    """A command and its answer, as JSON."""
+    return {
+        "session": reader.name,
+        "command": kind,
+        "id": identity,
+        "taken": record is not None,
+        "effect": record.effect if record else None,
+        "refused": record.refused if record else None,
+    }

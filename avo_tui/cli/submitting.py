@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from avo_tui.cli.busy import UnlessBusy, say_busy
-from avo_tui.cli.control import JOB_SECONDS, answer, deliver, number_of
+from avo_tui.cli.control import JOB_SECONDS, NOT_TAKEN, answer, answer_form, deliver, number_of
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.json_output import emit
 from avo_tui.cli.parameters import Json, Name
@@ -118,13 +117,10 @@ def _conclude(
     reader: SessionReader, record: CommandRecord | None, attempt: Attempt | None, as_json: bool
 ) -> None:
     """Print the result, and exit with the corresponding status."""
-    if record is None:
-        sys.stderr.write("avo: sent; the engine has not taken it yet\n")
-        raise typer.Exit(1)
-    if record.refused is not None and as_json:
-        raise typer.Exit(1)  # the document says why
-    if record.refused is not None:
-        raise Failure(f"refused: {record.refused}")
+    if record is None or record.refused is not None:
+        if as_json:
+            raise typer.Exit(1)  # the document says why
+        raise Failure(NOT_TAKEN if record is None else f"refused: {record.refused}")
     report = reader.report(attempt) if attempt is not None else None
     if not as_json:
         typer.echo(safe(record.effect))
@@ -164,12 +160,7 @@ def submission_form(
     status = attempt_status(attempt, reader.state.open_step) if attempt is not None else None
     decision = decision_on(reader, attempt) if attempt is not None else None
     return {
-        "session": reader.name,
-        "command": "submit",
-        "id": identity,
-        "taken": record is not None,
-        "effect": record.effect if record else None,
-        "refused": record.refused if record else None,
+        **answer_form(reader, identity, "submit", record),
         "attempt": attempt_name(attempt) if attempt is not None else None,
         "status": status,
         "verdict": attempt.verdict if attempt is not None else None,

@@ -170,14 +170,18 @@ def take_inbox(folder: Path) -> None:
     Returns when it runs, or when another engine has taken the commands. Raises EngineFailed.
     """
     deadline = time.monotonic() + START_SECONDS
+    again = True
     while any((folder / "inbox").glob("*.json")):
         try:
             start_engine(folder, inbox_only=True)
             return
         except EngineFailed:
-            # another engine may be about to end and may have read the inbox for the last time
-            if not engine_status(folder / "engine.lock").alive or time.monotonic() > deadline:
+            # another engine may be about to end and may have read the inbox for the last time;
+            # one that has just let go of the session is no reason to fail either, once
+            held = engine_status(folder / "engine.lock").alive
+            if not (held or again) or time.monotonic() > deadline:
                 raise
+            again = held
         time.sleep(POLL_SECONDS)
 
 

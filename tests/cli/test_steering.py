@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from avo_tui.store import SessionReader, engine_status
+from avo_tui.cli import control
+from avo_tui.store import SessionReader, SessionWriter, engine_status, waiting_commands
 from tests.cli.command_line import Result, make_session, wait_for
 
 Avo = Callable[..., Result]
@@ -129,6 +131,32 @@ def test_without_an_engine_a_short_one_takes_the_command(avo: Avo, done: Path) -
     status = avo("status", "done", "--json").json
     assert status["head"] == 0 and status["state"] == "finished"
     wait_for(lambda: not engine_status(done / "engine.lock").alive)
+
+
+def test_an_engine_that_ends_without_reading_the_inbox_again_leaves_no_command(
+    avo: Avo, done: Path
+) -> None:
+    last = SessionWriter.open(done)
+
+    def end() -> None:
+        wait_for(lambda: waiting_commands(done))
+        last.close()
+
+    thread = Thread(target=end)
+    thread.start()
+    result = avo("bookmark", "done", "0", "start")
+    thread.join()
+    assert (result.code, result.out) == (0, "v0 is marked start\n"), result.err
+
+
+def test_a_command_without_an_answer_is_told_and_fails(
+    avo: Avo, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "answer", lambda *_: None)
+    result = avo("bookmark", "done", "0", "start")
+    assert (result.code, result.out) == (1, "") and "has not answered yet" in result.err
+    said = avo("bookmark", "done", "0", "start", "--json")
+    assert said.code == 1 and said.json["taken"] is False
 
 
 def test_an_agents_run_is_commanded_without_its_key(
