@@ -193,7 +193,7 @@ async def at_work(lab: Laboratory, case: Case) -> None:
         await lab.versions(1)
     else:
         await lab.versions(2)
-        await lab.until(lambda: lab.state.current_step is not None)
+        await lab.until(lambda: (step := lab.state.current_step) and step.version is None)
 
 
 def fall_before(lab: Laboratory, appends: int) -> None:
