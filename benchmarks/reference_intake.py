@@ -20,7 +20,7 @@ from avo_tui.evaluation.references.adopting import wishes_for
 from avo_tui.evaluation.references.deriving import derive, look
 from avo_tui.evaluation.references.files import gather, is_problem_folder
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import BadReferenceError
+from avo_tui.evaluation.references.source import BadReferenceError
 
 
 def problems(folder: Path) -> list[Path]:

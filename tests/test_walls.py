@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "avo_tui.domain.commands": set(),
     "avo_tui.knowledge": set(),
     "avo_tui.evaluation": set(),
-    "avo_tui.evaluation.client": set(),
+    "avo_tui.evaluation.evaluators": set(),
     "avo_tui.operators.ports": set(),
     "avo_tui.operators.tuner": set(),
     "avo_tui.store": {"tinydb"},

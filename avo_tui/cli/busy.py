@@ -10,7 +10,7 @@ import typer
 from avo_tui.cli.errors import Failure
 from avo_tui.devices import processor_sensor
 from avo_tui.domain.device import busy_text
-from avo_tui.evaluation.measuring_now import measuring_text
+from avo_tui.evaluation.locks import measuring_text
 
 LOOK_SECONDS = 0.3
 """Seconds over which the load of the processor is looked at."""

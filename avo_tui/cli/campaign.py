@@ -35,7 +35,7 @@ from avo_tui.domain.budget import Budget, Caps, exhausted
 from avo_tui.domain.campaigns import Campaign, Line, SetCaps, Split, first_shares, line_session
 from avo_tui.domain.commands import Pause, Resume, SendHint, Stop
 from avo_tui.domain.run_settings import RunSettings
-from avo_tui.evaluation.workers.devices import split_devices
+from avo_tui.evaluation.workers.machine import split_devices
 from avo_tui.evolution.options import changed_settings
 from avo_tui.evolution.process import start_after_inbox, wait_for_end
 from avo_tui.operators import registry

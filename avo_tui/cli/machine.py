@@ -20,7 +20,7 @@ from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
 from avo_tui.evaluation.candidates import read_candidate
-from avo_tui.evaluation.client import LocalEvaluator
+from avo_tui.evaluation.evaluators import LocalEvaluator
 from avo_tui.evaluation.ports import BrokenTask, ProgressSink
 from avo_tui.evaluation.report import ProgressLines, as_text
 from avo_tui.evaluation.report import as_json as document

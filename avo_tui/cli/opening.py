@@ -14,7 +14,7 @@ from avo_tui.cli.terminal import in_terminal
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
-from avo_tui.evaluation import trust
+from avo_tui.evaluation import roots
 from avo_tui.evaluation.backends.command.store import adopted_name
 from avo_tui.evaluation.evaluators import LOCAL, NO_TORCH, check_evaluator, with_absolute_paths
 from avo_tui.evaluation.ports import EvaluatorError
@@ -62,7 +62,7 @@ def _agreed(folder: Path) -> bool:
     typer.echo(f"{folder} holds tasks, which are Python code that would run as you.", err=True)
     if not typer.confirm("Trust this folder from now on?", err=True):
         return False
-    trust.trust(folder)
+    roots.trust(folder)
     return True
 
 

@@ -14,9 +14,9 @@ from avo_tui.cli.errors import Failure
 from avo_tui.evaluation.measurement.cases import counted
 from avo_tui.evaluation.references.adopting import adopt as write
 from avo_tui.evaluation.references.adopting import wishes_for
-from avo_tui.evaluation.references.cases import reference_cases
 from avo_tui.evaluation.references.files import gather, problem_name
 from avo_tui.evaluation.references.spec import SOURCE, ReferenceSpec
+from avo_tui.evaluation.references.task import reference_cases
 from avo_tui.evaluation.roots import own_root
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks

@@ -15,7 +15,7 @@ from avo_tui.cli.parameters import Json, TaskName
 from avo_tui.cli.task_check import check
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.scratch import InputsWanted
-from avo_tui.evaluation import trust as trusted
+from avo_tui.evaluation import roots
 from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
 from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
 from avo_tui.evaluation.measurement.cases import counted
@@ -139,9 +139,9 @@ def trust(
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder")
     inside = sorted(p.parent.name for p in folder.glob("*/task.py"))
-    trusted.trust(folder)
+    roots.trust(folder)
     names = ", ".join(inside) or "no tasks yet"
-    typer.echo(f"trusted: {without_links(folder)} ({names}); recorded in {trusted.record_file()}")
+    typer.echo(f"trusted: {without_links(folder)} ({names}); recorded in {roots.record_file()}")
 
 
 @app.command("new", epilog="Example: avo task new my_kernel --language cpp")
@@ -161,7 +161,7 @@ def new(
     was_there = to.is_dir() and any(to.glob("*/task.py"))
     folder = write_template(name, language, to)
     if not was_there:
-        trusted.trust(to)
+        roots.trust(to)
     files = ", ".join(str(p) for p in sorted(folder.rglob("*")) if p.is_file())
     typer.echo(f"made {files}")
     typer.echo(f"try: avo task check {name}; avo evaluate {name}; avo run {name} --operator tuner")

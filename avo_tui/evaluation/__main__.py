@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -28,7 +27,7 @@ from avo_tui.evaluation.sandbox import linux
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.scratch import sweep
 from avo_tui.evaluation.serve import serve
-from avo_tui.evaluation.workers import devices, spool_worker
+from avo_tui.evaluation.workers import machine, spool_worker
 
 
 def _sanitizers(text: str) -> tuple[str, ...]:
@@ -67,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--serve", action="store_true", help="serve requests on standard input")
     parser.add_argument("--gpu", metavar="N", help="with --serve: use only this GPU, from 0")
     parser.add_argument(
-        "--cores", type=devices.parse_cores, metavar="SET",
+        "--cores", type=machine.parse_cores, metavar="SET",
         help="with --serve: use only these processor cores, such as 0-3 or 0+2",
     )  # fmt: skip
     parser.add_argument(
@@ -122,7 +121,7 @@ def main() -> int:
     """Returns the exit status: 0 for correct; 1 for not correct or undecided; 2 for wrong usage."""
     options = _arguments()
     if options.list_devices:
-        print(json.dumps(devices.of_this_machine()))
+        print(machine.of_this_machine().model_dump_json())
         return 0
     if options.serve:
         if options.cores is not None:
@@ -133,7 +132,7 @@ def main() -> int:
                 print(f"these cores are not there; there are {usable}", file=sys.stderr)
                 return 2
         if options.gpu is not None:
-            os.environ.update(devices.one_gpu(options.gpu))
+            os.environ.update(machine.one_gpu(options.gpu))
         # The end of standard input means the same, but is not noticed while torch is imported.
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         asyncio.run(serve(options.kernels, options.allow_weak_sandbox, options.arch, options.lease))

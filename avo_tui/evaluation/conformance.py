@@ -30,8 +30,6 @@ from avo_tui.evaluation.ports import EvaluatorError
 
 @dataclass(frozen=True)
 class Kind:
-    """One way in which a candidate can be right or wrong."""
-
     about: str
     verdict: Verdict
 
@@ -62,8 +60,6 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class Row:
-    """The result for one kind of candidate."""
-
     kind: str
     verdict: Verdict | None
     """The verdict; None if there is no candidate of this kind."""

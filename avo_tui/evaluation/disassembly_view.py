@@ -29,7 +29,6 @@ class Listing:
 
     @property
     def lines(self) -> int:
-        """Lines of the listing."""
         return self.text.count("\n") + 1
 
 

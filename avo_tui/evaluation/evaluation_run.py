@@ -30,6 +30,8 @@ from avo_tui.evaluation.task import Task
 
 LOG_LIMIT = 16_000
 """Characters of a compiler's log that are kept."""
+_MEASURED_ON = {"device", "architecture", "sandbox", "sandbox_warning"}
+"""Fields of a machine that its reports have."""
 _NOTES = 600
 """Characters of the notes that progress shows."""
 _WHOLE, _COARSE = 1.0, 5.0
@@ -181,7 +183,7 @@ class EvaluationRun:
             paired=self.paired if verdict is Verdict.CORRECT else None,
             beside=self.beside,
             seconds=self.seconds(),
-            **_measured_on(machine),
+            **(machine.model_dump(include=_MEASURED_ON) if machine is not None else {}),
             at=now(),
             stages_done=tuple(self.done),
             health=self._health_told(),
@@ -192,15 +194,3 @@ class EvaluationRun:
         if self.health is None:
             return None
         return self.health.replaced(seconds=self._told(self.health.seconds))
-
-
-def _measured_on(machine: MachineInfo | None) -> dict[str, str]:
-    """Fields of a report that say on what it was measured; empty where that is not known."""
-    if machine is None:
-        return {}
-    return {
-        "device": machine.device,
-        "architecture": machine.architecture,
-        "sandbox": machine.sandbox,
-        "sandbox_warning": machine.sandbox_warning,
-    }

@@ -7,20 +7,100 @@ module is imported when a session uses the scheme.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from avo_tui.domain.device import DeviceState
+from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.run_settings import RunSettings
-from avo_tui.evaluation.client import LocalEvaluator
+from avo_tui.domain.verdict import Verdict
+from avo_tui.domain.workers import WorkerStatus
+from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
-from avo_tui.evaluation.workers.devices import split_devices
 from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
-from avo_tui.evaluation.workers.ports import Site
-from avo_tui.evaluation.workers.sites import SiteRequest
+from avo_tui.evaluation.workers.link import WEAK, WorkerGoneError, worker_here
+from avo_tui.evaluation.workers.machine import split_devices
+from avo_tui.evaluation.workers.members import OwnSensors, Standing
+from avo_tui.evaluation.workers.ports import Site, SiteRequest
+
+
+class LocalEvaluator(Evaluator):
+    """One warm worker on this machine, started again when it dies."""
+
+    def __init__(
+        self,
+        *,
+        kernels: Path | None = None,
+        allow_weak_sandbox: bool = False,
+        task: str | None = None,
+        architecture: str | None = None,
+    ) -> None:
+        """`task`: what `start()` warms the worker for.
+
+        `allow_weak_sandbox`: evaluate also where this machine cannot confine a candidate.
+
+        `architecture`: what CUDA is compiled for instead of the device's own, such as `sm_100a`.
+        """
+        options = [WEAK] if allow_weak_sandbox else []
+        options += ["--kernels", str(kernels)] if kernels is not None else []
+        options += ["--arch", architecture] if architecture is not None else []
+        self._link = worker_here(options)
+        self._task = task
+        self._sensors = OwnSensors()
+        self._standing = Standing("local")
+
+    async def start(self) -> None:
+        """Starts the worker, and warms it for the task if one was named."""
+        who = await self._link.hello()
+        self._standing.host = str(who.get("host", ""))
+        if self._task is not None:
+            await self._link.request({"op": "warm", "task": self._task})
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def rest(self) -> None:
+        await self._link.rest()
+
+    async def devices(self) -> tuple[DeviceState, ...]:
+        """Asked in this process, also while the worker rests."""
+        return await asyncio.to_thread(self._sensors.sample)
+
+    async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
+        standing = self._standing
+        standing.work_on(body)
+
+        def see(now: EvaluationProgress) -> None:
+            standing.hear(now)
+            if progress is not None:
+                progress(now)
+
+        try:
+            answer = await self._link.request(body, see)
+        except WorkerGoneError as error:
+            standing.lose(str(error))
+            raise
+        except EvaluatorError:
+            standing.failures += 1
+            raise
+        finally:
+            if standing.state == "busy":
+                standing.become("idle")
+        standing.answered += 1
+        if isinstance(answer, dict):
+            standing.failures += answer.get("verdict") == Verdict.HARNESS_ERROR
+            standing.model = str(answer.get("device") or standing.model)
+        return answer
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        return (self._standing.status(),)
+
 
 LOCAL, SPOOL = "local", "spool"
 NO_TORCH = (
@@ -29,7 +109,7 @@ NO_TORCH = (
     "replay and reports do without"
 )
 SCHEMES: Mapping[str, str] = {
-    LOCAL: "avo_tui.evaluation.workers.local",
+    LOCAL: "avo_tui.evaluation.workers.machine",
     "ssh": "avo_tui.evaluation.workers.ssh",
     "dask": "avo_tui.evaluation.workers.dask",
     "dask+slurm": "avo_tui.evaluation.workers.dask_slurm",
@@ -129,7 +209,7 @@ def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
         kind=kind,
         devices=tuple(split_devices(named, kind)) if named is not None else ("",),
         query=query,
-        worker_options=("--allow-weak-sandbox",) if weak else (),
+        worker_options=(WEAK,) if weak else (),
     )
     site: Site = import_module(SCHEMES[url.scheme]).make_site(url, wanted)
     return site

@@ -46,7 +46,7 @@ from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun, person
 from avo_tui.evaluation.input_files import drawn_inputs
-from avo_tui.evaluation.kept_device import KeptDevice
+from avo_tui.evaluation.locks import KeptDevice
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.roots import roots
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -77,7 +77,6 @@ class Pipeline:
 
     @property
     def tasks(self) -> Tasks:
-        """The tasks, looked for once."""
         if self._tasks is None:
             self._tasks = find_tasks(self._kernels)
             folders = (os.path.realpath(root.folder) for root in roots(self._kernels))
@@ -90,7 +89,6 @@ class Pipeline:
         self._tasks = None
 
     def backend(self, task: Task) -> Backend:
-        """The backend of a task's language."""
         if task.language not in self._backends:
             self._backends[task.language] = make_backend(
                 task.language, BackendOptions(self._architecture)
@@ -98,7 +96,6 @@ class Pipeline:
         return self._backends[task.language]
 
     async def machine(self, name: str) -> MachineInfo:
-        """What a task's candidates are measured on."""
         task = self.tasks.get(name)
         return await self.backend(task).machine(task, self.sandbox)
 

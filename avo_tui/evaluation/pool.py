@@ -78,7 +78,6 @@ class Pool:
         self._samples: OrderedDict[tuple[str, str, str, bool], Sample] = OrderedDict()
 
     def get(self, task: Task, case: CheckCase) -> Sample:
-        """The inputs and expectations of a case."""
         body = case.configuration.model_dump_json()
         key = (task.name, body, case.distribution, case.perturb)
         sample = self._samples.get(key)

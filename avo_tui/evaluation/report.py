@@ -10,7 +10,6 @@ from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 
 
 def form(report: EvaluationReport) -> dict[str, object]:
-    """A report as a JSON object: verdict, feedback, log, the score of each configuration."""
     body = report.model_dump(mode="json")
     score = report.score
     if score is not None:
@@ -25,12 +24,10 @@ def form(report: EvaluationReport) -> dict[str, object]:
 
 
 def as_json(report: EvaluationReport) -> str:
-    """The document of `avo evaluate --json`."""
     return json.dumps(form(report), indent=2)
 
 
 def progress_line(progress: EvaluationProgress) -> str:
-    """One line for a terminal, or nothing."""
     if progress.stage == "waiting":
         return f"waiting: {progress.detail}" if progress.state == "started" else ""
     if progress.state == "configuration":
@@ -56,7 +53,6 @@ class ProgressLines:
     """Lines for a terminal, in which a wait is told when it begins and when something changes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds."""
         self._clock = clock
         self._wait = ""
         self._told = 0.0
@@ -73,7 +69,6 @@ class ProgressLines:
 
 
 def as_text(report: EvaluationReport) -> str:
-    """A short report for a person."""
     lines = [f"{report.task} {report.candidate[:10]}: {report.verdict} — {report.feedback.summary}"]
     for text in (report.feedback.detail, report.feedback.hint):
         if text:

@@ -37,8 +37,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.scratch import sweep
 from avo_tui.evaluation.workers import parcels
-from avo_tui.evaluation.workers.lease import Lease
-from avo_tui.evaluation.workers.process import LINE_LIMIT
+from avo_tui.evaluation.workers.link import LINE_LIMIT, Lease
 
 Request = dict[str, Any]
 
@@ -51,7 +50,6 @@ class _ToEngine(logging.Handler):
         self._send = write
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Sends one record."""
         self._send(json.dumps({"id": None, "log": record.getMessage()}).encode() + b"\n")
 
 
@@ -108,7 +106,6 @@ class Worker:
             return [sensor.sample() for sensor in self._sensors]
 
     async def serve(self) -> None:
-        """Serves queued requests for ever."""
         while True:
             request = await self._queue.get()
             if request.get("id") in self._cancelled:

@@ -35,6 +35,5 @@ def shape_of(
 
 
 def public_configurations(task: Task) -> tuple[Configuration, ...]:
-    """What candidates are scored on, or checked on openly; each name once."""
     cases = (case.configuration for case in task.check_cases() if not case.hidden)
     return tuple({c.name: c for c in (*task.configurations, *cases)}.values())

@@ -173,7 +173,6 @@ class Task(ABC):
         return 0.0
 
     def work(self, configuration: Configuration) -> Work:
-        """All that one run does."""
         return Work(
             self.flops(configuration),
             self.bytes_moved(configuration),
@@ -187,7 +186,6 @@ class Task(ABC):
         return metric_of(self.unit)
 
     def tolerance_of(self, output: str) -> Tolerance:
-        """The tolerance of one output."""
         return self.tolerances.get(output, self.tolerance)
 
     def quick_cases(self) -> tuple[CheckCase, ...]:

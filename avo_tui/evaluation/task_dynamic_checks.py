@@ -124,7 +124,6 @@ class _Trial:
         self._library = "own" if self._has_its_own else f"the baseline {task.reference_baseline}"
 
     def faults(self, thorough: bool) -> Iterator[Fault]:
-        """The first fault of each part."""
         wrong = _first_faults(self._find_outputs, partial(self._make_inputs, thorough), until=True)
         wrong = wrong or _first_faults(self._refer, self._compute_own)
         yield from wrong

@@ -1,12 +1,16 @@
-"""Finds the tasks on this machine. Listing them imports no torch and, mostly, no task."""
+"""Finds the tasks on this machine. Listing them imports no torch and, mostly, no task.
+
+A folder `seed-LANGUAGE` beside `seed/` offers a task in that language too, under the name
+`TASK@LANGUAGE`: the same inputs, reference, configurations and baselines.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,14 +18,65 @@ from pydantic import ValidationError
 import avo_tui
 from avo_tui.domain.plain import plain
 from avo_tui.domain.task import TaskInfo
+from avo_tui.evaluation.backends import registry
 from avo_tui.evaluation.backends.command import store as repositories
 from avo_tui.evaluation.backends.command.task import load_repository
-from avo_tui.evaluation.languages import SEPARATOR, further_languages, in_language, require_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
 from avo_tui.evaluation.roots import Root, roots
 from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.task_static_checks import Fault
+
+
+def require_language(task: Task) -> None:
+    """Raises EvaluatorError, with file and line, where nothing compiles the task's seed."""
+    try:
+        suffixes = registry.descriptor(task.language).suffixes
+    except EvaluatorError as error:
+        raise EvaluatorError(Fault("language", str(error)).text(task)) from error
+    if suffixes and not any(name.endswith(suffixes) for name in task.seed().files):
+        fault = Fault(
+            "seed",
+            f"{task.folder / task.seed_folder} has no file that ends in "
+            f"{' or '.join(suffixes)}, as {task.language} candidates do",
+        )
+        raise EvaluatorError(fault.text(task))
+
+
+SEPARATOR = "@"
+_PREFIX = "seed-"
+_LANGUAGE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+def further_languages(folder: Path) -> list[str]:
+    """Languages that a task's folder has a seed in, beside its own. Runs nothing of it."""
+    names = [p.name.removeprefix(_PREFIX) for p in folder.glob(f"{_PREFIX}*") if p.is_dir()]
+    return sorted(name for name in names if _LANGUAGE.fullmatch(name))
+
+
+def in_language(task: Task, language: str) -> Task:
+    """The task for candidates of another language; its seed is in `seed-LANGUAGE`.
+
+    Raises EvaluatorError where no backend compiles that language.
+    """
+    kind = type(task)
+    variant: type[Task] = type(
+        kind.__name__,
+        (kind,),
+        {
+            "__module__": kind.__module__,
+            "name": f"{task.name}{SEPARATOR}{language}",
+            "title": f"{task.title}, {language}",
+            "language": language,
+            "description": registry.descriptor(language).describe(task.description),
+            "seed_folder": f"{_PREFIX}{language}",
+        },
+    )
+    other = object.__new__(variant)
+    other.__dict__.update(task.__dict__)
+    return other
+
 
 __all__ = ["Tasks", "find_tasks", "load_task"]
 
@@ -65,7 +120,6 @@ class Tasks:
         return waiting
 
     def load(self, name: str) -> Task:
-        """The task, loaded once. Raises KeyError, and EvaluatorError with what is wrong with it."""
         root, folder = self._folders[name]
         if not root.trusted:
             raise EvaluatorError(
@@ -88,11 +142,11 @@ class Tasks:
         if name not in self._folders:
             known = ", ".join(self.names) or "none"
             raise EvaluatorError(f"there is no task {name!r}; the tasks are: {known}")
-        if not self.root(name).trusted:
-            return self.load(name)
         try:
             return self.load(name)
         except EvaluatorError as error:
+            if not self.root(name).trusted:
+                raise
             raise EvaluatorError(f"task {name} is broken: {error}") from error
 
     def info(self, name: str) -> TaskInfo:
@@ -101,10 +155,8 @@ class Tasks:
         Raises KeyError, and EvaluatorError with what is wrong with it.
         """
         root, folder = self._folders[name]
-        if not root.trusted:
-            return self.load(name).info()  # says that it is not
-        if folder.is_file():
-            return self.load(name).info()
+        if not root.trusted or folder.is_file():
+            return self.load(name).info()  # says that it is not trusted
         note = _note(folder, name)
         known = _read_note(note)
         if known is not None:
@@ -120,16 +172,6 @@ class Tasks:
                 yield self.info(name)
             except EvaluatorError as error:
                 yield BrokenTask(name=name, path=self._folders[name][1], error=str(error))
-
-    @cached_property
-    def broken(self) -> dict[str, BrokenTask]:
-        """Those that cannot be loaded, by name, with their reason."""
-        return {t.name: t for t in self.listing() if isinstance(t, BrokenTask)}
-
-    @cached_property
-    def sound(self) -> dict[str, Task]:
-        """Every task that can be loaded, by name. Loads them all."""
-        return {name: self.load(name) for name in self.names if name not in self.broken}
 
     def infos(self) -> list[TaskInfo]:
         """The public faces of those that can be loaded, by name."""

@@ -13,7 +13,7 @@ from avo_tui.domain.questions import QuickQuestion
 from avo_tui.domain.quick import QuickComparison
 from avo_tui.evaluation.backends.cpp import alternating
 from avo_tui.evaluation.backends.cpp.alternating import NotComparedError, read_times
-from avo_tui.evaluation.measuring_now import measuring_text
+from avo_tui.evaluation.locks import measuring_text
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from avo_tui.evaluation.c_names import c_name, c_string, enumerator
-from avo_tui.evaluation.flatten import FlattenError, flatten
+from avo_tui.evaluation.flatten import FlattenError, c_name, c_string, enumerator, flatten
 
 
 def test_own_includes_are_put_in_place_and_others_first() -> None:

@@ -12,8 +12,8 @@ from avo_tui.domain.listing import Window
 from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.questions import ListingQuestion, ProfileQuestion
 from avo_tui.evaluation.backends.cpp.assembly import deepest
-from avo_tui.evaluation.client import LocalEvaluator
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
+from avo_tui.evaluation.evaluators import LocalEvaluator
 from tests.evaluation.test_cpp_loops import NESTED
 
 OBJDUMP = """

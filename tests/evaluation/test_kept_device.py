@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation.kept_device import KeptDevice
-from avo_tui.evaluation.locks import device_lock, somebody_waits
+from avo_tui.evaluation.locks import KeptDevice, device_lock, somebody_waits
 
 LONG = 3600.0
 

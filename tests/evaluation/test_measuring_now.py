@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation.locks import device_lock
-from avo_tui.evaluation.measuring_now import ENGINE_LOCK, holder, measuring_text
+from avo_tui.evaluation.locks import ENGINE_LOCK, device_lock, holder, measuring_text
 from avo_tui.evaluation.paths import lock_file
 from avo_tui.store.layout import Layout
 

@@ -46,7 +46,7 @@ def test_lists_the_shipped_task_without_torch() -> None:
 
 def test_importing_the_worker_loads_no_screen_and_no_agent() -> None:
     script = (
-        "import sys, avo_tui.evaluation.client, avo_tui.evaluation.serve, "
+        "import sys, avo_tui.evaluation.evaluators, avo_tui.evaluation.serve, "
         "avo_tui.evaluation.backends.cpp.backend; "
         "print([m for m in ('torch', 'textual', 'anthropic', 'cuda') if m in sys.modules])"
     )
@@ -78,7 +78,7 @@ def test_a_broken_task_is_named_and_hides_no_other(tmp_path: Path, text: str, sa
     write(tmp_path, "odd", text)
     write(tmp_path, "tiny_attention", _SOUND)
     tasks = find_tasks(tmp_path)
-    assert "tiny_attention" in tasks.sound
+    assert tasks.load("tiny_attention").name == "tiny_attention"
     with pytest.raises(EvaluatorError, match=f"(?s)task odd is broken: .*{says}"):
         tasks.get("odd")
 

@@ -16,7 +16,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import ScratchQuestion
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.client import LocalEvaluator
+from avo_tui.evaluation.evaluators import LocalEvaluator
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.paths import lock_file
 from avo_tui.evaluation.ports import EvaluatorError
@@ -49,7 +49,7 @@ async def evaluator(
 ) -> AsyncIterator[LocalEvaluator]:
     yield shared
     left = list(tmp_path_factory.getbasetemp().glob("worker*/avo-[0-9]*"))
-    alive = [p for p in left if p.name.split("-")[1] == str(shared.worker_pid)]
+    alive = [p for p in left if p.name.split("-")[1] == str(shared._link.pid)]
     assert not alive, f"scratch folders were left behind: {alive}"
 
 
@@ -74,7 +74,7 @@ async def until_check(evaluator: LocalEvaluator, candidate: Candidate) -> asynci
 async def test_what_is_only_for_the_person_comes_into_the_log_of_the_engine(
     evaluator: LocalEvaluator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", "avo_tui.evaluation.workers.process"):
+    with caplog.at_level("INFO", "avo_tui.evaluation.workers.link"):
         report = await evaluator.check(TASK, wrapped("adaptive_exits_with_hidden"))
     assert report.verdict is Verdict.CRASH and "exit 77" not in report.model_dump_json()
     assert any(
@@ -105,24 +105,24 @@ async def test_an_evaluation_with_its_signs_of_life(evaluator: LocalEvaluator) -
 
 async def test_secrets_do_not_reach_the_worker(evaluator: LocalEvaluator) -> None:
     assert (await evaluator.task(TASK)).name == TASK
-    environment = Path(f"/proc/{evaluator.worker_pid}/environ").read_bytes()
+    environment = Path(f"/proc/{evaluator._link.pid}/environ").read_bytes()
     assert b"sk-secret" not in environment and b"PATH=" in environment
 
 
 async def test_a_cancellation_kills_the_candidate(evaluator: LocalEvaluator) -> None:
     task = await until_check(evaluator, wrapped("loops_for_ever"))
-    assert evaluator.worker_pid is not None
+    assert evaluator._link.pid is not None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert tree.descendants(evaluator.worker_pid) == []
+    assert tree.descendants(evaluator._link.pid) == []
     report = await evaluator.check(TASK, wrapped("honest"))
     assert report.verdict is Verdict.CORRECT
 
 
 async def test_a_dead_worker_is_a_verdict_and_starts_again(evaluator: LocalEvaluator) -> None:
     task = await until_check(evaluator, wrapped("loops_for_ever"))
-    first = evaluator.worker_pid
+    first = evaluator._link.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
     report = await task
@@ -130,7 +130,7 @@ async def test_a_dead_worker_is_a_verdict_and_starts_again(evaluator: LocalEvalu
     assert "worker ended" in report.feedback.summary  # type: ignore[attr-defined]
     again = await evaluator.check(TASK, wrapped("honest"))
     assert again.verdict is Verdict.CORRECT
-    assert evaluator.worker_pid != first
+    assert evaluator._link.pid != first
 
 
 async def test_an_unknown_task_is_one_sentence(evaluator: LocalEvaluator) -> None:
@@ -238,16 +238,16 @@ async def test_a_busy_machine_makes_nobody_suspicious(evaluator: LocalEvaluator)
 
 async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEvaluator) -> None:
     await evaluator.start()
-    first = evaluator.worker_pid
+    first = evaluator._link.pid
     assert first is not None
     asking = asyncio.ensure_future(evaluator.machine(TASK))
     await asyncio.sleep(0)
-    while not evaluator.pending:
+    while not evaluator._link.pending:
         await asyncio.sleep(0)
     await evaluator.rest()
-    assert evaluator.worker_pid == first
+    assert evaluator._link.pid == first
     await asking
     await evaluator.rest()
-    assert evaluator.worker_pid is None and not psutil.pid_exists(first)
+    assert evaluator._link.pid is None and not psutil.pid_exists(first)
     assert (await evaluator.machine(TASK)).conditions
-    assert evaluator.worker_pid not in {None, first}
+    assert evaluator._link.pid not in {None, first}

@@ -26,7 +26,7 @@ from avo_tui.domain.budget import Budget, Caps  # noqa: E402
 from avo_tui.domain.events import AttemptFinished, ToolReturned, VersionCommitted  # noqa: E402
 from avo_tui.domain.records import SessionRecord  # noqa: E402
 from avo_tui.domain.run_settings import RunSettings  # noqa: E402
-from avo_tui.evaluation.client import LocalEvaluator  # noqa: E402
+from avo_tui.evaluation.evaluators import LocalEvaluator  # noqa: E402
 from avo_tui.evolution.engine import Engine  # noqa: E402
 from avo_tui.evolution.library import SessionKnowledge  # noqa: E402
 from avo_tui.operators.agent import make  # noqa: E402

@@ -75,7 +75,6 @@ class Judgement:
 
     @property
     def ok(self) -> bool:
-        """True within the tolerance."""
         return self.error <= 1.0
 
 
@@ -102,7 +101,6 @@ class Expected:
     only where a judgement fails. None where nothing may."""
 
     def bytes(self) -> int:
-        """Memory that it holds."""
         held = (self.reference, self.limit, self.scale)
         return sum(t.numel() * t.element_size() for t in held if t is not None)
 

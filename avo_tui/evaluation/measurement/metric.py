@@ -39,11 +39,6 @@ class Metric:
     scale: float
     """Base units (operations, bytes, items per second; seconds) in one `unit`."""
 
-    @property
-    def higher_is_better(self) -> bool:
-        """False for seconds."""
-        return self.quantity != "seconds"
-
     def value(self, work: Work, seconds: float) -> float:
         """The number in `unit` for one run of `work` that took `seconds`, which are positive."""
         if self.quantity == "seconds":

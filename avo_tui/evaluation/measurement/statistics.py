@@ -32,7 +32,6 @@ def quantile(values: Sequence[float], q: float) -> float:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value. Raises ValueError for no values."""
     return quantile(values, 0.5)
 
 

@@ -40,6 +40,13 @@ def where(configuration: str | None) -> str:
     return f" on {configuration}" if configuration else " on a hidden configuration"
 
 
+def _ruling(
+    verdict: Verdict, summary: str, configuration: str | None, *, detail: str = "", hint: str = ""
+) -> Ruling:
+    feedback = Feedback(summary=summary, configuration=configuration, detail=detail, hint=hint)
+    return Ruling(verdict, feedback)
+
+
 def wrong_result(case: CheckCase, judgement: Judgement, summary: str = "") -> Ruling:
     """An output that is not within the tolerance, or that differs where it must not."""
     name = case.public_name
@@ -47,15 +54,10 @@ def wrong_result(case: CheckCase, judgement: Judgement, summary: str = "") -> Ru
     hidden = f"{judgement.reason or 'It is wrong.'}"
     if case.told:
         hidden = f"inputs: {case.told}. {hidden}"
-    return Ruling(
-        Verdict.WRONG_RESULT,
-        Feedback(
-            summary=f"{summary or 'wrong result'}{where(name)}{about}",
-            configuration=name,
-            detail=judgement.detail if name else hidden,
-            hint="" if name else ANY_SHAPE,
-        ),
-    )
+    return _ruling(
+        Verdict.WRONG_RESULT, f"{summary or 'wrong result'}{where(name)}{about}", name,
+        detail=judgement.detail if name else hidden, hint="" if name else ANY_SHAPE,
+    )  # fmt: skip
 
 
 def unsteady(case: CheckCase, difference: Judgement) -> Ruling:
@@ -72,27 +74,19 @@ def unsteady(case: CheckCase, difference: Judgement) -> Ruling:
 def changed_inputs(names: Sequence[str], configuration: str | None) -> Ruling:
     """Inputs that are not what they were before the run; which ones is told of a public case."""
     which = f" ({', '.join(names)})" if configuration else ""
-    return Ruling(
+    return _ruling(
         Verdict.ILLEGAL_ACCESS,
-        Feedback(
-            summary=f"the candidate changed its inputs{which}{where(configuration)}",
-            configuration=configuration,
-            hint="Inputs may be read only; copy what must change.",
-        ),
+        f"the candidate changed its inputs{which}{where(configuration)}",
+        configuration,
+        hint="Inputs may be read only; copy what must change.",
     )
 
 
 def wrote_outside(damage: str, configuration: str | None) -> Ruling:
     """Bytes around a buffer that are not what they were; `damage` says where."""
-    return Ruling(
-        Verdict.ILLEGAL_ACCESS,
-        Feedback(
-            summary=f"the candidate wrote outside its buffers{where(configuration)}",
-            configuration=configuration,
-            detail=damage if configuration else "",
-            hint=HINT_ENDS,
-        ),
-    )
+    summary = f"the candidate wrote outside its buffers{where(configuration)}"
+    detail = damage if configuration else ""
+    return _ruling(Verdict.ILLEGAL_ACCESS, summary, configuration, detail=detail, hint=HINT_ENDS)
 
 
 def wrong_when_timed(
@@ -103,63 +97,38 @@ def wrong_when_timed(
     An error just beyond the tolerance is rounding that some inputs show, and accuses nobody.
     `tell` False keeps the detail back.
     """
-    detail = (judgement.detail or judgement.reason) if tell else ""
-    if judgement.error <= ROUNDING:
-        return Ruling(
-            Verdict.WRONG_RESULT,
-            Feedback(
-                summary=f"{whose} timed output is off by more than the tolerance on "
-                f"{configuration}, although the check passed",
-                configuration=configuration,
-                detail=detail,
-                hint=HINT_ROUNDING,
-            ),
-        )
-    return Ruling(
-        Verdict.SUSPICIOUS,
-        Feedback(
-            summary=f"{whose} timed output is wrong on {configuration}, although the check passed",
-            configuration=configuration,
-            detail=detail,
-            hint=HINT_KEPT,
-        ),
+    rounding = judgement.error <= ROUNDING
+    how = "off by more than the tolerance" if rounding else "wrong"
+    return _ruling(
+        Verdict.WRONG_RESULT if rounding else Verdict.SUSPICIOUS,
+        f"{whose} timed output is {how} on {configuration}, although the check passed",
+        configuration,
+        detail=(judgement.detail or judgement.reason) if tell else "",
+        hint=HINT_ROUNDING if rounding else HINT_KEPT,
     )
 
 
 def timed_outputs_differ(configuration: str, detail: str, whose: str = "") -> Ruling:
     """Timed calls on the same inputs whose outputs differ in bits."""
-    return Ruling(
+    return _ruling(
         Verdict.SUSPICIOUS,
-        Feedback(
-            summary=f"{whose}timed outputs on {configuration} differ between calls on the same "
-            "inputs, although the check passed",
-            configuration=configuration,
-            detail=detail,
-            hint=f"{HINT_KEPT} A race that shows now and then looks the same.",
-        ),
+        f"{whose}timed outputs on {configuration} differ between calls on the same inputs, "
+        "although the check passed",
+        configuration,
+        detail=detail,
+        hint=f"{HINT_KEPT} A race that shows now and then looks the same.",
     )
 
 
 def impossible(configuration: str, why: str) -> Ruling:
     """A time that is shorter than the hardware allows; `why` is `Ceilings.impossible`'s."""
-    return Ruling(
-        Verdict.SUSPICIOUS,
-        Feedback(
-            summary=f"a run on {configuration} took {why}",
-            configuration=configuration,
-            hint="The work is not being done in the timed run.",
-        ),
-    )
+    hint = "The work is not being done in the timed run."
+    summary = f"a run on {configuration} took {why}"
+    return _ruling(Verdict.SUSPICIOUS, summary, configuration, hint=hint)
 
 
 def slowed_baseline(configuration: str, slowed: Sequence[str]) -> Ruling:
     """Baselines that are slower beside the candidate than alone; `statistics.slowed`'s words."""
-    return Ruling(
-        Verdict.SUSPICIOUS,
-        Feedback(
-            summary=f"on {configuration} the baseline {slowed[0]}",
-            configuration=configuration,
-            detail="; ".join(slowed),
-            hint="A candidate must leave the device as it found it.",
-        ),
-    )
+    hint = "A candidate must leave the device as it found it."
+    summary, detail = f"on {configuration} the baseline {slowed[0]}", "; ".join(slowed)
+    return _ruling(Verdict.SUSPICIOUS, summary, configuration, detail=detail, hint=hint)

@@ -24,8 +24,7 @@ import avo_tui
 from avo_tui.domain.plain import plain, safe
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.references.child import PROGRESS
-from avo_tui.evaluation.references.deriving import Wishes
+from avo_tui.evaluation.references.deriving import PROGRESS, Wishes
 from avo_tui.evaluation.references.files import COMPANIONS, Companions, gather
 from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
 from avo_tui.evaluation.sandbox.policy import Job, Limits, Outcome
@@ -89,7 +88,7 @@ async def derive(
         file = Path(wishes.origin).name
         request = {"text": text, "file": file, "wishes": asdict(wishes), "companions": beside}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        module = "avo_tui.evaluation.references.child"
+        module = "avo_tui.evaluation.references.deriving"
         job = Job(
             command=(sys.executable, "-m", module, "request.json", "reply.json"),
             scratch=folder,

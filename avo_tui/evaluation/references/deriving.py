@@ -3,28 +3,44 @@
 On the meta device tensors have shapes and dtypes and no memory, so problems of any size are taken
 in at once; only one small case is computed for real, to see which distributions of inputs the
 reference stands.
+
+`python -m avo_tui.evaluation.references.deriving request.json reply.json`, with both files in the
+current folder, is the process that first runs a reference, in the sandbox.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avo_tui.evaluation.measurement import dtypes
-from avo_tui.evaluation.references.distributions import DISTRIBUTIONS
-from avo_tui.evaluation.references.families import TIED, families, leaves_order_open
-from avo_tui.evaluation.references.fitting import fitting_distributions, jumping_outputs
-from avo_tui.evaluation.references.independence import independent_slices
-from avo_tui.evaluation.references.sample import BadReferenceError, ReferenceSample
-from avo_tui.evaluation.references.source import Reference
+from avo_tui.evaluation.references.distributions import (
+    DISTRIBUTIONS,
+    TIED,
+    families,
+    leaves_order_open,
+)
+from avo_tui.evaluation.references.files import Companions
+from avo_tui.evaluation.references.fitting import (
+    fitting_distributions,
+    independent_slices,
+    jumping_outputs,
+)
+from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.source import BadReferenceError, Reference, ReferenceSample
 from avo_tui.evaluation.references.spec import ABOVE, Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
     import torch
 
+PROGRESS = "progress.txt"
+"""In the current folder: what is looked at, one line for each part."""
 MOST_TENSORS = 64
 OTHER_SIZES = (3, 17, 46, 1, 131, 79, 36, 101)
 """Sizes to use for an axis in hidden cases, unless the axis itself is smaller. Those above 16 leave
@@ -63,7 +79,6 @@ class Wishes:
 
     @property
     def title(self) -> str:
-        """The task's title."""
         return f"{self.name.replace('_', ' ')}, from {self.origin.rpartition('/')[2]}"
 
 
@@ -100,7 +115,7 @@ def look(reference: Reference, sizes: Sizes) -> Look:
     """Runs the reference on the meta device. Raises BadReferenceError with what is in the way."""
     import torch
 
-    from avo_tui.evaluation.references.counting import Counting
+    from avo_tui.evaluation.references.watching import Counting
 
     drawn = reference.draw(sizes, 1, "meta")
     every = {**drawn.inputs, **drawn.weights}
@@ -182,7 +197,6 @@ def _needs_data(
 
 
 def _short(error: BaseException) -> str:
-    """The error's type and its first sentence."""
     why = " ".join(str(error).split()).partition(". ")[0][:200]
     return f"{type(error).__name__}: {why}"
 
@@ -469,3 +483,26 @@ def _above(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> Itera
         affordable = again.flops <= max(shown.flops, QUICK_FLOPS)
         if affordable and _same_program(shown, again):
             yield _case(f"{ABOVE}{axis}", sizes, again)
+
+
+def main() -> None:
+    """Derives one reference. The reply has `spec` or `error`."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    wishes = Wishes(**request["wishes"])
+
+    def tell(what: str) -> None:
+        with Path(PROGRESS).open("a", encoding="utf-8") as file:
+            file.write(f"{what}\n")
+
+    try:
+        companions = Companions.model_validate(request["companions"])
+        mode = wishes.evaluation_mode
+        reference = read(request["text"], request["file"], mode, companions)
+        reply: dict[str, object] = {"spec": derive(reference, wishes, tell).model_dump(mode="json")}
+    except BadReferenceError as error:
+        reply = {"error": str(error)}
+    Path(sys.argv[2]).write_text(json.dumps(reply), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

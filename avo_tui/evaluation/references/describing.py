@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avo_tui.domain.plain import safe
 from avo_tui.evaluation.backends.cpp.glue import ELEMENTS
+from avo_tui.evaluation.backends.cuda.manual import manual
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.near_ties import jumping_text
 from avo_tui.evaluation.references.files import Companions
@@ -111,8 +112,6 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
 def cuda_description(spec: ReferenceSpec, text: str) -> str:
     """What the author of a CUDA kernel reads, the manual of the launch manifest included; `text`
     is the reference's."""
-    from avo_tui.evaluation.backends.cuda.manual import manual
-
     counts = ", ".join(f"`N_{t.name.upper()}`" for t in spec.tensors)
     axes = ", ".join(f"`{axis.upper()}`" for axis in spec.axes) or "none"
     return f"""\

@@ -92,14 +92,12 @@ class ReferenceSpec(Value):
     """What was changed or left out, for the person."""
 
     def case(self, name: str) -> Case:
-        """The case of that name. Raises KeyError."""
         for case in (*self.scored, *self.hidden):
             if case.name == name:
                 return case
         raise KeyError(name)
 
     def of_role(self, *roles: str) -> tuple[Tensor, ...]:
-        """The tensors of these roles, in order."""
         return tuple(tensor for tensor in self.tensors if tensor.role in roles)
 
     @classmethod

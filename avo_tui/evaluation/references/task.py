@@ -13,22 +13,22 @@ from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.cases import Perturbation
-from avo_tui.evaluation.references.cases import configuration_of, reference_cases
 from avo_tui.evaluation.references.describing import (
     cpp_description,
     cuda_description,
+    cuda_skeleton,
     reference_text,
     skeleton,
 )
-from avo_tui.evaluation.references.distributions import distribute, vary_constants
+from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute, vary_constants
 from avo_tui.evaluation.references.files import COMPANIONS, Companions
-from avo_tui.evaluation.references.independence import all_but_last, changed_last_slice
-from avo_tui.evaluation.references.spec import FILE, SOURCE, ReferenceSpec
+from avo_tui.evaluation.references.fitting import all_but_last, changed_last_slice, telling_case
+from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.source import Reference, ReferenceSample, in_double
+from avo_tui.evaluation.references.spec import ABOVE, FILE, SOURCE, Case, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.references.sample import ReferenceSample
-    from avo_tui.evaluation.references.source import Reference
     from avo_tui.evaluation.task import Baseline, Tensors
 
 EAGER, COMPILED = "torch", "compiled"
@@ -45,6 +45,60 @@ PRECISION = {
 An 8-bit float, which is not named, has 0.05; whole numbers are compared exactly."""
 
 
+_ODD = "other sizes than those that are scored"
+_ABOVE = "sizes above those that are scored"
+
+
+def configuration_of(case: Case) -> Configuration:
+    return Configuration(name=case.name, parameters=dict(case.sizes))
+
+
+def reference_cases(spec: ReferenceSpec) -> tuple[CheckCase, ...]:
+    """Odd sizes first, hidden; then what is scored, with every distribution."""
+    perturbed = _perturbed_case(spec)
+    kinds = spec.distributions
+    above = [case for case in spec.hidden if case.name.startswith(ABOVE)]
+    odd = [case for case in spec.hidden if case not in above]
+    cases = [
+        CheckCase(
+            configuration_of(case),
+            kinds[index % len(kinds)],
+            hidden=True,
+            category=_ODD if index % len(kinds) == 0 else DISTRIBUTIONS[kinds[index % len(kinds)]],
+            repeat=index == 0,
+            perturb=case.name == perturbed,
+        )
+        for index, case in enumerate(sorted(odd, key=lambda c: c.flops))
+    ]
+    cases += [
+        CheckCase(configuration_of(case), "normal", hidden=True, category=_ABOVE) for case in above
+    ]
+    smallest = min(spec.scored, key=lambda case: case.flops)
+    cases += [
+        CheckCase(
+            configuration_of(smallest),
+            kind,
+            hidden=kind != "normal",
+            category=DISTRIBUTIONS[kind] if kind != "normal" else "",
+        )
+        for kind in kinds
+    ]
+    cases += [
+        CheckCase(configuration_of(case), "normal", repeat=True, perturb=case.name == perturbed)
+        for case in spec.scored
+    ]
+    return tuple(cases)
+
+
+def _perturbed_case(spec: ReferenceSpec) -> str:
+    """Name of the cheapest case with two slices along the independent axis; hidden first."""
+    if spec.independent is None:
+        return ""
+    groups = [sorted(group, key=lambda c: c.flops) for group in (spec.hidden, spec.scored)]
+    case = telling_case(groups[0] + groups[1], spec.independent.axis)
+    return case.name if case is not None else ""
+
+
 class ReferenceTask(Task):
     """What tasks of both languages have in common. A subclass sets `here`."""
 
@@ -56,7 +110,6 @@ class ReferenceTask(Task):
     reference_baseline: ClassVar[str] = EAGER
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Reads the spec of the folder."""
         super().__init_subclass__(**more)
         if "here" not in vars(cls):
             return
@@ -84,16 +137,9 @@ class ReferenceTask(Task):
     @cached_property
     def loaded(self) -> Reference:
         """The reference itself; imports torch and runs its files."""
-        from avo_tui.evaluation.references.formats import read
-
         path = self.folder / SOURCE
-        text = path.read_text(encoding="utf-8")
-        return read(
-            text,
-            str(path),
-            evaluation_mode=self.spec.evaluation_mode,
-            companions=Companions.read(self.folder),
-        )
+        text, mode = path.read_text(encoding="utf-8"), self.spec.evaluation_mode
+        return read(text, str(path), mode, Companions.read(self.folder))
 
     def own_files(self) -> tuple[Path, ...]:
         """The reference and what was derived from it."""
@@ -137,22 +183,18 @@ class ReferenceTask(Task):
     def drawn(
         self, configuration: Configuration, seed: int, distribution: str, device: str
     ) -> Tensors:
-        """Inputs and weights by name, drawn on that device."""
         drawn = self.loaded.draw(self._sizes(configuration), seed, device)
         inputs = distribute(drawn.inputs, distribution, self.spec.numbers)
         every = {**inputs, **vary_constants(drawn.weights, seed)}
         return {t.name: every[t.name].detach() for t in self.spec.of_role("input", "weight")}
 
     def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Output → (shape, dtype), as derived."""
         shapes = self.spec.case(configuration.name).shapes
         return {t.name: (shapes[t.name], t.dtype) for t in self.spec.of_role("output")}
 
     def reference(self, configuration: Configuration, inputs: Tensors) -> Tensors:
         """In f64 where the reference allows it."""
         import torch
-
-        from avo_tui.evaluation.references.source import in_double
 
         with torch.no_grad():
             return in_double(self.loaded, self._sizes(configuration), 0, inputs)
@@ -174,8 +216,6 @@ class ReferenceTask(Task):
 
 
 class CppReference(ReferenceTask):
-    """A kernel on the processor."""
-
     entry: ClassVar[str] = "kernel"
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -192,15 +232,12 @@ class CppReference(ReferenceTask):
         cls.description = cpp_description(cls.spec, cls.entry, reference_text(cls.here))
 
     def seed(self) -> Candidate:
-        """The files of `seed/`, or a kernel of the right signature that computes nothing."""
         if self.has_seed:
             return super().seed()
         return Candidate(files={"kernel.cpp": skeleton(self.spec, self.entry)})
 
 
 class CudaReference(ReferenceTask, CudaTask):
-    """A kernel on an NVIDIA GPU."""
-
     language: ClassVar[Language] = "cuda"
     most_launches: ClassVar[int] = 64
 
@@ -211,7 +248,6 @@ class CudaReference(ReferenceTask, CudaTask):
             cls.description = cuda_description(cls.spec, reference_text(cls.here))
 
     def tensors(self, configuration: Configuration) -> tuple[TensorSpec, ...]:
-        """Inputs, weights and outputs."""
         shapes = self.spec.case(configuration.name).shapes
         return tuple(
             TensorSpec(
@@ -253,11 +289,8 @@ class CudaReference(ReferenceTask, CudaTask):
         return Task.own(self, configuration, inputs)
 
     def seed(self) -> Candidate:
-        """The files of `seed/`, or kernels that write zeros, with a launch manifest."""
         if self.has_seed:
             return Task.seed(self)
-        from avo_tui.evaluation.references.describing import cuda_skeleton
-
         return Candidate(files=cuda_skeleton(self.spec))
 
 

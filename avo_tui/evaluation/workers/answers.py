@@ -41,8 +41,6 @@ class NoAnswerError(ValueError):
 
 @dataclass(frozen=True)
 class Answer:
-    """One line of a worker."""
-
     id: int | None
     """Number of the request; None where it answers none."""
     ready: dict[str, Any] | None = None
@@ -57,7 +55,6 @@ class Answer:
 
 
 def read_answer(line: bytes) -> Answer:
-    """The answer in a line. Raises NoAnswerError."""
     try:
         body = json.loads(line)
     except (ValueError, RecursionError) as error:

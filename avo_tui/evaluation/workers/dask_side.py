@@ -9,12 +9,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import sys
 from typing import TYPE_CHECKING, Any
 
 from avo_tui.domain.report import EvaluationProgress
-from avo_tui.evaluation.workers.link import WorkerLink
-from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.link import WorkerGoneError, worker_here
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -31,7 +29,7 @@ class _Held:
     """The evaluation worker that this Dask worker's process started, and its open requests."""
 
     def __init__(self, options: tuple[str, ...]) -> None:
-        self.link = WorkerLink((sys.executable, "-m", "avo_tui.evaluation", "--serve", *options))
+        self.link = worker_here(options)
         self.life = ""
         """A random name of the evaluation worker that runs now; another one has another."""
         self.pid: int | None = None

@@ -31,9 +31,8 @@ from urllib.parse import SplitResult
 from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.workers.dask_site import DaskSite
-from avo_tui.evaluation.workers.ports import Site
-from avo_tui.evaluation.workers.sites import SiteRequest, only
+from avo_tui.evaluation.workers.dask import DaskSite
+from avo_tui.evaluation.workers.ports import Site, SiteRequest, only
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -76,7 +75,6 @@ class JobOptions:
 
 
 def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
-    """The site of a URL. Raises ValueError, one sentence."""
     options = job_options(url, wanted)
     if missing := what_is_missing():
         raise ValueError(f"--evaluator {url.geturl()}: {missing}")
@@ -139,7 +137,6 @@ class SlurmJobs:
 
     @property
     def name(self) -> str:
-        """What it is, for messages."""
         partition = self._options.partition
         return "jobs of Slurm" + (f" in {partition}" if partition else "")
 
@@ -261,7 +258,6 @@ class SlurmJobs:
             log.warning("job %s of Slurm (%s): %s", number, name, why)
 
     async def close(self) -> None:
-        """Cancels the jobs and ends the scheduler."""
         cluster, self._cluster = self._cluster, None
         if cluster is not None:
             with contextlib.suppress(Exception):  # the jobs end when they miss the scheduler

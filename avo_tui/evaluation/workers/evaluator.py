@@ -18,7 +18,7 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.workers import QueueSeen, WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.answers import entry, failed_report, sound_report, told
-from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.link import WorkerGoneError
 
 
 class Evaluator(ABC):
@@ -80,12 +80,10 @@ class Evaluator(ABC):
         await self.close()
 
     async def task(self, name: str) -> TaskInfo:
-        """The public face of a task."""
         answer = await self._sure({"op": "describe", "task": name})
         return told(TaskInfo, entry(answer, "info"), "description of a task")
 
     async def seed(self, name: str) -> Candidate:
-        """The task's seed."""
         answer = await self._sure({"op": "describe", "task": name})
         try:
             return Candidate.model_validate(entry(answer, "seed"))
@@ -196,6 +194,5 @@ def pair_request(
 
 
 def say(progress: ProgressSink | None, detail: str) -> None:
-    """Says that a request waits, and why."""
     if progress is not None:
         progress(EvaluationProgress(stage="waiting", state="started", detail=detail))

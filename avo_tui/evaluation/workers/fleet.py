@@ -23,15 +23,16 @@ from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.workers.agreement import Agreement
+from avo_tui.evaluation.workers.agreement import Controls
 from avo_tui.evaluation.workers.evaluator import Evaluator, say
-from avo_tui.evaluation.workers.members import Member, difference
+from avo_tui.evaluation.workers.link import WorkerGoneError
+from avo_tui.evaluation.workers.members import FleetSensing, Member, difference
 from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Site
-from avo_tui.evaluation.workers.process import WorkerGoneError
-from avo_tui.evaluation.workers.sensing import FleetSensing
 
 log = logging.getLogger(__name__)
 
+FIRST_RECHECK, LAST_RECHECK = 60.0, 600.0
+"""Seconds until a device that disagrees measures the control candidate again: they double."""
 LOSSES = 6
 """Workers that may be lost under one request; a candidate that ends them all ends no more."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
@@ -65,16 +66,13 @@ class Fleet(Evaluator):
         self._conditions: str | None = None
         """What all devices must have in common; the first device that was ready decides it."""
         self._durations: dict[object, deque[float]] = {}
-        self._agreement = Agreement(
-            self._members, self._idle, self._beside, self._free, self._lose, self._set_aside
-        )
+        self._controls = Controls()
         self._sensing = FleetSensing()
 
     # -- what there is
 
     @property
     def width(self) -> int:
-        """How many requests are served at once, at least 1."""
         return max(1, len(self._in_use()))
 
     def workers(self) -> tuple[WorkerStatus, ...]:
@@ -82,7 +80,7 @@ class Fleet(Evaluator):
         return tuple(member.status() for member in self._members.values())
 
     async def devices(self) -> tuple[DeviceState, ...]:
-        """See `Sensing.devices`: this machine's, and those of each other machine of the fleet."""
+        """This machine's, and those of each other machine of the fleet."""
         return await self._sensing.sample([m.device for m in self._members.values()])
 
     def _in_use(self) -> list[Member]:
@@ -146,7 +144,6 @@ class Fleet(Evaluator):
                 del self._members[name]
 
     async def close(self) -> None:
-        """Ends all workers and waits for them."""
         for task in self._tending:
             task.cancel()
         await asyncio.gather(*self._tending, return_exceptions=True)
@@ -173,7 +170,7 @@ class Fleet(Evaluator):
         if member.left:
             return True
         member.is_ready(machine)
-        self._agreement.forget(member)
+        self._controls.forget(member.name)
         if self._conditions is None:
             self._conditions = machine.conditions
         if machine.conditions != self._conditions:
@@ -237,8 +234,8 @@ class Fleet(Evaluator):
         """Gives a free device to the request that waits longest; controls come first."""
         if member.left:
             return
-        if self._agreement.is_due(member):
-            self._agreement.control(member)
+        if self._is_due(member):
+            self._control(member)
             return
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -253,6 +250,79 @@ class Fleet(Evaluator):
         """Frees a device whose request has ended, unless it was taken out of use meanwhile."""
         if member.state == "busy":
             self._free(member)
+
+    # -- whether the devices agree
+
+    def _is_due(self, member: Member) -> bool:
+        """Whether a device is to measure the control candidate; never, if it is the only device."""
+        company = any(m is not member for m in self._in_use())
+        return company and self._controls.due(member.name, member.answered)
+
+    def _control_idle(self) -> None:
+        """Starts the measurement of the control candidate on each idle device where it is due."""
+        for member in [m for m in self._idle if self._is_due(m)]:
+            self._idle.remove(member)
+            self._control(member)
+
+    def _control(self, member: Member) -> None:
+        """Measures the control candidate on a device that serves no other request now."""
+        member.work_on(self._controls.body or {}, "control")
+        self._beside(self._compare(member))
+
+    async def _compare(self, member: Member) -> None:
+        if not await self._ask_control(member):
+            return
+        odd = self._controls.review([m.name for m in self._in_use()])
+        for name, reason in odd.items():
+            self._exclude(self._members[name], reason)
+        if member.name not in odd:
+            self._free(member)
+        self._control_idle()
+
+    async def _ask_control(self, member: Member) -> bool:
+        """Measures the control candidate and keeps the result; False if the worker was lost."""
+        try:
+            answer = await member.device.request(dict(self._controls.body or {}), None)
+        except WorkerGoneError as error:
+            self._lose(member, error)
+            return False
+        except DeviceRefusedError as error:
+            self._set_aside(member, str(error))
+            return False
+        except EvaluatorError as error:
+            log.warning("%s did not measure the control candidate: %s", member.name, error)
+            answer = None
+        outcome = self._controls.take(member.name, answer, member.answered)
+        if outcome is None:
+            member.failures += 1
+        else:
+            member.controls += 1
+            member.control_ratio = outcome.ratio or None
+        return True
+
+    def _exclude(self, member: Member, reason: str) -> None:
+        """Takes a device that disagrees out of work until it agrees again."""
+        since = self._controls.answered_since_agreement(member.name, member.answered)
+        doubt = f"; what it measured since it last agreed is in doubt ({since} answers)"
+        if member in self._idle:
+            self._idle.remove(member)
+        member.become("disagrees", reason + (doubt if since else ""))
+        log.warning("%s disagrees with the others: %s", member.name, member.reason)
+        self._beside(self._recheck(member))
+
+    async def _recheck(self, member: Member) -> None:
+        wait = FIRST_RECHECK
+        while True:
+            await asyncio.sleep(wait)
+            if self._members.get(member.name) is not member or member.state != "disagrees":
+                return
+            if not await self._ask_control(member):
+                return
+            if self._controls.agrees_again(member.name, [m.name for m in self._in_use()]):
+                log.warning("%s agrees with the others again", member.name)
+                self._free(member)
+                return
+            wait = min(LAST_RECHECK, 2 * wait)
 
     # -- requests
 
@@ -369,10 +439,10 @@ class Fleet(Evaluator):
         if isinstance(answer, dict) and "verdict" in answer:
             answer["worker"] = member.name
             member.failures += answer["verdict"] == Verdict.HARNESS_ERROR
-        fresh = len(self._members) > 1 and self._agreement.offer(body, answer)
+        fresh = len(self._members) > 1 and self._controls.offer(body, answer)
         self._release(member)
         if fresh:
-            self._agreement.control_idle()
+            self._control_idle()
         return answer
 
 
@@ -390,7 +460,6 @@ class RequestClock:
         return self._loop.time() - self._began
 
     def see(self, progress: EvaluationProgress) -> None:
-        """A sign of life of the request."""
         if progress.stage == "waiting":
             self._began = self._loop.time()
         if self._progress is not None:

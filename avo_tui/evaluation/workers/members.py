@@ -1,16 +1,29 @@
-"""The state and the counts of a device, and a device as a member of a fleet."""
+"""A device as a member of a fleet: its state, its counts, its temperature, clocks and load.
+
+This machine's sensors are read here, those of other machines over the lines to their workers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import logging
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
+from avo_tui.devices import Sensor, machine_sensors
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.workers import USABLE, WorkerStateName, WorkerStatus
 from avo_tui.evaluation.workers.ports import Device
+
+_COUNTS = (
+    "joined", "answered", "failures", "busy_seconds", "controls", "losses", "loss", "lost_at",
+)  # fmt: skip
 
 
 @dataclass
@@ -42,7 +55,6 @@ class Standing:
         return self.state in USABLE
 
     def become(self, state: WorkerStateName, reason: str = "") -> None:
-        """Changes the state."""
         self._count()
         self.state, self.reason, self.waits = state, reason, False
         self.operation = self.candidate = ""
@@ -69,33 +81,21 @@ class Standing:
             self.candidate = Candidate(files=files).id
 
     def lose(self, reason: str) -> None:
-        """Its worker is lost."""
         self.losses += 1
         self.loss, self.lost_at = reason, now()
         self.become("lost", reason)
 
     def go_on_from(self, earlier: Standing) -> None:
         """Take over the counts of a device of this name that was lost and is there again."""
-        self.joined, self.answered = earlier.joined, earlier.answered
-        self.failures = earlier.failures
-        self.busy_seconds, self.controls = earlier.busy_seconds, earlier.controls
-        self.losses, self.loss, self.lost_at = earlier.losses, earlier.loss, earlier.lost_at
+        for name in _COUNTS:
+            setattr(self, name, getattr(earlier, name))
 
     def status(self) -> WorkerStatus:
-        """What is shown and recorded of the device."""
-        return WorkerStatus(
-            name=self.name, state=self.state, reason=self.reason, since=self.since,
-            joined=self.joined, host=self.host, evaluations=self.answered,
-            failures=self.failures, losses=self.losses, loss=self.loss, lost_at=self.lost_at,
-            operation=self.operation, candidate=self.candidate, waits=self.waits,
-            busy_seconds=self.busy_seconds, controls=self.controls,
-            control_ratio=self.control_ratio, device=self.model,
-        )  # fmt: skip
+        told = {field.name: getattr(self, field.name) for field in fields(Standing)}
+        return WorkerStatus(device=told.pop("model"), evaluations=told.pop("answered"), **told)
 
 
 class Member(Standing):
-    """A device in a fleet."""
-
     def __init__(self, device: Device) -> None:
         super().__init__(device.name)
         self.device = device
@@ -119,3 +119,71 @@ def difference(mine: MachineInfo, theirs: MachineInfo) -> str:
         if one != other:
             return f"its {what} is {one}, that of the others is {other}"
     return "its driver, compiler options or harness differ from those of the others"
+
+
+log = logging.getLogger(__name__)
+
+FAR_SECONDS = 6.0
+"""Seconds between two questions to a device of another machine."""
+
+
+class OwnSensors:
+    """The sensors of this machine, made when they are first asked."""
+
+    def __init__(self) -> None:
+        self._sensors: list[Sensor] | None = None
+
+    def sample(self) -> tuple[DeviceState, ...]:
+        """One sample of each. Takes milliseconds: call it in a thread. Raises OSError."""
+        if self._sensors is None:
+            self._sensors = machine_sensors()
+        return tuple(sensor.sample() for sensor in self._sensors)
+
+
+class FleetSensing:
+    """Collects samples. A device that does not answer is left out until it does."""
+
+    def __init__(self) -> None:
+        self._own = OwnSensors()
+        self._questions: dict[str, asyncio.Task[tuple[DeviceState, ...]]] = {}
+        """Device → the question to it that is not answered yet. It is never cancelled: an answer
+        that comes late is used late."""
+        self._asked: dict[str, float] = {}
+
+    async def sample(self, devices: Sequence[Device]) -> tuple[DeviceState, ...]:
+        """One sample of each device that has a new one. Raises OSError for this machine's own."""
+        here = platform.node()
+        near = [device for device in devices if device.host == here]
+        far = [device for device in devices if device.host not in {"", here}]
+        states = list(self._answers())
+        moment = asyncio.get_running_loop().time()
+        for device in far:
+            asked = self._asked.get(device.name)
+            due = asked is None or moment - asked >= FAR_SECONDS
+            if due and device.name not in self._questions:
+                self._asked[device.name] = moment
+                self._questions[device.name] = asyncio.create_task(device.sense())
+        if near:
+            states += await asyncio.to_thread(self._own.sample)
+        return _once(states)
+
+    def _answers(self) -> list[DeviceState]:
+        states: list[DeviceState] = []
+        for name in [name for name, task in self._questions.items() if task.done()]:
+            task = self._questions.pop(name)
+            if task.cancelled() or task.exception() is not None:
+                log.debug("%s does not say how it is", name)
+            else:
+                states += task.result()
+        return states
+
+    async def close(self) -> None:
+        for task in self._questions.values():
+            task.cancel()
+        await asyncio.gather(*self._questions.values(), return_exceptions=True)
+        self._questions.clear()
+
+
+def _once(states: Sequence[DeviceState]) -> tuple[DeviceState, ...]:
+    """One sample of each device, since every worker of a host reports that host's processor."""
+    return tuple({(s.host, s.name, s.index): s for s in states}.values())

@@ -56,7 +56,6 @@ def read_task(folder: Path) -> dict[str, bytes]:
 
 
 def task_key(files: Mapping[str, bytes]) -> str:
-    """A hash of a task's files."""
     return _digest(files)
 
 

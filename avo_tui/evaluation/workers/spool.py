@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,8 @@ from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import NoAnswerError, cleaned, told
 from avo_tui.evaluation.workers.evaluator import Evaluator, say
-from avo_tui.evaluation.workers.lease import LEASE_SECONDS
-from avo_tui.evaluation.workers.link import WorkerLink
-from avo_tui.evaluation.workers.ports import Link
-from avo_tui.evaluation.workers.process import WorkerGoneError
-from avo_tui.evaluation.workers.sites import SiteRequest, only
+from avo_tui.evaluation.workers.link import LEASE_SECONDS, WEAK, WorkerGoneError, worker_here
+from avo_tui.evaluation.workers.ports import Link, SiteRequest, only
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, digest
 from avo_tui.evaluation.workers.spool_worker import take_task_files
 
@@ -114,7 +110,7 @@ class SpoolEvaluator(Evaluator):
             await self._here.rest()
 
     def workers(self) -> tuple[WorkerStatus, ...]:
-        """See `Staffed.workers`: those that have not ended by themselves."""
+        """Those that have not ended by themselves."""
         return self._workers
 
     def queue(self) -> QueueSeen:
@@ -150,11 +146,10 @@ class SpoolEvaluator(Evaluator):
         asked."""
         if self._here is None:
             machine = self._machine.architecture if self._machine is not None else ""
-            command = [sys.executable, "-m", "avo_tui.evaluation", "--serve"]
-            command += ["--allow-weak-sandbox"] if self._weak else []
+            options = [WEAK] if self._weak else []
             if (architecture := self._architecture or machine).startswith("sm_"):
-                command += ["--arch", architecture]  # of the GPU there; there is none here
-            self._here = WorkerLink(command)
+                options += ["--arch", architecture]  # of the GPU there; there is none here
+            self._here = worker_here(options)
         plain = body
         if compiles := body["op"] in _COMPILED_FIRST:
             plain = {"op": "compile", "task": body["task"], "files": body["files"]}
@@ -297,7 +292,6 @@ class SpoolEvaluator(Evaluator):
 def make_spool(
     url: SplitResult, wanted: SiteRequest, settings: RunSettings, session: str, begins: bool
 ) -> SpoolEvaluator:
-    """The evaluator of a URL. Raises ValueError, one sentence."""
     only(url, wanted.query, {"batch", "arch"})
     path = Path(unquote(url.path)).expanduser()
     if not url.path or url.netloc:

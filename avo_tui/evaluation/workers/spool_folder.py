@@ -32,7 +32,7 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.answers import NoAnswerError, sound
-from avo_tui.evaluation.workers.lease import LEASE_SECONDS
+from avo_tui.evaluation.workers.link import LEASE_SECONDS
 
 _ID = re.compile(r"\d{6,}(?:\.\d{2,})?-[0-9a-f]{24}$")
 FOLDERS = ("requests", "taken", "answers", "done", "tasks", "workers")

@@ -12,7 +12,6 @@ import os
 import platform
 import secrets
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,9 +28,8 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import parcels
 from avo_tui.evaluation.workers.answers import sound_report, told
 from avo_tui.evaluation.workers.evaluator import pair_request
-from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.link import WorkerGoneError, worker_here
 from avo_tui.evaluation.workers.ports import Link
-from avo_tui.evaluation.workers.process import WorkerGoneError
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, WorkerNote, digest, pid_space
 
 BEAT_SECONDS = 1.0
@@ -56,8 +54,7 @@ class SpoolWorker:
         line to one, in place of one of this machine."""
         self._folder = SpoolFolder(root)
         self._say = say
-        command = [sys.executable, "-m", "avo_tui.evaluation", "--serve", *options]
-        self._link = link or WorkerLink(command)
+        self._link = link or worker_here(options)
         self._note = WorkerNote(
             name=f"{platform.node()[:60]}-{secrets.token_hex(4)}", host=platform.node(),
             pid=os.getpid(), space=pid_space(), program=parcels.program_key(),

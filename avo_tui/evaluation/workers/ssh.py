@@ -13,8 +13,7 @@ import shutil
 from urllib.parse import SplitResult
 
 from avo_tui.evaluation.workers.machine import MachineSite
-from avo_tui.evaluation.workers.ports import Site
-from avo_tui.evaluation.workers.sites import SiteRequest, only
+from avo_tui.evaluation.workers.ports import Site, SiteRequest, only
 
 QUIET_SECONDS, QUIET_COUNT = 10, 3
 """The client gives up a line on which nothing came for so many times so many seconds."""
@@ -28,7 +27,6 @@ _USER = r"[A-Za-z0-9_.][A-Za-z0-9_.@-]*"
 
 
 def make_site(url: SplitResult, wanted: SiteRequest) -> Site:
-    """The site of a URL. Raises ValueError, one sentence."""
     only(url, wanted.query, {"devices", "python", "config"})
     host = url.hostname or ""
     if not re.fullmatch(r"[A-Za-z0-9_.:%-]+", host) or host.startswith("-"):

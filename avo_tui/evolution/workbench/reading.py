@@ -18,7 +18,7 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.domain.workers import queue_text
-from avo_tui.evaluation.measuring_now import measuring_text
+from avo_tui.evaluation.locks import measuring_text
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.watch.budget import BudgetWatch

@@ -10,8 +10,7 @@ import torch
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.references import task as references_task
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
-from avo_tui.evaluation.references.sample import ReferenceSample
-from avo_tui.evaluation.references.source import Reference
+from avo_tui.evaluation.references.source import Reference, ReferenceSample
 from avo_tui.evaluation.references.spec import Sizes
 from avo_tui.evaluation.references.task import CudaReference, ReferenceTask
 from avo_tui.evaluation.sandbox.run import Sandbox

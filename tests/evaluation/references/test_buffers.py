@@ -7,7 +7,7 @@ import torch
 from avo_tui.evaluation.references.deriving import Wishes, derive
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import ReferenceSample
+from avo_tui.evaluation.references.source import ReferenceSample
 
 MODEL = """\
 import torch

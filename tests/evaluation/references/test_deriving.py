@@ -17,7 +17,7 @@ from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import OTHER_SIZES, Wishes, derive, other_sizes
 from avo_tui.evaluation.references.describing import cpp_description
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import BadReferenceError
+from avo_tui.evaluation.references.source import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
 from avo_tui.evaluation.references.task import ReferenceTask
 from avo_tui.evaluation.sandbox.run import Sandbox

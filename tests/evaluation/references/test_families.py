@@ -10,7 +10,7 @@ from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.pool import fresh_seed, make_expected
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
-from avo_tui.evaluation.references.families import families
+from avo_tui.evaluation.references.distributions import families
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 

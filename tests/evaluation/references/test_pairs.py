@@ -15,7 +15,7 @@ from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import derive
 from avo_tui.evaluation.references.files import gather, is_problem_folder, problem_name
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.sample import BadReferenceError
+from avo_tui.evaluation.references.source import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
 from avo_tui.evaluation.sandbox.run import Sandbox
 

@@ -12,10 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.references.files import gather
-from avo_tui.evaluation.references.sample import BadReferenceError
-from avo_tui.evaluation.references.settings import first_arguments, read_settings
-from avo_tui.evaluation.references.source import Source
+from avo_tui.evaluation.references.files import first_arguments, gather, read_settings
+from avo_tui.evaluation.references.source import BadReferenceError, Source
 
 FILE = Path("task.yml")
 REFERENCE = "from task import x\ndef generate_input(size, seed): ...\n"

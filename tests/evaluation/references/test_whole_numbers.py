@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.references.cases import reference_cases
 from avo_tui.evaluation.references.deriving import Wishes, derive
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
 from avo_tui.evaluation.references.formats import read
-from avo_tui.evaluation.references.numbers import plain_numbers
 from avo_tui.evaluation.references.spec import ReferenceSpec
+from avo_tui.evaluation.references.task import reference_cases
+from avo_tui.evaluation.references.watching import plain_numbers
 
 MODEL = """\
 import torch

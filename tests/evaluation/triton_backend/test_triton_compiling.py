@@ -17,10 +17,10 @@ from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
 from avo_tui.evaluation.conformance import KINDS, examine
-from avo_tui.evaluation.languages import in_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.run import Sandbox
+from avo_tui.evaluation.tasks import in_language
 from tests.evaluation.triton_backend import kinds
 
 pytest.importorskip("triton")

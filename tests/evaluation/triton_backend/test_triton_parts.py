@@ -10,8 +10,8 @@ import pytest
 from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, TensorSpec
 from avo_tui.evaluation.backends.traced.ptx import merged
 from avo_tui.evaluation.backends.traced.reply import LaunchError, Run, keys, plan_of, read
-from avo_tui.evaluation.languages import further_languages, in_language
 from avo_tui.evaluation.loading import load_task
+from avo_tui.evaluation.tasks import further_languages, in_language
 
 FACTS = DeviceFacts.of_architecture("sm_90a")
 TENSORS = (

@@ -18,11 +18,11 @@ from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.traced.front import TracedFrontEnd
 from avo_tui.evaluation.backends.triton.language import TRITON
-from avo_tui.evaluation.languages import in_language
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.shapes import public_configurations
+from avo_tui.evaluation.tasks import in_language
 
 TASK = in_language(load_task(Path(__file__).parents[1] / "cuda/tasks/attention_tiny"), "triton")
 

@@ -10,8 +10,8 @@ from avo_tui.domain.base import now
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.workers.link import WorkerGoneError
 from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left
-from avo_tui.evaluation.workers.process import WorkerGoneError
 
 
 class FakeDevice:

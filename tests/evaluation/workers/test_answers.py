@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.answers import Answer, NoAnswerError, cleaned, read_answer, told
-from avo_tui.evaluation.workers.devices import read_listing
+from avo_tui.evaluation.workers.machine import Listing
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -91,4 +91,4 @@ def test_what_is_no_machine_is_one_sentence(answer: object) -> None:
 )  # fmt: skip
 def test_what_lists_no_devices_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):
-        read_listing(text)
+        Listing.model_validate_json(text, strict=True)

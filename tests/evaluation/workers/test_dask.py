@@ -18,7 +18,7 @@ from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.workers import dask_site
+from avo_tui.evaluation.workers import dask
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.evaluation_support import TASKS, needs_compiler
@@ -124,7 +124,7 @@ async def test_odd_urls_are_one_sentence(settings: RunSettings, words: str) -> N
 async def test_a_useless_scheduler_file_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, words: str
 ) -> None:
-    monkeypatch.setattr(dask_site, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.1)
     file = tmp_path / "scheduler of mine.json"
     if content is not None:
         file.write_text(content)

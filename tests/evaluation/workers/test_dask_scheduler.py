@@ -22,7 +22,7 @@ from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import WorkerStatus
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.workers import dask_site
+from avo_tui.evaluation.workers import dask
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
@@ -81,7 +81,7 @@ async def cluster(
     monkeypatch.setenv("AVO_KERNELS", str(TASKS))
     monkeypatch.setattr(fleet_module, "FIRST_RETRY", 0.1)
     monkeypatch.setattr(fleet_module, "SAY_SECONDS", 0.1)
-    monkeypatch.setattr(dask_site, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(dask, "LOOK_SECONDS", 0.1)
     cluster = await asyncio.to_thread(Cluster, tmp_path, cache)
     cluster.add_worker("one")
     yield cluster
@@ -182,15 +182,15 @@ async def test_a_scheduler_that_is_frozen_for_long_is_lost_and_comes_back(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await started(f"dask://{cluster.address}") as fleet:
-        monkeypatch.setattr(dask_site, "SILENT_SECONDS", 0.5)
-        monkeypatch.setattr(dask_site, "RECONNECT_SECONDS", 1.0)
+        monkeypatch.setattr(dask, "SILENT_SECONDS", 0.5)
+        monkeypatch.setattr(dask, "RECONNECT_SECONDS", 1.0)
         check = Check(fleet)
         await check.reached()
         os.kill(cluster.scheduler.pid, signal.SIGSTOP)
         await until(lambda: device(fleet, "one").state == "lost")
         assert "has not answered" in device(fleet, "one").reason
         await until(lambda: any("dask:one, which is lost" in m for m in check.messages))
-        monkeypatch.setattr(dask_site, "SILENT_SECONDS", 60.0)
+        monkeypatch.setattr(dask, "SILENT_SECONDS", 60.0)
         os.kill(cluster.scheduler.pid, signal.SIGCONT)
         report = await check.report()
         assert report.verdict is Verdict.CORRECT, report.feedback

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.workers import dask_site
-from avo_tui.evaluation.workers.dask_site import DaskSite
+from avo_tui.evaluation.workers import dask
+from avo_tui.evaluation.workers.dask import DaskSite
+from avo_tui.evaluation.workers.link import WorkerGoneError
 from avo_tui.evaluation.workers.ports import Device
-from avo_tui.evaluation.workers.process import WorkerGoneError
 
 
 class FakeCluster:
@@ -127,8 +127,8 @@ async def until(holds: Callable[[], object]) -> None:
 
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr(dask_site, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(dask_site, "BREAK_SECONDS", 0.001)
+    monkeypatch.setattr(dask, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(dask, "BREAK_SECONDS", 0.001)
     stage = Stage()
     await stage.site.open(stage.joined, stage.left)
     assert stage.told == ["dask:one joined"]
@@ -178,13 +178,13 @@ async def test_a_scheduler_restarted_between_two_looks_is_noticed(stage: Stage) 
 
 
 async def test_a_silent_scheduler_is_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_site, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(dask, "SILENT_SECONDS", 0.01)
     task, _ = await stage.ask()
     stage.cluster.frozen = True
     with pytest.raises(WorkerGoneError, match="has not answered"):
         await task
     stage.cluster.frozen = False
-    monkeypatch.setattr(dask_site, "SILENT_SECONDS", 60.0)
+    monkeypatch.setattr(dask, "SILENT_SECONDS", 60.0)
     await until(lambda: stage.site.links)
 
 
@@ -203,7 +203,7 @@ async def test_a_cancelled_request_does_not_wait_for_a_frozen_scheduler(
     stage.cluster.frozen = True
     task.cancel()
     await until(lambda: "cancel" in stage.cluster.clients[0].calls)
-    monkeypatch.setattr(dask_site, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(dask, "SILENT_SECONDS", 0.01)
     stage.cluster.clients[0].status = "connecting"
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from avo_tui.evaluation.workers.dask_slurm import JobOptions, job_options
-from avo_tui.evaluation.workers.sites import SiteRequest
+from avo_tui.evaluation.workers.ports import SiteRequest
 
 
 def options(url: str, kind: str = "cpu", devices: tuple[str, ...] = ("",)) -> JobOptions:

@@ -13,7 +13,6 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.workers import agreement
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.agreement import EVERY, Controls
 from avo_tui.evaluation.workers.fleet import Fleet
@@ -179,7 +178,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_RETRY", "LAST_RETRY"):
         monkeypatch.setattr(fleet_module, name, 0.001)
     for name in ("FIRST_RECHECK", "LAST_RECHECK"):
-        monkeypatch.setattr(agreement, name, 0.001)
+        monkeypatch.setattr(fleet_module, name, 0.001)
 
 
 async def evaluate(fleet: Fleet, count: int) -> list[object]:
@@ -229,7 +228,7 @@ async def test_what_a_device_was_doing_when_it_was_found_is_done_again() -> None
             device.gate = lambda body, name=device.name: name in released  # type: ignore[misc]
         tasks = [ask(fleet, n) for n in range(3)]
         await until(lambda: all(d.running for d in (one, two, odd)))
-        fleet._agreement.exclude(fleet._members["odd"], "the test says so")
+        fleet._exclude(fleet._members["odd"], "the test says so")
         released.add("odd")
         await until(lambda: not odd.running)
         released.update("ab")

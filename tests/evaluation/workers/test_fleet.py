@@ -14,8 +14,8 @@ from avo_tui.domain.workers import doing_text
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
+from avo_tui.evaluation.workers.link import WorkerGoneError
 from avo_tui.evaluation.workers.members import Member
-from avo_tui.evaluation.workers.process import WorkerGoneError
 from tests.evaluation.workers.fake_device import FakeDevice, FakeSite
 
 

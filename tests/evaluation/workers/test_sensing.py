@@ -8,7 +8,7 @@ import platform
 import pytest
 
 from avo_tui.domain.device import DeviceState
-from avo_tui.evaluation.workers import sensing
+from avo_tui.evaluation.workers import members
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.workers.fake_device import FakeDevice, FakeSite
 
@@ -45,7 +45,7 @@ async def collect(fleet: Fleet, times: int = 5) -> list[DeviceState]:
 async def test_far_devices_are_asked_once_in_a_while_and_each_tells_its_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sensing, "FAR_SECONDS", 1e9)
+    monkeypatch.setattr(members, "FAR_SECONDS", 1e9)
     mute = Mute("mute")
     async with Fleet([FakeSite(FakeDevice("a"), FakeDevice("b"), mute, Broken("c"))]) as fleet:
         states = await collect(fleet)
@@ -56,7 +56,7 @@ async def test_far_devices_are_asked_once_in_a_while_and_each_tells_its_host(
 async def test_one_that_does_not_answer_is_not_asked_again_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sensing, "FAR_SECONDS", 0.0)
+    monkeypatch.setattr(members, "FAR_SECONDS", 0.0)
     mute = Mute("mute")
     async with Fleet([FakeSite(FakeDevice("a"), mute)]) as fleet:
         assert len(await collect(fleet)) > 1

@@ -31,7 +31,7 @@ from avo_tui.domain.workers import queue_text
 from avo_tui.evaluation.evaluators import check_evaluator, make_evaluator, with_absolute_paths
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers import parcels, spool, spool_folder, spool_worker
-from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.link import LEASE_SECONDS, WorkerGoneError
 from avo_tui.evaluation.workers.spool import SpoolEvaluator
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, WorkerNote
 from avo_tui.evaluation.workers.spool_worker import SpoolWorker
@@ -336,9 +336,8 @@ async def taken_by(lab: Lab, note: WorkerNote) -> str:
 async def test_a_worker_that_dies_loses_nothing_whatever_its_clock_says(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, drift: float
 ) -> None:
-    clock = SimpleNamespace(monotonic=lambda: passed)
     passed = 0.0
-    monkeypatch.setattr(spool_folder, "time", clock)
+    monkeypatch.setattr(spool_folder, "time", SimpleNamespace(monotonic=lambda: passed))
     engine = lab.engine()
     asking = asyncio.create_task(engine.evaluate(TASK, SEED))
     await lab.until(lambda: lab.waiting)
@@ -349,8 +348,8 @@ async def test_a_worker_that_dies_loses_nothing_whatever_its_clock_says(
         lab.folder.write("workers/far-1.json", note.replaced(beat=beat).model_dump(mode="json"))
         os.utime(path, (time.time() + drift, time.time() + drift))
         assert "far-1" in engine._folder.living() and lab.waiting == []
-        passed += spool_folder.LEASE_SECONDS / 2
-    passed += spool_folder.LEASE_SECONDS
+        passed += LEASE_SECONDS / 2
+    passed += LEASE_SECONDS
     await lab.until(lambda: lab.waiting == [identity])
     last = engine.queue().last_worker
     assert last is not None and last <= now()

@@ -10,8 +10,7 @@ import pytest
 
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import ssh
-from avo_tui.evaluation.workers.link import WorkerLink
-from avo_tui.evaluation.workers.process import WorkerGoneError
+from avo_tui.evaluation.workers.link import WorkerGoneError, WorkerLink
 
 SILENT = """
 import sys, time

@@ -123,7 +123,7 @@ async def test_the_key_is_nowhere_after_a_crash(tmp_path: Path, key: str) -> Non
 async def test_the_key_is_not_in_the_evaluations_environment(key: str) -> None:
     """Neither in the worker's, nor where a candidate or a scratch program could read it."""
     from avo_tui.domain.questions import ScratchQuestion
-    from avo_tui.evaluation.client import LocalEvaluator
+    from avo_tui.evaluation.evaluators import LocalEvaluator
 
     program = (
         "#include <cstdio>\n#include <cstdlib>\n"

@@ -9,8 +9,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import SingleSource
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp import glue
-from avo_tui.evaluation.c_names import c_name
-from avo_tui.evaluation.flatten import FlattenError, flatten
+from avo_tui.evaluation.flatten import FlattenError, c_name, flatten
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Task
 

@@ -11,7 +11,7 @@ from avo_tui.evaluation.backends.cuda.launch_plan import (
     PlannedStage,
     PlannedWorkspace,
 )
-from avo_tui.evaluation.c_names import c_name
+from avo_tui.evaluation.flatten import c_name
 
 ALIGNMENT = 256
 """Bytes between the beginnings of workspaces; also what every pointer must be a multiple of."""

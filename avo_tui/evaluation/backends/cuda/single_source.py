@@ -24,8 +24,16 @@ from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.single_launches import ALIGNMENT, body_of, places
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
-from avo_tui.evaluation.c_names import c_name, c_string, enumerator, finder, parameter_lines
-from avo_tui.evaluation.flatten import Flat, FlattenError, flatten
+from avo_tui.evaluation.flatten import (
+    Flat,
+    FlattenError,
+    c_name,
+    c_string,
+    enumerator,
+    finder,
+    flatten,
+    parameter_lines,
+)
 from avo_tui.evaluation.ports import EvaluatorError
 
 RUNTIME = Path(__file__).with_name("single_source_runtime.h")

@@ -10,7 +10,7 @@ from avo_tui.domain.deployment import DeployedShape, Setting, SingleSource, sett
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.c_names import c_name
+from avo_tui.evaluation.flatten import c_name
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.shapes import shape_of
