@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk, PatchedFile, PatchSet
 
 from avo_tui.domain.candidate import MAX_FILE_BYTES, Candidate, check_file_name
+from avo_tui.domain.plain import plain
 from avo_tui.domain.repository import editable
 from avo_tui.domain.task import TaskInfo
 
@@ -22,11 +24,42 @@ FUZZ = 200
 """Number of lines before and after the stated position in which a hunk is searched for."""
 _MOST_PATCH = 16 << 20
 _SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".venv", ".pytest_cache"})
+JUNK = _SKIPPED.union([".hg", ".svn", "venv", "target", "build", "dist", ".tox", ".nox", ".eggs",
+                       ".mypy_cache", ".ruff_cache", ".idea", ".vscode"])  # fmt: skip
+"""Folders that are no part of a repository: histories, environments and what builds leave."""
+_LEFT = {".o", ".so", ".a", ".pyc", ".d", ".lo", ".la", ".pyd", ".egg", ".orig", ".rej"}
 _MOST_SEEN = 400_000
 
 
 class ChangeError(ValueError):
     """What was given cannot be a candidate; the text is one sentence."""
+
+
+class GitError(ValueError):
+    """Git is not there, or could not do it; the text is one sentence."""
+
+
+def git(
+    folder: Path, *arguments: str, given: bytes = b"", more: Mapping[str, str] | None = None
+) -> bytes:
+    """What git prints. It runs no hooks, asks nothing, and writes only what the arguments say;
+    `more` are variables of its environment. Raises GitError."""
+    program = shutil.which("git")
+    if program is None:
+        raise GitError("there is no git on this machine; install it (Debian: apt install git)")
+    settings = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false", "core.autocrlf": "false",
+                "commit.gpgsign": "false", "user.name": "avo-tui",
+                "user.email": "avo@avo-tui.invalid"}  # fmt: skip
+    flags = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    done = subprocess.run([program, *flags, *arguments], cwd=folder, input=given,
+                          env={**environment, **(more or {})}, capture_output=True,
+                          check=False)  # fmt: skip
+    if done.returncode:
+        why = plain(done.stderr.decode(errors="replace"), 300)
+        raise GitError(f"git {arguments[0]} failed: {why}")
+    return done.stdout
 
 
 # -- patches --------------------------------------------------------------------------------
@@ -49,7 +82,7 @@ def apply_patch(candidate: Candidate, text: str) -> tuple[Candidate, str]:
         ) from None
     if len(patch) == 0:
         raise ChangeError(
-            "No file header was count. A unified diff begins with '--- a/NAME' and '+++ b/NAME'."
+            "No file header was found. A unified diff begins with '--- a/NAME' and '+++ b/NAME'."
         )
     files = dict(candidate.files)
     changed = [_apply(files, file) for file in patch]
@@ -261,21 +294,9 @@ def _of_worktree(folder: Path, task: TaskInfo, seed: Candidate) -> Candidate:
 
 def _is_left(path: Path) -> bool:
     """Whether a new file is what a build leaves, and not text that somebody wrote."""
-    if path.suffix in {
-        ".o",
-        ".so",
-        ".a",
-        ".pyc",
-        ".d",
-        ".lo",
-        ".la",
-        ".pyd",
-        ".egg",
-        ".orig",
-        ".rej",
-    }:
-        return True
-    if any(part.endswith((".egg-info", ".dist-info")) for part in path.parts):
+    if path.suffix in _LEFT or any(
+        part.endswith((".egg-info", ".dist-info")) for part in path.parts
+    ):
         return True
     with path.open("rb") as file:
         return b"\0" in file.read(8192)
@@ -354,24 +375,15 @@ def make_worktree(to: Path, task: TaskInfo, candidate: Candidate | None) -> None
     if candidate is not None:
         lay(candidate, to, task)
     (to / MARK).write_text(json.dumps({"base": base.parent.name}) + "\n", encoding="utf-8")
-    git = shutil.which("git")
-    if git is None:
-        return
-    quiet = [
-        "-c",
-        "user.name=avo-tui",
-        "-c",
-        "user.email=avo@avo-tui.invalid",
-        "-c",
-        "commit.gpgsign=false",
-    ]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    for arguments in (
-        ["init", "--quiet", "--template="],
-        ["add", "--all", "--force", "."],
-        [*quiet, "commit", "--quiet", "--message", f"base of {task.name}"],
-    ):
-        subprocess.run([git, *arguments], cwd=to, env=environment, capture_output=True, check=False)
+    with contextlib.suppress(GitError):
+        committed(to, f"base of {task.name}", "main")
+
+
+def committed(folder: Path, message: str, branch: str) -> None:
+    """Make a folder a git repository with one commit on a branch. Raises GitError."""
+    git(folder, "init", "--quiet", "--template=", f"--initial-branch={branch}", ".")
+    git(folder, "add", "--all", "--force", ".")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
 
 
 def lay(candidate: Candidate, tree: Path, task: TaskInfo) -> None:

@@ -85,6 +85,11 @@ def check(run_settings: RunSettings, task: TaskInfo) -> None:
     if why:
         raise Failure(why)
     here = run_settings.evaluator in {None, LOCAL}
+    if task.tree and not here:
+        raise Failure(
+            f"{task.name} is a repository, which is built and measured on this machine only; leave"
+            " --evaluator out, or run avo where it is to be measured"
+        )
     if here and task.language != "repository" and find_spec("torch") is None:
         raise Failure(NO_TORCH)
     check_evaluator(run_settings, task.device)

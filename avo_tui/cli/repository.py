@@ -14,7 +14,12 @@ from avo_tui.cli.parameters import Json, Name, pick
 from avo_tui.domain.plain import plain, safe
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command import store
-from avo_tui.evaluation.backends.command.adopting import fill_metrics, pin, propose
+from avo_tui.evaluation.backends.command.adopting import (
+    fill_metrics,
+    missing_programs,
+    pin,
+    propose,
+)
 from avo_tui.evaluation.backends.command.base import take_base
 from avo_tui.evaluation.backends.command.project import FILE, read_project
 from avo_tui.evaluation.backends.command.trying import Trial, Tried, reported
@@ -74,8 +79,9 @@ def adopt(
     if not path.is_dir():
         raise Failure(f"{path} is no folder; name the folder of a repository")
     file = path / FILE
-    given = {"editable": editable, "build": build, "test": test, "benchmark": benchmark,
-             "format": format_, "goal": goal, "name": name}  # fmt: skip
+    given = {"project.editable": editable, "build.command": build, "test.command": test,
+             "benchmark.command": benchmark, "benchmark.format": format_, "project.goal": goal,
+             "project.name": name}  # fmt: skip
     fields = {key: value for key, value in given.items() if value}
     if file.exists():
         if fields or base:
@@ -97,6 +103,12 @@ def adopt(
         typer.echo(
             f"note: {len(changed)} files differ from the commit, {changed[0]} for one; the base is"
             " the commit",
+            err=True,
+        )
+    for tool in missing_programs(project):
+        typer.echo(
+            f"note: {tool} is not where the commands look; install it, or name its folder:"
+            f' path = ["…"] under [environment] in {file}',
             err=True,
         )
     called = store.adopt(path)
@@ -177,4 +189,6 @@ def worktree(
     number = pick(state, version) if version else state.session.head
     candidate = reader.candidate(state.versions[number].candidate) if number is not None else None
     make_worktree(to, task, candidate)
-    typer.echo(f"{to}: edit what {', '.join(task.editable)} covers; then: avo submit {name} {to}")
+    seat = f"avo seat {name} take_worktree folder={to.absolute()}"
+    then = seat if state.session.settings.operator in {"seat", "acp"} else f"avo submit {name} {to}"
+    typer.echo(f"{to}: edit what {', '.join(task.editable)} covers; then: {then}")

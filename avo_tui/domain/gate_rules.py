@@ -179,17 +179,12 @@ def decide(
     whole = estimate(comparison.replicates, ledger.prior(comparison))
     low, high = whole.interval()
     pairs = f"{count} pair{'s' if count > 1 else ''} of fresh processes"
+    shown = f"95%: {low:+.2%} to {high:+.2%}"
     gain = math.expm1(whole.mean)
-    shown, lowest = f"95%: {low:+.2%} to {high:+.2%}", None
-    judges, share, where = whole, comparison.error, ""
+    judges, share = whole, comparison.error
     if gate == "vector":
-        name, judges, share = _nearest(comparison, ledger)
-        where = f" on {name}"
-    if gate != "paper" and (bound := _lowest(judges, share)) is not None:
-        rate, lowest = bound
-        shown += (
-            f"; at the error of {rate:.2g}% that the gate allows here: {lowest:+.2%} or more{where}"
-        )
+        _, judges, share = _nearest(comparison, ledger)
+    lowest = _lowest(judges, share) if gate != "paper" else None
     if outcome == "refused" and count < FINAL:
         words += "; submitting the same source again adds pairs"
     return GateDecision(
@@ -211,14 +206,12 @@ def decide(
     )
 
 
-def _lowest(whole: Estimate, error: float) -> tuple[float, float] | None:
-    """(error of this look in per cent, lower bound of the relative gain at it); None where no look
-    is due."""
+def _lowest(whole: Estimate, error: float) -> float | None:
+    """Lower bound of the relative gain at the error of this look; None where no look is due."""
     look = look_of(whole.replicates)
     if look is None or error <= 0 or math.isinf(whole.mean):
         return None
-    rate = error * look_share(look)
-    return rate * 100, math.expm1(whole.lower(rate))
+    return math.expm1(whole.lower(error * look_share(look)))
 
 
 _Judged = tuple[Outcome, str, float]

@@ -171,6 +171,8 @@ class EvaluationProgress(Value):
     """1-based number of the configuration within the stage; 0 for the stage as a whole."""
     count: int = 0
     configuration: str | None = None
+    pair: Safe = ""
+    """Of a pair at the gate: which it is, such as `3 of 4`; the gate looks again after the 4th."""
     throughput: float | None = None
     p20: float | None = None
     p80: float | None = None

@@ -7,45 +7,38 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from avo_tui.domain.base import Value
+from avo_tui.domain.score import PairedMeasurement, Score
+
 MEASURED_BY = "measured by the project's own benchmark"
 """What every score of a repository is labelled with: its code runs in the process that reads its
 clock."""
 
-_STEERING = frozenset(
-    [
-        "conftest.py",
-        "pytest.ini",
-        "tox.ini",
-        "noxfile.py",
-        "setup.py",
-        "setup.cfg",
-        "pyproject.toml",
-        "CMakeLists.txt",
-        "Makefile",
-        "makefile",
-        "GNUmakefile",
-        "meson.build",
-        "meson_options.txt",
-        "meson.options",
-        "build.ninja",
-        "Cargo.toml",
-        "Cargo.lock",
-        "build.rs",
-        "package.json",
-        "package-lock.json",
-        "configure",
-        "configure.ac",
-        "sitecustomize.py",
-        "usercustomize.py",
-        "avo.toml",
-    ]
-)
+_STEERING = frozenset([
+    "conftest.py", "pytest.ini", "tox.ini", "noxfile.py", "setup.py", "setup.cfg", "pyproject.toml",
+    "CMakeLists.txt", "Makefile", "makefile", "GNUmakefile", "meson.build", "meson_options.txt",
+    "meson.options", "build.ninja", "Cargo.toml", "Cargo.lock", "build.rs", "package.json",
+    "package-lock.json", "configure", "configure.ac", "sitecustomize.py", "usercustomize.py",
+    "avo.toml",
+])  # fmt: skip
 """Files that steer build, test and benchmark."""
 _STEERING_ENDS = (".cmake", ".mk", ".pth", ".am")
 _APART = frozenset(
     ["test", "tests", "testing", "benches", "bench", "benchmark", "benchmarks", "hidden_tests"]
 )
-_TEST_FILE = re.compile(r"(test_.*|.*_test|bench_.*|.*_bench)\.\w+")
+_TEST_FILE = re.compile(r"(test_.*|.*_test|bench(mark)?s?(_.*)?|.*_bench(mark)?)\.\w+")
+
+
+class Proof(Value):
+    """A candidate that was built from nothing, tested, and measured beside the base."""
+
+    replicates: tuple[PairedMeasurement, ...]
+    score: Score
+    checks: tuple[str, ...]
+    device: str
+    commands: tuple[str, ...]
+    """What a maintainer runs to see it again."""
+    executed: str = ""
 
 
 def editable(path: str, patterns: Sequence[str]) -> bool:

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
-import subprocess
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from avo_tui.domain import lineage
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import estimate, prior_of
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Version
+from avo_tui.domain.repository import Proof
 from avo_tui.domain.task import TaskInfo
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
 from avo_tui.export.kernel import version_of
 from avo_tui.store import SessionReader
-from avo_tui.worktree import ChangeError, lay, read_change
+from avo_tui.worktree import GitError, committed, git, lay
 
 CLONE, TEXT, PATCH = "repository", "PULL_REQUEST.md", "changes.patch"
-_IDENTITY = ("-c", "user.name=avo-tui", "-c", "user.email=avo@avo-tui.invalid")
+_SUBJECT = 72
+"""Characters of a commit's first line, and of the lines below it."""
+_PAGE = """\
+# {title}
 
+## What changed
 
-class Proof(Value):
-    """What building, testing and measuring the branch anew showed."""
+{changes}
 
-    metrics: tuple[tuple[str, str, str, str], ...]
-    """(metric, on the base, with the change, the change with its 95% interval)."""
-    gain: float
-    low: float
-    high: float
-    """The 95% interval of the gain over all metrics."""
-    pairs: int
-    checks: tuple[str, ...]
-    device: str
-    commands: tuple[str, ...]
-    """What a maintainer runs to see it again."""
-    executed: str = ""
+## What it brings
+
+{label}, base and change in turn in fresh processes, {pairs} pairs, from a clean clone of this \
+branch: {shown} over all metrics.
+
+| metric | base | with the change | difference, 95% interval |
+|---|---|---|---|
+{rows}
+
+Machine: {device}
+
+## What was looked at
+
+{checks}
+
+## To measure it again
+
+```
+{commands}
+```
+"""
 
 
 class Origin(Value):
@@ -59,8 +73,8 @@ def as_branch(
 ) -> Exported:
     """A clone with the branch `avo/SESSION`, its patch, and the text of a pull request.
 
-    One commit for each version of the line. It is proved before it is offered: what a clean clone
-    holds is read back, built from nothing, tested and measured. Raises ExportError.
+    One commit for each version of the line. It is proved before it is offered: a clean clone must
+    hold the version, which is built from nothing, tested and measured. Raises ExportError.
     """
     state = reader.state
     task = state.session.task
@@ -68,153 +82,115 @@ def as_branch(
     versions = [v for v in reversed(lineage.line(state.versions, best.number)) if v.number > 0]
     if not versions:
         raise ExportError(f"{state.session.name} has no version beyond its base; nothing to export")
-    program = shutil.which("git")
-    if program is None:
-        raise ExportError("there is no git on this machine; install it (Debian: apt install git)")
     branch = f"avo/{state.session.name}"
     with new_folder(target) as folder:
-        clone = folder / CLONE
-        base = _start(program, clone, origin, branch, task)
-        for version in versions:
-            lay(reader.candidate(version.candidate), clone / origin.prefix, task)
-            _git(program, clone, "add", "--all", "--force", "--", *_paths(clone, program))
-            _git(program, clone, *_IDENTITY, "commit", "--quiet", "--allow-empty",
-                 "--message", _message(version))  # fmt: skip
-        patch = _git(program, clone, "format-patch", "--stdout", base)
-        write(folder, PATCH, patch)
-        proof = _proved(program, folder, origin, branch, reader, best, prove)
-        write(folder, TEXT, _text(reader, versions, proof, branch, origin))
+        try:
+            clone = folder / CLONE
+            base = _start(clone, origin, branch, task)
+            for version in versions:
+                lay(reader.candidate(version.candidate), clone / origin.prefix, task)
+                git(clone, "add", "--all", "--force", "--", *_changed(clone))
+                git(clone, "commit", "--quiet", "--allow-empty", "--message", _message(version))
+            write(folder, PATCH, git(clone, "format-patch", "--stdout", base).decode())
+            wanted = reader.candidate(best.candidate)
+            _require_held(folder, branch, origin.prefix, wanted)
+        except GitError as error:
+            raise ExportError(str(error)) from error
+        write(folder, TEXT, _text(task, versions, prove(wanted), branch, origin))
     return Exported(
         folder=target, files=(CLONE, TEXT, PATCH), versions=tuple(v.number for v in versions)
     )
 
 
-def _git(program: str, folder: Path, *arguments: str) -> str:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    safe_ways = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false",
-                 "-c", "core.autocrlf=false"]  # fmt: skip
-    done = subprocess.run(
-        [program, *safe_ways, *arguments],
-        cwd=folder,
-        env={**environment, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        why = plain(done.stderr.decode("utf-8", "replace"), 300)
-        raise ExportError(f"git {arguments[0]} failed: {why}")
-    return done.stdout.decode("utf-8", "replace")
-
-
-def _start(program: str, clone: Path, origin: Origin, branch: str, task: TaskInfo) -> str:
+def _start(clone: Path, origin: Origin, branch: str, task: TaskInfo) -> str:
     """A clone that stands on the base, with the branch checked out; the base's commit."""
     if origin.commit:
-        _git(program, clone.parent, "clone", "--quiet", "--no-checkout", str(origin.folder), CLONE)
-        _git(program, clone, "checkout", "--quiet", "-b", branch, origin.commit)
+        git(clone.parent, "clone", "--quiet", "--no-checkout", str(origin.folder), CLONE)
+        git(clone, "checkout", "--quiet", "-b", branch, origin.commit)
         return origin.commit
     shutil.copytree(Path(task.tree), clone, symlinks=True)
-    _git(program, clone, "init", "--quiet", "--template=", f"--initial-branch={branch}", ".")
-    _git(program, clone, "add", "--all", "--force", ".")
-    _git(program, clone, *_IDENTITY, "commit", "--quiet", "--message", f"Base of {task.name}")
-    return _git(program, clone, "rev-parse", "HEAD").strip()
+    committed(clone, f"Base of {task.name}", branch)
+    return git(clone, "rev-parse", "HEAD").decode().strip()
 
 
-def _paths(clone: Path, program: str) -> list[str]:
+def _changed(clone: Path) -> list[str]:
     """What differs from the last commit; nothing else is added."""
-    rows = _git(program, clone, "status", "--porcelain", "-z", "--no-renames", "-uall").split("\0")
-    return [row[3:] for row in rows if row] or ["."]
+    told = git(clone, "status", "--porcelain", "-z", "--no-renames", "-uall").decode()
+    return [row[3:] for row in told.split("\0") if row] or ["."]
 
 
-def _proved(
-    program: str,
-    folder: Path,
-    origin: Origin,
-    branch: str,
-    reader: SessionReader,
-    best: Version,
-    prove: Prove,
-) -> Proof:
-    """What a clean clone of the branch holds must be the version; it is then built and measured."""
+def _require_held(folder: Path, branch: str, prefix: str, wanted: Candidate) -> None:
+    """Raises ExportError where a clean clone of the branch does not hold the version."""
     again = folder / ".again"
-    _git(program, folder, "clone", "--quiet", "--branch", branch, str(folder / CLONE), again.name)
+    git(folder, "clone", "--quiet", "--branch", branch, str(folder / CLONE), again.name)
     try:
-        tree = again / origin.prefix
-        task = reader.state.session.task
-        wanted = reader.candidate(best.candidate)
         for name, text in wanted.files.items():
-            path = tree / name
+            path = again / prefix / name
             if not path.is_file() or path.read_bytes() != text.encode():
                 raise ExportError(f"the branch does not hold {name} as the version has it")
-        read = read_change(_only(tree, wanted, folder / ".read"), task)
-        if not set(read.files.items()) >= set(wanted.files.items()):
-            raise ExportError("what a clean clone holds is not the version")
-        return prove(wanted)
-    except ChangeError as error:
-        raise ExportError(str(error)) from error
     finally:
         shutil.rmtree(again, ignore_errors=True)
-        shutil.rmtree(folder / ".read", ignore_errors=True)
-
-
-def _only(tree: Path, wanted: Candidate, to: Path) -> Path:
-    """The candidate's files of a clone, in a folder of their own."""
-    for name in wanted.files:
-        (to / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(tree / name, to / name)
-    return to
 
 
 def _message(version: Version) -> str:
-    words = (version.summary.strip() or version.plan.strip() or f"v{version.number}").splitlines()
-    parts = [plain(words[0], 72)]
-    texts = dict.fromkeys(safe(text).strip() for text in (version.summary, version.plan))
-    parts += [text for text in texts if text and text != parts[0]]
+    """A commit's text: the idea, what came of it and what the gate measured; no list of what was
+    to be done."""
+    lines = (
+        text.strip().partition("\n")[0] for text in (version.title, version.plan, version.summary)
+    )
+    known = [plain(line, 1000) for line in lines if line] or [f"v{version.number}"]
+    short = next((line for line in known if len(line) <= _SUBJECT), "")
+    parts = [short or textwrap.shorten(known[0], _SUBJECT, placeholder="")]
+    if summary := safe(version.summary).strip():
+        parts.append(_wrapped(summary))
     gate = version.gate
     if gate.gain is not None:
-        parts.append(f"Measured {gate.gain:+.1%} beside the version before: {safe(gate.reason)}")
-    return "\n\n".join(parts) + "\n"
+        low, high = gate.interval or (gate.gain, gate.gain)
+        parts.append(
+            _wrapped(
+                f"Measured {gate.gain:+.1%} (95%: {low:+.1%} to {high:+.1%}) beside the version"
+                f" before, in {gate.replicates} pairs of fresh processes."
+            )
+        )
+    return "\n\n".join(dict.fromkeys(parts)) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    lines = text.strip().splitlines()
+    return "\n".join(textwrap.fill(line, _SUBJECT, break_long_words=False) for line in lines)
+
+
+def _gain(proof: Proof, metric: str = "") -> tuple[float, float, float]:
+    """(the gain in the middle of the 95% interval, which is even on the scale of logarithms; its
+    ends), of one metric or over all."""
+    low, high = estimate(proof.replicates, prior_of([]), metric).interval()
+    return math.sqrt((1 + low) * (1 + high)) - 1, low, high
 
 
 def _text(
-    reader: SessionReader, versions: list[Version], proof: Proof, branch: str, origin: Origin
+    task: TaskInfo, versions: list[Version], proof: Proof, branch: str, origin: Origin
 ) -> str:
-    task = reader.state.session.task
-    rows = [f"| {' | '.join(row)} |" for row in proof.metrics]
-    changes = [f"- {plain(v.summary or v.plan or f'v{v.number}', 400)}" for v in versions]
+    score, (gain, low, high) = proof.score, _gain(proof)
+    rows = []
+    for metric in score.configurations:
+        middle, least, most = _gain(proof, metric.name)
+        base = metric.baselines.get(score.reference_baseline, 0.0)
+        rows.append(
+            f"| {metric.name} | {base:.4g} {score.unit} | {metric.throughput:.4g} {score.unit} |"
+            f" {middle:+.1%} ({least:+.1%} to {most:+.1%}) |"
+        )
+    checks = [*proof.checks, proof.executed, "files that are not editable are those of the base"]
     fetch = f"git fetch {CLONE} {branch}" if origin.commit else f"git am {PATCH}"
-    return "\n".join(
-        [
-            f"# {plain(task.title)}: {proof.gain:+.1%}",
-            "",
-            "## What changed",
-            "",
-            *changes,
-            "",
-            "## What it brings",
-            "",
-            f"{task.measured_by[:1].upper()}{task.measured_by[1:]}, base and change in turn in"
-            f" fresh processes, {proof.pairs} pairs, from a clean clone of this branch:"
-            f" **{proof.gain:+.1%}** (95%: {proof.low:+.1%} to {proof.high:+.1%}) over"
-            " all metrics.",
-            "",
-            "| metric | base | with the change | difference, 95% interval |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            f"Machine: {safe(proof.device)}",
-            "",
-            "## What was looked at",
-            "",
-            *[f"- {safe(check)}" for check in proof.checks],
-            *([f"- {safe(proof.executed)}"] if proof.executed else []),
-            "- files that are not editable are those of the base",
-            "",
-            "## To measure it again",
-            "",
-            "```",
-            fetch,
-            *proof.commands,
-            "```",
-            "",
-        ]
-    )
+    parts = {
+        "changes": [f"- {plain(v.summary or v.plan or f'v{v.number}', 4000)}" for v in versions],
+        "rows": rows,
+        "checks": [f"- {safe(check)}" for check in checks if check],
+        "commands": [fetch, *proof.commands],
+    }
+    label = task.measured_by[:1].upper() + task.measured_by[1:]
+    shown = f"**{gain:+.1%}** (95%: {low:+.1%} to {high:+.1%})"
+    return _PAGE.format(
+        title=f"{plain(task.title)}: {gain:+.1%}", label=label, pairs=len(proof.replicates),
+        shown=shown, device=safe(proof.device),
+        **{name: "\n".join(lines) for name, lines in parts.items()},
+    )  # fmt: skip

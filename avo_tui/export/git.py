@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
 from avo_tui.export.folder import Exported, ExportError, new_folder
 from avo_tui.store import SessionReader
+from avo_tui.worktree import GitError, git
 
 MAIN = "main"
 NOTES = "refs/notes/commits"
@@ -33,42 +32,23 @@ def as_git(reader: SessionReader, target: Path) -> Exported:
     state = reader.state
     if not state.versions:
         raise ExportError(f"{state.session.name} has no version yet; there is nothing to export")
-    program = shutil.which("git")
-    if program is None:
-        raise ExportError("there is no git on this machine; install it (Debian: apt install git)")
+    ours = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     with new_folder(target) as folder:
-        _git(program, folder, "init", "--quiet", "--template=", f"--initial-branch={MAIN}", ".")
-        stream = b"".join(_stream(reader))
-        _git(program, folder, "fast-import", "--quiet", "--date-format=raw", input_=stream)
-        _git(program, folder, "checkout", "--quiet", MAIN)
+        try:
+            git(
+                folder, "init", "--quiet", "--template=", f"--initial-branch={MAIN}", ".", more=ours
+            )
+            stream = b"".join(_stream(reader))
+            git(folder, "fast-import", "--quiet", "--date-format=raw", given=stream, more=ours)
+            git(folder, "checkout", "--quiet", MAIN, more=ours)
+        except GitError as error:
+            raise ExportError(str(error)) from error
     head = state.versions[_head(state)]
     return Exported(
         folder=target,
         files=tuple(sorted(reader.candidate(head.candidate).files)),
         versions=tuple(sorted(state.versions)),
     )
-
-
-def _git(program: str, folder: Path, *arguments: str, input_: bytes = b"") -> None:
-    """Run git without the person's configuration: no hooks, signing, or changed line ends."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    environment |= {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
-    done = subprocess.run(
-        [program, "-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null", *arguments],
-        cwd=folder,
-        env=environment,
-        input=input_,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        words = plain(done.stderr.decode("utf-8", "replace"), 300)
-        raise ExportError(f"git {arguments[0]} failed: {words}")
 
 
 def branches(state: SessionState) -> dict[str, int]:

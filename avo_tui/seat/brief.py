@@ -21,6 +21,16 @@ GATES = {
     "vector": "no configuration may fall beyond its noise, and one must improve beyond it.",
 }
 
+_OF_A_REPOSITORY = """\
+- Build, tests and benchmark run in a sandbox without network, each in a fresh copy of the built
+  tree. Files that are not editable are read-only there, and compared afterwards.
+- Tests that fail are run again; what fails twice is tried on the base, too, before it counts.
+- The benchmark's command runs for the candidate and for the base in turn, each time in a fresh
+  process on the same cores; medians of these rounds count. A pair of the gate is some such rounds
+  beside the best version.
+- The time of the whole command is taken beside what the benchmark says: where the time that was
+  saved turns up again outside of what the benchmark measures, the candidate is suspicious."""
+
 
 def brief(state: SessionState) -> str:
     """The page for a session."""
@@ -53,6 +63,8 @@ def _fill(name: str, values: Mapping[str, str], parts: frozenset[str]) -> str:
 
 
 def _measurement(session: SessionRecord) -> str:
+    if session.task.tree:
+        return _OF_A_REPOSITORY
     lines = [
         "- After a wrong result the check runs the other public cases, for 5 s at most, so its list"
         " says which kinds of inputs and which configurations fail; a crash, a time-out or a write"

@@ -150,7 +150,7 @@ def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, 
         engine.wait(120)
     called = avo("seat", "ended", "begin_step")
     assert called.code != 0
-    assert "ended is stopped (stopped by the person)" in called.err
+    assert "ended is stopped (as asked)" in called.err
     assert "decided by the person" in called.err
     versions = avo("seat", "ended", "list_versions", "--json").json
     assert versions["ok"] and versions["run_ended"] and "v0" in versions["text"]

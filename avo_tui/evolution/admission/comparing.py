@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, now
-from avo_tui.domain.evidence import Comparison, Ledger
+from avo_tui.domain.evidence import Comparison, Ledger, next_look
 from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide
 from avo_tui.domain.records import Remeasurement, Version
@@ -132,13 +132,14 @@ class Comparisons:
 
         Raises NotComparableError, RivalFailedError and Interrupted.
         """
-        run = self._run
+        run, done = self._run, len(comparison.replicates)
+        pair, note = f"{done + 1} of {next_look(done)}", self._evaluations.progress(entrant.attempt)
         work = run.evaluator.remeasure(
             run.state.session.task.name,
             run.candidate(comparison.candidate),
             run.candidate(comparison.against),
-            replicate=len(comparison.replicates),
-            progress=self._evaluations.progress(entrant.attempt),
+            replicate=done,
+            progress=lambda progress: note(progress.replaced(pair=pair)),
         )
         report = await self.ask(work, cut)
         if report.beside is not None:

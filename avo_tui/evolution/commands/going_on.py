@@ -47,7 +47,7 @@ def _resume(desk: Desk, command: Resume) -> CommandAnswer:
 RESUME = CommandSpec(Resume, _resume, undo=lambda state, command: Pause())
 
 
-STOPPED = "stopped by the person"
+STOPPED = "as asked"
 
 
 def _stop(desk: Desk, command: Stop) -> CommandAnswer:

@@ -49,7 +49,10 @@ READING = frozenset({
     "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
     "search_knowledge", "read_knowledge", "list_knowledge", "recall", "read_result",
 })  # fmt: skip
-"""Tools that only read the record: they need no opened step, such as between two of them."""
+"""Tools that only read the record: they are there after the run, too."""
+
+UNOPENED = READING | {"remember"}
+"""Tools that need no opened step, such as between two of them."""
 
 AFTER_BUDGET = frozenset(
     {BEGIN, WAIT, *(tool.name for tool in ALL_TOOLS if tool.group != "execution")}
@@ -245,7 +248,7 @@ class SeatStep:
             text = await self._wait()
             return ToolResult(ok=True, text=text, whole=text), ""
         opened = self._begun_by == request.visitor.occupant.name
-        if tool != BEGIN and not opened and tool not in READING:
+        if tool != BEGIN and not opened and tool not in UNOPENED:
             text = self._not_opened(request.visitor.occupant)
             return ToolResult(ok=False, text=text, whole=text), ""
         self._calls += 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from pydantic import Field
@@ -114,75 +115,50 @@ async def _search_files(space: Workspace, arguments: SearchFiles) -> ToolAnswer:
         pattern = re.compile(arguments.pattern)
     except re.error as error:
         raise ToolError(f"The pattern is no regular expression: {error}.") from None
-    folder = _folder(arguments.folder)
-    hits = [
-        f"{name}:{number}: {line.strip()[:_LINE]}"
-        for name, text in space.working.files.items()
-        if _below(name, folder)
-        for number, line in enumerate(text.splitlines(), start=1)
-        if pattern.search(line)
-    ]
-    if not arguments.editable_only:
-        hits += await _elsewhere(space, arguments.pattern, folder)
+    folder, end = _folder(arguments.folder), time.monotonic() + _SEARCH_SECONDS
+
+    def found() -> Iterator[str]:
+        texts = {name: text for name, text in space.working.files.items() if _below(name, folder)}
+        for name, text in texts.items():
+            yield from _hits(name, text, pattern)
+        for name in () if arguments.editable_only else _protected(space, folder):
+            if time.monotonic() > end:
+                yield f"(stopped after {_SEARCH_SECONDS:g} s, at {name}: name a folder)"
+                return
+            if (own := _text(_tree(space) / name)) is not None:
+                yield from _hits(name, own, pattern)
+
+    hits = await asyncio.to_thread(lambda: list(islice(found(), _MOST_HITS + 1)))
     if not hits:
         return ToolAnswer("Nothing was found.")
-    rest = len(hits) - _MOST_HITS
-    more = [f"({rest} more: narrow the pattern or the folder)"] if rest > 0 else []
+    more = ["(more: narrow the pattern or the folder)"] if len(hits) > _MOST_HITS else []
     return ToolAnswer(safe("\n".join([*hits[:_MOST_HITS], *more])))
 
 
-async def _elsewhere(space: Workspace, pattern: str, folder: str) -> list[str]:
-    """Hits in files that are not editable, by ripgrep where it is installed."""
-    protected = set(_protected(space, folder))
-    program = shutil.which("rg")
-    if program is None:
-        return await asyncio.to_thread(_scan, _tree(space), sorted(protected), pattern)
-    process = await asyncio.create_subprocess_exec(
-        program, "--no-config", "--no-ignore", "--line-number", "--no-heading", "--max-count=20",
-        "--regexp", pattern, "--", folder or ".", cwd=_tree(space),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(), _SEARCH_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return []
-    hits = []
-    for row in out.decode(errors="replace").splitlines():
-        name, _, rest = row.removeprefix("./").partition(":")
-        if name in protected:
-            hits.append(f"{name}:{rest[:_LINE]}")
-    return hits
+def _hits(name: str, text: str, pattern: re.Pattern[str]) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if pattern.search(line):
+            yield f"{name}:{number}: {line.strip()[:_LINE]}"
 
 
-def _scan(tree: Path, names: list[str], pattern: str) -> list[str]:
-    wanted, hits = re.compile(pattern), []
-    for name in names:
-        path = tree / name
-        if path.is_symlink() or path.stat().st_size > _MOST_BYTES:
-            continue
-        text = path.read_bytes().decode(errors="replace")
-        if "\0" in text:
-            continue
-        for number, line in enumerate(text.splitlines(), start=1):
-            if wanted.search(line):
-                hits.append(f"{name}:{number}: {line.strip()[:_LINE]}")
-    return hits
+def _text(path: Path) -> str | None:
+    """A file that is no candidate's; None for a link, and for what is binary or too long."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return None
+    data = path.read_bytes()
+    return None if b"\0" in data else data.decode(errors="replace")
 
 
 async def _read_file(space: Workspace, arguments: ReadFile) -> ToolAnswer:
     name = _folder(arguments.file)
-    text = space.working.files.get(name)
+    text: str | None = space.working.files.get(name)
     kind = "editable"
     if text is None:
-        path = _tree(space) / name
-        if path.is_symlink() or not path.is_file():
+        if not (path := _tree(space) / name).is_file():
             raise ToolError(f"There is no file {name!r}; list_files shows what there is.")
-        if path.stat().st_size > _MOST_BYTES or b"\0" in (data := path.read_bytes()):
-            raise ToolError(f"{name} is binary, or too long to be read.")
-        text, kind = data.decode(errors="replace"), "stays as it is"
+        if (text := _text(path)) is None:
+            raise ToolError(f"{name} is a link, binary, or too long to be read.")
+        kind = "stays as it is"
     total = len(text.splitlines())
     if arguments.first_line > max(total, 1):
         raise ToolError(f"{name} has {total} lines.")

@@ -71,7 +71,8 @@ class RunningCall:
         else:
             which = f" {progress.configuration}" if progress.configuration else ""
             of = f" ({progress.index} of {progress.count})" if which and progress.count else ""
-            self._device = f"{_STAGES[progress.stage]}{which}{of}"
+            does = f"measures pair {progress.pair}" if progress.pair else _STAGES[progress.stage]
+            self._device = f"{does}{which}{of}"
         self._changed()
 
     def _changed(self) -> None:

@@ -70,7 +70,8 @@ def off_text(parts: frozenset[str]) -> str:
     return f"Switched off in this run: {names}. Where other texts speak of it, do without."
 
 
-_PASSAGE = re.compile(r"\[\[(no )?(\w+): (.*?)\]\]", re.DOTALL)
+_PASSAGE = re.compile(r"\[\[(no )?(\w+): ((?:(?!\[\[).)*?)\]\]", re.DOTALL)
+"""An innermost passage: one may stand within another."""
 
 
 def fitting(text: str, parts: frozenset[str]) -> str:
@@ -78,7 +79,11 @@ def fitting(text: str, parts: frozenset[str]) -> str:
 
     `[[timing: …]]` stays where timing is there, `[[no timing: …]]` where it is switched off.
     """
-    return _PASSAGE.sub(lambda m: m[3] if bool(m[1]) == (m[2] in parts) else "", text)
+    while (
+        left := _PASSAGE.sub(lambda m: m[3] if bool(m[1]) == (m[2] in parts) else "", text)
+    ) != text:
+        text = left
+    return text
 
 
 def _split(value: str) -> list[str]:

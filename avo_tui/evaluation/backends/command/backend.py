@@ -16,7 +16,7 @@ from avo_tui.domain.scratch import ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.command.checking import Checking
 from avo_tui.evaluation.backends.command.executed import executed, sentence
-from avo_tui.evaluation.backends.command.measuring import PAIRED, SCORED, Measuring, Side
+from avo_tui.evaluation.backends.command.measuring import PAIRED, SCORED, Measuring
 from avo_tui.evaluation.backends.command.task import RepositoryTask
 from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
 from avo_tui.evaluation.backends.cpp.machine import lock_name
@@ -43,22 +43,18 @@ class CommandBackend:
     check_needs_device = False
 
     def __init__(self) -> None:
-        self._shop: Workshop | None = None
-        self._checking: Checking | None = None
-        self._measuring: Measuring | None = None
+        self._at: tuple[Workshop, Checking, Measuring] | None = None
 
     def _open(self, task: Task, sandbox: Sandbox) -> tuple[Workshop, Checking, Measuring]:
         assert isinstance(task, RepositoryTask)
-        if (
-            self._shop is None or self._checking is None or self._measuring is None
-            or (self._shop.project, self._shop.base.id) != (task.project, task.base.id)
-        ):  # fmt: skip
-            if self._shop is not None:
-                self._shop.close()
-            self._shop = Workshop(task.project, task.base, sandbox, task.folder)
-            self._checking = Checking(self._shop)
-            self._measuring = Measuring(self._shop)
-        return self._shop, self._checking, self._measuring
+        known = self._at[0] if self._at is not None else None
+        if known is None or (known.project, known.base.id) != (task.project, task.base.id):
+            if known is not None:
+                known.close()
+            shop = Workshop(task.project, task.base, sandbox, task.folder)
+            self._at = shop, Checking(shop), Measuring(shop)
+        assert self._at is not None
+        return self._at
 
     async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
         """The processor, whose clock it is, and what makes scores comparable."""
@@ -87,8 +83,8 @@ class CommandBackend:
 
     async def close(self) -> None:
         """Removes the trees."""
-        if self._shop is not None:
-            self._shop.close()
+        if self._at is not None:
+            self._at[0].close()
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Builds the base."""
@@ -112,10 +108,9 @@ class CommandBackend:
         """The benchmark's command for candidate and base in turn."""
         assert isinstance(compiled, BuiltTree)
         shop, _, measuring = self._open(task, context.sandbox)
-        ours = Side(compiled.tree, compiled.candidate.id)
-        base = Side(await shop.built_base(), "")
+        ours, base = compiled.tree, await shop.built_base()
         turns = await measuring.turns(ours, base, SCORED, "benchmark", context.progress)
-        measuring.require_plausible(turns, compiled.candidate.id)
+        measuring.require_plausible(turns, ours)
         return measuring.score(turns, task.configurations)
 
     async def paired(
@@ -126,23 +121,18 @@ class CommandBackend:
         _, _, measuring = self._open(task, context.sandbox)
         began = time.monotonic()
         turns = await measuring.turns(
-            Side(compiled.tree, compiled.candidate.id),
-            Side(other.tree, other.candidate.id),
-            PAIRED,
-            "remeasure",
-            context.progress,
+            compiled.tree, other.tree, PAIRED, "remeasure", context.progress
         )
-        measuring.require_plausible(turns, compiled.candidate.id)
+        measuring.require_plausible(turns, compiled.tree)
         return measuring.paired(turns, time.monotonic() - began)
 
     async def finalist(self, task: Task, compiled: Compiled) -> str:
         """How much of the change the benchmark executes."""
-        assert self._shop is not None and isinstance(compiled, BuiltTree)
-        shop, benchmark = self._shop, self._shop.project.benchmark
-        if shop.is_base(compiled.candidate):
+        assert self._at is not None and isinstance(compiled, BuiltTree)
+        shop = self._at[0]
+        if not compiled.tree.candidate:
             return ""
-        ran = await executed(shop, compiled.candidate, benchmark.command, benchmark.seconds)
-        return sentence(shop.seed, compiled.candidate, ran)
+        return sentence(shop.seed, compiled.candidate, await executed(shop, compiled.candidate))
 
     async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
         """There is no language of which a program could be compiled."""

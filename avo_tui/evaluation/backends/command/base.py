@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import stat
-import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,36 +17,12 @@ from pathlib import Path, PurePosixPath
 import platformdirs
 
 from avo_tui.domain.candidate import MOST_BYTES, MOST_FILES, Candidate
-from avo_tui.domain.plain import plain
 from avo_tui.evaluation.backends.command.project import FILE, Project
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.worktree import takes
+from avo_tui.worktree import JUNK, GitError, git, takes
 
 MOST_BASE_BYTES = 4 << 30
 MOST_BASE_FILES = 200_000
-_JUNK = frozenset(
-    [
-        ".git",
-        ".hg",
-        ".svn",
-        ".venv",
-        "venv",
-        "node_modules",
-        "target",
-        "build",
-        "dist",
-        "__pycache__",
-        ".tox",
-        ".nox",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".idea",
-        ".vscode",
-        ".eggs",
-    ]
-)
-"""Folders that are no part of a copy: histories, environments and what builds leave."""
 _OLD = 946_684_800_000_000_000
 """1 January 2000, in nanoseconds: the time of every file of a base. None is newer than another, so
 no build tool makes again what was shipped, and whatever a candidate changes is newer."""
@@ -139,41 +115,31 @@ def mark_of(path: Path) -> Entry | None:
     return Entry(digest, facts.st_size, bool(facts.st_mode & 0o100))
 
 
-def is_commit(folder: Path) -> str:
-    """The commit that is checked out in a folder; empty without git, or without a commit."""
-    done = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    return done.stdout.decode().strip() if done is not None and done.returncode == 0 else ""
+def _asked(folder: Path, *arguments: str) -> str:
+    """What git answers about the person's checkout; empty where it cannot."""
+    with contextlib.suppress(GitError):
+        return git(folder, *arguments).decode(errors="replace").rstrip("\n")
+    return ""
+
+
+def is_commit(folder: Path, name: str = "HEAD") -> str:
+    """The commit of that name, of which a folder is a part; empty where there is none."""
+    if not _asked(folder, "rev-parse", "--verify", "--quiet", f"{name}:./"):
+        return ""  # a folder in somebody's checkout that was never committed
+    return _asked(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
 
 
 def checkout(folder: Path, base: str) -> tuple[str, str]:
     """(the base's commit, the folder within the checkout); empty for a base that is a copy."""
     if base.startswith("sha256:"):
         return "", ""
-    inside = _git(folder, "rev-parse", "--show-prefix")
-    prefix = inside.stdout.decode().strip().rstrip("/") if inside is not None else ""
-    return _resolved(folder, base), prefix
+    return _resolved(folder, base), _asked(folder, "rev-parse", "--show-prefix").rstrip("/")
 
 
 def dirty(folder: Path) -> list[str]:
     """Files of a checkout that differ from its commit."""
-    done = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
-    lines = done.stdout.decode(errors="replace").splitlines() if done is not None else []
-    return [line[3:] for line in lines]
-
-
-def _git(
-    folder: Path, *arguments: str, index: str = ""
-) -> subprocess.CompletedProcess[bytes] | None:
-    """Git without writing to the person's checkout; None where there is no git."""
-    program = shutil.which("git")
-    if program is None:
-        return None
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    environment |= {"GIT_INDEX_FILE": index} if index else {}
-    safe = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]
-    return subprocess.run(
-        [program, *safe, *arguments], cwd=folder, env=environment, capture_output=True, check=False
-    )
+    told = _asked(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    return [line[3:] for line in told.splitlines()]
 
 
 def take_base(folder: Path, project: Project) -> Base:
@@ -225,58 +191,41 @@ def _secret(folder: Path, hidden: str) -> str:
     """The hidden tests' folder where it lies in the repository, relative to it."""
     if not hidden:
         return ""
-    path = (folder / hidden).resolve()
-    return (
-        path.relative_to(folder.resolve()).as_posix()
-        if path.is_relative_to(folder.resolve())
-        else ""
-    )
+    path, real = (folder / hidden).resolve(), folder.resolve()
+    return path.relative_to(real).as_posix() if path.is_relative_to(real) else ""
 
 
 def _resolved(folder: Path, name: str) -> str:
-    done = _git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    if done is None:
+    commit = is_commit(folder, name)
+    if not commit:
         raise EvaluatorError(
-            "there is no git on this machine; install it (Debian: apt install git)"
+            f"{folder} has no commit {name!r}, or git is not installed; write the base's commit"
+            f" into {FILE}, or leave the file away and adopt the folder again"
         )
-    if done.returncode:
-        raise EvaluatorError(
-            f"{folder} has no commit {name!r}; write the base's commit into {FILE}, or leave the"
-            " file away and adopt the folder again"
-        )
-    return done.stdout.decode().strip()
+    return commit
 
 
 def _check_out(folder: Path, commit: str, tree: Path) -> None:
     """Write a commit's files to `tree`, submodules included; the checkout stays as it is."""
-    inside, above = (
-        _git(folder, "rev-parse", "--show-prefix"),
-        _git(folder, "rev-parse", "--show-toplevel"),
-    )
-    assert inside is not None and above is not None
-    prefix = inside.stdout.decode().strip().rstrip("/")
+    prefix = _asked(folder, "rev-parse", "--show-prefix").rstrip("/")
     treeish = f"{commit}:{prefix}" if prefix else commit
     # In a folder below it, git would look for that folder within the tree that is written.
-    top = Path(above.stdout.decode().rstrip("\n"))
-    with tempfile.TemporaryDirectory() as index_folder:
-        index = str(Path(index_folder) / "index")
-        for arguments in (
-            ("read-tree", treeish),
-            ("checkout-index", "--all", "--quiet", f"--prefix={tree}/"),
-        ):
-            done = _git(top, *arguments, index=index)
-            if done is None or done.returncode:
-                words = plain(done.stderr.decode(errors="replace"), 200) if done else "no git"
-                raise EvaluatorError(f"{folder}: the base cannot be written: {words}")
-    listed = _git(top, "ls-tree", "-r", "-z", treeish)
-    assert listed is not None
-    for line in listed.stdout.decode(errors="surrogateescape").split("\0"):
+    top = Path(_asked(folder, "rev-parse", "--show-toplevel"))
+    with tempfile.TemporaryDirectory() as temporary:
+        own = {"GIT_INDEX_FILE": str(Path(temporary) / "index")}
+        try:
+            git(top, "read-tree", treeish, more=own)
+            git(top, "checkout-index", "--all", "--quiet", f"--prefix={tree}/",
+                more=own)  # fmt: skip
+            listed = git(top, "ls-tree", "-r", "-z", treeish).decode(errors="surrogateescape")
+        except GitError as error:
+            raise EvaluatorError(f"{folder}: the base cannot be written: {error}") from error
+    for line in listed.split("\0"):
         facts, _, name = line.partition("\t")
         if not facts.startswith("160000"):
             continue
         module, wanted = folder / name, facts.split()[2]
-        known = _git(module, "cat-file", "-e", wanted) if (module / ".git").exists() else None
-        if known is None or known.returncode:
+        if not (module / ".git").exists() or is_commit(module, wanted) != wanted:
             raise EvaluatorError(
                 f"the submodule {name} of {folder} is not checked out; say: git -C {folder}"
                 f" submodule update --init {name}"
@@ -288,55 +237,39 @@ def _check_out(folder: Path, commit: str, tree: Path) -> None:
 def copied(folder: Path, exclude: tuple[str, ...] = (), hidden: str = "") -> Base:
     """A copy of a folder as it is now, without histories and what builds leave."""
     secret, real = _secret(folder, hidden), folder.resolve()
+    size = count = 0
 
     def ignore(inside: str, names: list[str]) -> list[str]:
-        below = Path(inside).resolve().relative_to(real).as_posix()
-        whole = {n: n if below == "." else f"{below}/{n}" for n in names}
-        return [
-            n
-            for n, path in whole.items()
-            if (n in _JUNK and (Path(inside) / n).is_dir())
-            or n.endswith((".egg-info", ".pyc"))
-            or path == FILE
-            or covered(path, exclude)
-            or (secret and path == secret)
-            or not _is_kept(Path(inside, n))
-        ]  # fmt: skip
+        nonlocal size, count
+        left = []
+        for name in names:
+            path = Path(inside, name)
+            whole = path.relative_to(real).as_posix()
+            junk = (name in JUNK and path.is_dir()) or name.endswith((".egg-info", ".pyc"))
+            # a pipe or a socket cannot be held by a copy
+            kept = path.is_symlink() or path.is_file() or path.is_dir()
+            apart = whole == FILE or covered(whole, exclude) or (secret and whole == secret)
+            if junk or apart or not kept:
+                left.append(name)
+            elif not path.is_dir():
+                size, count = size + path.lstat().st_size, count + 1
+        _require_size(size, count, str(folder))
+        return left
 
-    _require_size(folder, ignore)
     return _stored(lambda tree: shutil.copytree(real, tree, symlinks=True, ignore=ignore,
                                                 dirs_exist_ok=True))  # fmt: skip
 
 
-def _is_kept(path: Path) -> bool:
-    """Whether a copy can hold it: a pipe or a socket it cannot."""
-    return path.is_symlink() or path.is_file() or path.is_dir()
+def _require_size(size: int, count: int, what: str) -> None:
+    if size > MOST_BASE_BYTES or count > MOST_BASE_FILES:
+        raise EvaluatorError(
+            f"{what} has more than {MOST_BASE_BYTES >> 30} GiB or {MOST_BASE_FILES} files; name"
+            f' what build and tests do not need: exclude = ["data"] under [project] in {FILE}'
+        )
 
 
-def _require_size(folder: Path, ignore: object) -> None:
-    total = count = 0
-    assert callable(ignore)
-    for inside, folders, names in os.walk(folder):
-        left = set(ignore(inside, [*folders, *names]))
-        folders[:] = [n for n in folders if n not in left]
-        for name in names:
-            if name not in left:
-                total += Path(inside, name).lstat().st_size
-                count += 1
-        if total > MOST_BASE_BYTES or count > MOST_BASE_FILES:
-            raise _too_large(str(folder))
-
-
-def _too_large(what: str) -> EvaluatorError:
-    return EvaluatorError(
-        f"{what} has more than {MOST_BASE_BYTES >> 30} GiB or {MOST_BASE_FILES} files; name what"
-        f' build and tests do not need: exclude = ["data"] under [project] in {FILE}'
-    )
-
-
-def _stored(fill: object) -> Base:
+def _stored(fill: Callable[[Path], object]) -> Base:
     """A base of what `fill` writes to a folder, kept under its content's name."""
-    assert callable(fill)
     store = bases()
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
     staging = Path(tempfile.mkdtemp(prefix=".new-", dir=store))
@@ -345,7 +278,6 @@ def _stored(fill: object) -> Base:
         tree.mkdir()
         fill(tree)
         files: dict[str, Entry] = {}
-        total = 0
         for path in sorted(tree.rglob("*")):
             if path.name == FILE and path.parent == tree:
                 path.unlink()  # what it says is not a part of what it is about
@@ -355,9 +287,7 @@ def _stored(fill: object) -> Base:
             if entry is None:
                 continue
             files[path.relative_to(tree).as_posix()] = entry
-            total += entry.size
-        if total > MOST_BASE_BYTES or len(files) > MOST_BASE_FILES:
-            raise _too_large("the base")
+        _require_size(sum(entry.size for entry in files.values()), len(files), "the base")
         if not files:
             raise EvaluatorError("the base has no files")
         lines = [f"{n}\0{e.mark}\0{int(e.executable)}" for n, e in sorted(files.items())]

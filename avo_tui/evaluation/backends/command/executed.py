@@ -13,7 +13,7 @@ from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
+from avo_tui.evaluation.backends.command.workshop import Workshop
 from avo_tui.evaluation.ports import EvaluatorError
 
 _C = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".hh", ".hxx", ".inl")
@@ -74,37 +74,43 @@ class Executed:
     """What tells it, such as `gcov`."""
 
 
-async def executed(
-    shop: Workshop, candidate: Candidate, command: str, seconds: float
-) -> Executed | None:
-    """The lines of a candidate that a command executes; None where no tool can tell.
+async def executed(shop: Workshop, candidate: Candidate) -> Executed | None:
+    """The lines of a candidate that the benchmark executes; None where no tool can tell.
 
-    Raises nothing of the candidate's: what fails under a tool is not told.
+    What fails under a tool is not told.
     """
-    tree = await shop.built(candidate)
-    ran_lines: dict[str, frozenset[int]] = {}
-    how = []
-    limit = min(seconds * _SLOWER, _MOST_SECONDS)
-    if any(name.endswith(".py") for name in candidate.files):
-        ran_lines |= await _python(shop, candidate, tree, command, limit)
-        how.append("a tracer")
-    if any(name.endswith(_C) for name in candidate.files):
-        try:
-            lines = await _gcov(shop, candidate, command, limit)
-        except (Rejected, EvaluatorError):
-            lines = {}
-        if lines:
-            ran_lines |= lines
-            how.append("gcov")
-    if not ran_lines and how != ["a tracer"]:
-        return None
-    return Executed(ran_lines, " and ".join(how))
+    lines_of, how = dict[str, set[int]](), list[str]()
+    for tool, name, kinds in ((_python, "a tracer", (".py",)), (_gcov, "gcov", _C)):
+        if any(file.endswith(kinds) for file in candidate.files):
+            try:
+                lines = await tool(shop, candidate)
+            except (Rejected, EvaluatorError):
+                continue
+            # A program of another language that starts no Python executes none: that is no answer.
+            if lines or (lines is not None and not how and not _compiled(candidate)):
+                lines_of |= lines
+                how.append(name)
+    ran = {
+        name: frozenset(numbers) for name, numbers in lines_of.items() if name in candidate.files
+    }
+    return Executed(ran, " and ".join(how)) if how else None
 
 
-async def _python(
-    shop: Workshop, candidate: Candidate, tree: Tree, command: str, limit: float
-) -> dict[str, frozenset[int]]:
+def _compiled(candidate: Candidate) -> bool:
+    return any(name.endswith(_C) for name in candidate.files)
+
+
+async def _run(shop: Workshop, scratch: Path, variables: Mapping[str, str] | None = None) -> bool:
+    """Whether the benchmark came to its end under a tool."""
+    benchmark = shop.project.benchmark
+    limit = min(benchmark.seconds * _SLOWER, _MOST_SECONDS)
+    ran = await shop.run(scratch, benchmark.command, limit, variables=variables)
+    return ran.outcome.ok
+
+
+async def _python(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | None:
     names = [name for name in candidate.files if name.endswith(".py")]
+    tree = await shop.built(candidate)
     async with shop.laid_out(tree, {f"{_WATCH}/sitecustomize.py": _TRACER.encode()}) as scratch:
         root = await shop.root(scratch)
         own = shop.project.environment.variables.get("PYTHONPATH", "")
@@ -114,13 +120,13 @@ async def _python(
             "AVO_WATCH": f"{root}/{_WATCH}",
             "AVO_WATCHED": json.dumps(names),
         }
-        await shop.run(scratch, command, limit, variables=variables)
+        if not await _run(shop, scratch, variables):
+            return None
         lines: dict[str, set[int]] = {}
         for file in sorted((scratch / _WATCH).glob("*.json")):
             for name, numbers in _told(file).items():
-                if name in candidate.files:
-                    lines.setdefault(name, set()).update(numbers)
-    return {name: frozenset(numbers) for name, numbers in lines.items()}
+                lines.setdefault(name, set()).update(numbers)
+    return lines
 
 
 def _told(file: Path) -> dict[str, list[int]]:
@@ -140,18 +146,15 @@ def _told(file: Path) -> dict[str, list[int]]:
     }
 
 
-async def _gcov(
-    shop: Workshop, candidate: Candidate, command: str, limit: float
-) -> dict[str, frozenset[int]]:
+async def _gcov(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | None:
     if (await shop.built_base()).seconds > _LARGE_BUILD:
-        return {}
+        return None
     flags = dict.fromkeys(("CFLAGS", "CXXFLAGS"), _FLAGS) | {"LDFLAGS": "--coverage"}
     async with shop.unbuilt(candidate) as scratch:
         build = await shop.run(scratch, shop.project.build.command or "true",
                                shop.project.build.seconds, variables=flags)  # fmt: skip
-        if not build.outcome.ok:
-            return {}
-        await shop.run(scratch, command, limit)
+        if not build.outcome.ok or not await _run(shop, scratch):
+            return None
         tell = "find . -name '*.gcda' -exec gcov --json-format --stdout {} + 2>/dev/null"
         told = await shop.run(scratch, tell, 120.0, keep=64 << 20)
         root = await shop.root(scratch)
@@ -164,10 +167,9 @@ async def _gcov(
         here = document.get("current_working_directory", "")
         for item in document.get("files", []):
             name = _inside(f"{here}/", str(item.get("file", "")), f"{root}/tree/")
-            if name in candidate.files:
-                ran = {ln["line_number"] for ln in item.get("lines", []) if ln.get("count", 0) > 0}
-                lines.setdefault(name, set()).update(ran)
-    return {name: frozenset(numbers) for name, numbers in lines.items()}
+            ran = {ln["line_number"] for ln in item.get("lines", []) if ln.get("count", 0) > 0}
+            lines.setdefault(name, set()).update(ran)
+    return lines
 
 
 def _inside(here: str, path: str, tree: str) -> str:

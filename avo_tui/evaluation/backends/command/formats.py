@@ -84,6 +84,8 @@ class Format:
     read: Reader
     """Every number that is there, by the metric's name (and `name:field` for further fields).
     Raises UnreadableError."""
+    one_of: str = "its time"
+    """How one number is formed of what a run reports of a metric."""
     times: bool = True
     """Whether its plain metrics are times."""
     output: str = ""
@@ -273,20 +275,39 @@ def _wall(given: Given) -> dict[str, Reading]:
     return {"wall": Reading(given.seconds)}
 
 
+_MEDIAN = "the median of its {}"
 FORMATS: Mapping[str, Format] = {
-    "google-benchmark": Format(_google, option="--benchmark_format=json"),
+    "google-benchmark": Format(
+        _google, _MEDIAN.format("repetitions"), option="--benchmark_format=json"
+    ),
     "pytest-benchmark": Format(
-        _pytest, output="avo-benchmark.json", option="--benchmark-json=avo-benchmark.json"
+        _pytest,
+        _MEDIAN.format("rounds"),
+        output="avo-benchmark.json",
+        option="--benchmark-json=avo-benchmark.json",
     ),
-    "pyperf": Format(_pyperf, output="avo-benchmark.json", option="-o avo-benchmark.json"),
-    "criterion": Format(_criterion, output="target/criterion"),
-    "nvbench": Format(_nvbench, output="avo-benchmark.json", option="--json avo-benchmark.json"),
+    "pyperf": Format(
+        _pyperf,
+        _MEDIAN.format("values"),
+        output="avo-benchmark.json",
+        option="-o avo-benchmark.json",
+    ),
+    "criterion": Format(_criterion, _MEDIAN.format("samples"), output="target/criterion"),
+    "nvbench": Format(
+        _nvbench,
+        "its mean GPU time",
+        output="avo-benchmark.json",
+        option="--json avo-benchmark.json",
+    ),
     "hyperfine": Format(
-        _hyperfine, output="avo-benchmark.json", option="--export-json avo-benchmark.json"
+        _hyperfine,
+        _MEDIAN.format("runs"),
+        output="avo-benchmark.json",
+        option="--export-json avo-benchmark.json",
     ),
-    "json": Format(_json, times=False),
-    "regex": Format(_regex, times=False),
-    "wall": Format(_wall),
+    "json": Format(_json, "the number at `{path}`, of a list its median", times=False),
+    "regex": Format(_regex, "the median of all matches of `{pattern}`", times=False),
+    "wall": Format(_wall, "the time of the whole command by our clock"),
 }
 
 

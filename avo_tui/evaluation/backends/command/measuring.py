@@ -11,8 +11,7 @@ from pathlib import Path
 from avo_tui.domain.report import EvaluationProgress, Stage
 from avo_tui.domain.score import SECONDS_IN, ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.command.formats import (
     FORMATS,
     Given,
@@ -25,7 +24,6 @@ from avo_tui.evaluation.backends.command.task import BASE
 from avo_tui.evaluation.backends.command.workshop import Ran, Tree, Workshop
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
 from avo_tui.evaluation.measurement.statistics import median, quantile
-from avo_tui.evaluation.ports import EvaluatorError
 
 _KEEP = 16 << 20
 """Bytes of a benchmark's output that are read."""
@@ -62,13 +60,9 @@ class Turns:
     ours: list[Run] = field(default_factory=list)
     theirs: list[Run] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two trees, and the candidate that it is of; empty for the base."""
-
-    tree: Tree
-    candidate: str
+    def reversed(self) -> Turns:
+        """As seen from the other tree."""
+        return Turns(self.theirs, self.ours)
 
 
 class Measuring:
@@ -87,10 +81,10 @@ class Measuring:
 
     # -- one run ----------------------------------------------------------------------------
 
-    async def run(self, side: Side, cpus: tuple[int, ...], metrics: Sequence[Metric]) -> Run:
+    async def run(self, tree: Tree, cpus: tuple[int, ...], metrics: Sequence[Metric]) -> Run:
         """One run in a fresh copy. Raises Rejected, EvaluatorError for the base."""
         shop, benchmark = self._shop, self._benchmark
-        async with shop.laid_out(side.tree) as scratch:
+        async with shop.laid_out(tree) as scratch:
             ran = await shop.run(
                 scratch, benchmark.command, benchmark.seconds, cpus=cpus, devices=self._devices(),
                 keep=_KEEP,
@@ -98,14 +92,14 @@ class Measuring:
             if not ran.outcome.ok:
                 verdict, words = shop.ending("the benchmark", ran.outcome, benchmark.seconds)
                 verdict = Verdict.CRASH if verdict is Verdict.WRONG_RESULT else verdict
-                raise self._failed(side, verdict, words, ran)
+                raise tree.failed(verdict, words, ran.text)
             seconds = ran.outcome.inside or ran.outcome.seconds
             try:
                 given = self._given(ran, seconds, metrics)
                 results = readings(benchmark.format, given)
             except UnreadableError as error:
-                raise self._failed(side, Verdict.CRASH, str(error), ran) from None
-            if side.candidate:
+                raise tree.failed(Verdict.CRASH, str(error), ran.text) from None
+            if tree.candidate:
                 shop.require_unchanged(ran.tree, "the benchmark")
             return Run(results, seconds)
 
@@ -116,17 +110,7 @@ class Measuring:
             str(path) for path in sorted(Path("/dev").glob("nvidia*")) if not path.is_dir()
         )
 
-    def _failed(self, side: Side, verdict: Verdict, words: str, ran: Ran) -> Exception:
-        log = ran.text[-8_000:]
-        if not side.candidate:
-            return EvaluatorError(f"on the base: {words}\n{log[-1_500:]}".rstrip())
-        rejection = Rejected(verdict, Feedback(summary=words, log=log))
-        rejection.whose = side.candidate
-        return rejection
-
     def _given(self, ran: Ran, seconds: float, metrics: Sequence[Metric]) -> Given:
-        if self._benchmark.format == "wall":
-            return Given("", None, seconds, metrics)
         if not self._benchmark.output:
             return Given(ran.outcome.stdout, None, seconds, metrics)
         path = inside(ran.tree, self._benchmark.output)
@@ -153,8 +137,8 @@ class Measuring:
 
     async def turns(
         self,
-        ours: Side,
-        theirs: Side,
+        ours: Tree,
+        theirs: Tree,
         rounds: Rounds,
         stage: Stage,
         progress: Callable[[EvaluationProgress], None],
@@ -164,8 +148,8 @@ class Measuring:
         while len(done.ours) < rounds.most:
             number = len(done.ours)
             pair = [(ours, done.ours), (theirs, done.theirs)]
-            for side, runs in pair if number % 2 == 0 else reversed(pair):
-                runs.append(await self.run(side, cpus, self._benchmark.metrics))
+            for tree, runs in pair if number % 2 == 0 else reversed(pair):
+                runs.append(await self.run(tree, cpus, self._benchmark.metrics))
             self._tell(done, stage, progress)
             if len(done.ours) < rounds.fewest:
                 continue
@@ -235,7 +219,6 @@ class Measuring:
                     ratio_p80=quantile(speeds, 0.8),
                     baselines={BASE: theirs},
                     samples=len(turns.ours),
-                    milliseconds=walls[0] * 1e3,
                     flags=tuple(flags),
                 )
             )
@@ -244,17 +227,15 @@ class Measuring:
     def paired(self, turns: Turns, seconds: float) -> PairedMeasurement:
         """One replicate of the gate."""
         speeds = {name: self.speeds(turns, name) for name in self._metrics}
-        walls = median([r.wall for r in turns.ours]), median([r.wall for r in turns.theirs])
         return PairedMeasurement(
             configurations={
                 name: (quantile(s, 0.2), median(s), quantile(s, 0.8)) for name, s in speeds.items()
             },
             rounds={name: len(s) for name, s in speeds.items()},
-            milliseconds=dict.fromkeys(speeds, (walls[0] * 1000.0, walls[1] * 1000.0)),
             seconds=seconds,
         )
 
-    def require_plausible(self, turns: Turns, candidate: str) -> None:
+    def require_plausible(self, turns: Turns, ours: Tree) -> None:
         """Raises Rejected where the command's own time says that a metric cannot have improved.
 
         What a benchmark does not account for (start, set-up, warm-up) stays about the same when
@@ -280,16 +261,8 @@ class Measuring:
             )
         else:
             return
-        rejection = Rejected(
-            Verdict.SUSPICIOUS,
-            Feedback(
-                summary=f"the benchmark {why}",
-                hint="Work that is moved out of the timed region, or kept from one call to the"
-                " next, is no gain.",
-            ),
-        )
-        rejection.whose = candidate
-        raise rejection
+        hint = "work that is moved out of the timed region, or kept for the next call, is no gain"
+        raise ours.failed(Verdict.SUSPICIOUS, f"the benchmark {why}: {hint}")
 
     def _accounted(self, runs: Sequence[Run]) -> float:
         """Seconds of a run that the metrics stand for."""

@@ -47,6 +47,15 @@ class Build(Section):
     """Whether the base's first build may use the network, to fetch what it needs."""
     seconds: Seconds = 1200
 
+    @model_validator(mode="after")
+    def _fetched_once(self) -> Build:
+        if self.fresh and self.network:
+            raise ValueError(
+                "only the base's first build may fetch, so fresh = true has nothing to build from;"
+                " leave network or fresh out"
+            )
+        return self
+
 
 class Test(Section):
     """What says whether a tree is right."""

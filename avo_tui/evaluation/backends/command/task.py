@@ -13,6 +13,7 @@ from avo_tui.domain.repository import MEASURED_BY
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.evaluation.backends.command import store
 from avo_tui.evaluation.backends.command.base import Base, take_base
+from avo_tui.evaluation.backends.command.formats import FORMATS
 from avo_tui.evaluation.backends.command.project import FILE, Project
 from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.ports import EvaluatorError
@@ -119,6 +120,14 @@ def _description(project: Project, base: Base) -> str:
     lines += ["", "Editable files:", "", *_map(files)]
     commands = {"build": project.build.command, "test": project.test.command,
                 "benchmark": project.benchmark.command}  # fmt: skip
+    benchmark = project.benchmark
+    formed = FORMATS[benchmark.format].one_of
+    lines += ["", "One run of the benchmark gives one number for each metric:", ""]
+    for metric in benchmark.metrics:
+        told = formed.format(path=metric.path or metric.name, pattern=metric.pattern)
+        field = f", field `{metric.field}`" if metric.field else ""
+        better = f"{benchmark.unit_of(metric)}, {benchmark.direction(metric)} is better"
+        lines.append(f"- `{metric.name}`{field}: {told} ({better})")
     lines += ["", "Commands, run in a sandbox without network:", ""]
     lines += [f"- {name}: `{command}`" for name, command in commands.items() if command]
     lines += [

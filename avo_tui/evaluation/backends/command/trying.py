@@ -17,13 +17,14 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import LOOKS, PRIOR_SPREAD, budget_share, look_share
 from avo_tui.domain.outlook import needed_gain
 from avo_tui.domain.report import HIDDEN
-from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.repository import Proof
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.checking import Checking, failed_tests
 from avo_tui.evaluation.backends.command.executed import Executed, executed, sentence
-from avo_tui.evaluation.backends.command.measuring import PAIRED, Measuring, Side
+from avo_tui.evaluation.backends.command.measuring import PAIRED, Measuring, Turns
 from avo_tui.evaluation.backends.command.task import RepositoryTask
-from avo_tui.evaluation.backends.command.workshop import Workshop
+from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
+from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -92,7 +93,7 @@ class Trial:
                 "no hidden tests: a candidate may fit the tests that its author can read"
             )
         self.say("benchmark, the base beside itself")
-        tried = await self._measured(Side(base, ""))
+        tried = await self._measured(base)
         self.say("which lines the benchmark executes")
         ran = await self._executed()
         if project.build.command:
@@ -107,14 +108,14 @@ class Trial:
             weaknesses=tuple(self.weak),
         )
 
-    async def _measured(self, side: Side) -> Tried:
+    async def _measured(self, base: Tree) -> Tried:
         """The base beside itself: what scatters, and what can be shown in spite of it."""
         measuring = Measuring(self.shop)
         gains, seconds, values, wall = [], [], {}, 0.0
         async with device_lock(self.shop.device, lambda _: None):
             for _ in range(_PAIRS):
                 began = time.monotonic()
-                turns = await measuring.turns(side, side, PAIRED, "remeasure", lambda _: None)
+                turns = await measuring.turns(base, base, PAIRED, "remeasure", lambda _: None)
                 seconds.append(time.monotonic() - began)
                 gains.append(measuring.paired(turns, 0.0).gain)
                 score = measuring.score(turns, self.shop.project.configurations)
@@ -138,8 +139,7 @@ class Trial:
 
     async def _executed(self) -> Executed | None:
         """What the benchmark executes of the editable files, told as a note or a weakness."""
-        benchmark = self.shop.project.benchmark
-        ran = await executed(self.shop, self.shop.seed, benchmark.command, benchmark.seconds)
+        ran = await executed(self.shop, self.shop.seed)
         if ran is None:
             self.notes.append("executed lines are not shown: no tool tells them for this build")
         elif not any(ran.lines.values()):
@@ -265,41 +265,40 @@ async def reported(shop: Workshop) -> dict[str, float]:
     """Every metric that the base's benchmark reports, with its value. Raises EvaluatorError."""
     measuring = Measuring(shop)
     async with device_lock("cpu", lambda _: None):
-        run = await measuring.run(Side(await shop.built_base(), ""), measuring.cpus(), ())
+        run = await measuring.run(await shop.built_base(), measuring.cpus(), ())
     return {name: reading.value for name, reading in run.readings.items()}
 
 
-@dataclass(frozen=True)
-class Proved:
-    """A candidate that was built from nothing, tested, and measured beside the base."""
-
-    replicates: tuple[PairedMeasurement, ...]
-    score: Score
-    checks: tuple[str, ...]
-    executed: str
-
-
-async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) -> Proved:
-    """Everything once more, with no file that an earlier build left. Raises Rejected."""
-    fresh = task.project.build.model_copy(update={"fresh": True})
+async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) -> Proof:
+    """Everything once more, with no file that an earlier build left, but what the base's build
+    fetched. Raises Rejected."""
+    build = task.project.build
+    fresh = build.model_copy(update={"fresh": not build.network})
     project = task.project.model_copy(update={"build": fresh})
     shop = Workshop(project, task.base, sandbox, task.folder)
     try:
         tree = await shop.built(candidate)
         checks = await Checking(shop).check(tree, False, lambda _: None)
-        measuring, ours, base = Measuring(shop), Side(tree, ""), Side(await shop.built_base(), "")
-        replicates = []
+        measuring, base = Measuring(shop), await shop.built_base()
+        replicates, whole = [], Turns()
         async with device_lock(shop.device, lambda _: None):
             for number in range(_PROOF_PAIRS):
-                pair = (ours, base) if number % 2 == 0 else (base, ours)
+                pair = (tree, base) if number % 2 == 0 else (base, tree)
                 turns = await measuring.turns(*pair, PAIRED, "remeasure", lambda _: None)
-                one = measuring.paired(turns, 0.0)
-                replicates.append(one if number % 2 == 0 else one.reversed())
-                if number % 2 == 0:
-                    score = measuring.score(turns, task.configurations)
-        ran = await executed(shop, candidate, project.benchmark.command, project.benchmark.seconds)
+                turns = turns if number % 2 == 0 else turns.reversed()
+                replicates.append(measuring.paired(turns, 0.0))
+                whole = Turns(whole.ours + turns.ours, whole.theirs + turns.theirs)
         named = {HIDDEN: "hidden tests"}
-        told = [f"{named.get(c.name, c.name)} passed {c.detail}" for c in checks]
-        return Proved(tuple(replicates), score, tuple(told), sentence(shop.seed, candidate, ran))
+        told = [f"{named.get(c.name, c.name)} passed {c.detail}".strip() for c in checks]
+        cores = project.benchmark.cores
+        commands = (project.build.command, project.test.command, project.benchmark.command)
+        return Proof(
+            replicates=tuple(replicates),
+            score=measuring.score(whole, task.configurations),
+            checks=tuple(told),
+            device=f"{cpu_model()}, {cores or 'all'} core{'s' if cores != 1 else ''}",
+            commands=tuple(filter(None, commands)),
+            executed=sentence(shop.seed, candidate, await executed(shop, candidate)),
+        )
     finally:
         shop.close()

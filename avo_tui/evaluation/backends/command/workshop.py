@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
-import sys
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.repository import editable
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.base import Base, mark_of
@@ -37,18 +37,17 @@ _ALSO_READ = (
     "/sys/devices/system/cpu", "/usr/local", "/opt", "/etc/ssl/openssl.cnf", "/etc/localtime",
     "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/fd",
 )  # fmt: skip
-_ONLINE = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/ssl",
-    "/etc/ca-certificates",
-)
+_ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl",
+           "/etc/ca-certificates")  # fmt: skip
 _WITHIN = (
     "socket", "socketpair", "connect", "bind", "listen", "kill", "tkill", "personality", "shmget",
     "semget", "msgget", "mq_open", "memfd_create",
 )  # fmt: skip
 """System calls that reach nothing outside a sandbox with namespaces of its own."""
+_WANTS_NETWORK = re.compile(
+    "(?i)resolve host|name resolution|name or service not known|network is unreachable|EAI_AGAIN"
+    "|connection refused|urlopen error|connect.{0,80}permission denied"
+)
 _REASONS: Mapping[str, tuple[Verdict, str]] = {
     "time": (Verdict.TIMEOUT, "takes longer than its limit of {seconds:g} s"),
     "memory": (Verdict.OUT_OF_MEMORY, "uses more than its limit of {memory:g} GB of memory"),
@@ -67,11 +66,16 @@ class Tree:
     log: str = ""
     seconds: float = 0.0
     """What building it took."""
+    candidate: str = ""
+    """What it is the tree of; empty for the base."""
 
-    @property
-    def files(self) -> Path:
-        """The tree itself."""
-        return self.folder / "tree"
+    def failed(self, verdict: Verdict, summary: str, log: str = "") -> Exception:
+        """What to raise where a command fails in it: the base's fault is no candidate's."""
+        if not self.candidate:
+            return EvaluatorError(f"on the base: {summary}\n{log[-1_500:]}".rstrip())
+        rejection = Rejected(verdict, Feedback(summary=summary, log=log[-12_000:]))
+        rejection.whose = self.candidate
+        return rejection
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class Workshop:
         self.sandbox = sandbox
         self._trees: OrderedDict[str, tuple[Tree, contextlib.ExitStack]] = OrderedDict()
         self._built: Tree | None = None
-        self._touched: frozenset[str] = frozenset()
+        self.touched: frozenset[str] = frozenset()
+        """Protected files that the base's own build writes: nothing can be told from them."""
         self.editables = base.editable(project.project.editable)
         self.seed = base.seed(project.project.editable)
 
@@ -112,11 +117,6 @@ class Workshop:
     def device(self) -> str:
         """The name of the lock that measurements hold."""
         return "gpu-0" if self.project.benchmark.device == "cuda" else lock_name()
-
-    @property
-    def touched(self) -> frozenset[str]:
-        """Protected files that the base's own build writes: nothing can be told from them."""
-        return self._touched
 
     def close(self) -> None:
         """Remove all trees but those of the cache."""
@@ -139,10 +139,9 @@ class Workshop:
                 await _copy(self.base.tree, scratch / "tree")
                 ran = await self._build(scratch, first=True)
                 if not ran.outcome.ok:
+                    words = self.ending("the build", ran.outcome, self.project.build.seconds)[1]
                     raise EvaluatorError(
-                        "the base does not build: "
-                        + self.ending("the build", ran.outcome, self.project.build.seconds)[1]
-                        + _told(ran)
+                        f"the base does not build: {words}{_told(ran)}{self._fetching(ran.text)}"
                     )
                 changed = sorted(self._changed(scratch / "tree"))
                 remove_tree(home)
@@ -153,9 +152,15 @@ class Workshop:
                 (home / "done").touch()
             _prune(root)
         os.utime(home / "done")
-        self._touched = frozenset(filter(None, (home / "touched").read_text().split("\n")))
+        self.touched = frozenset(filter(None, (home / "touched").read_text().split("\n")))
         self._built = Tree(home / "built", "", float((home / "seconds").read_text()))
         return self._built
+
+    def _fetching(self, text: str) -> str:
+        """What to do about a build that wanted the network and had none."""
+        if self.project.build.network or not _WANTS_NETWORK.search(text):
+            return ""
+        return "\nThe sandbox has no network; where the build fetches something: network = true"
 
     async def built(self, candidate: Candidate) -> Tree:
         """A candidate, built on top of the built base. Raises Rejected where it does not build."""
@@ -181,7 +186,7 @@ class Workshop:
                 verdict = Verdict.COMPILE_ERROR if verdict is Verdict.WRONG_RESULT else verdict
                 raise Rejected(verdict, Feedback(summary=words, log=ran.text[-16_000:]))
             self.require_unchanged(scratch / "tree", "the build")
-            tree = Tree(scratch, ran.text, ran.outcome.seconds)
+            tree = Tree(scratch, ran.text, ran.outcome.seconds, candidate.id)
             self._trees[candidate.id] = (tree, stack.pop_all())
         while len(self._trees) > KEPT_TREES:
             self._trees.popitem(last=False)[1][1].close()
@@ -193,24 +198,22 @@ class Workshop:
 
     def require_editable(self, candidate: Candidate) -> None:
         """Raises Rejected for a file that a candidate must not bring."""
-        from avo_tui.domain.repository import editable
-
         patterns = self.project.project.editable
         for name in candidate.files:
             if not editable(name, patterns):
-                raise Rejected(
-                    Verdict.MANIFEST_ERROR,
-                    Feedback(
-                        summary=f"{name} is not editable",
-                        detail=f"A candidate may change files under {', '.join(patterns)}.",
-                        hint="Tests, benchmarks and what steers the build stay as in the base.",
-                    ),
-                )
-            if name in self.base.files and name not in self.editables:
-                raise Rejected(
-                    Verdict.MANIFEST_ERROR,
-                    Feedback(summary=f"{name} is no text file in the base, so it stays as it is"),
-                )
+                summary = f"{name} is not editable"
+            elif name in self.base.files and name not in self.editables:
+                summary = f"{name} is no text file in the base, so it stays as it is"
+            else:
+                continue
+            raise Rejected(
+                Verdict.MANIFEST_ERROR,
+                Feedback(
+                    summary=summary,
+                    detail=f"A candidate may change files under {', '.join(patterns)}.",
+                    hint="Tests, benchmarks and what steers the build stay as in the base.",
+                ),
+            )
 
     def _apply(self, candidate: Candidate, tree: Path) -> None:
         for name in self.editables:
@@ -235,7 +238,7 @@ class Workshop:
                 (scratch / name).mkdir(exist_ok=True)
             return Ran(Outcome("exited", 0, None, "", "", 0.0), scratch)
         online = first and build.network
-        return await self._run(
+        return await self.run(
             scratch, build.command, build.seconds, fixed=not first, network=online
         )
 
@@ -272,21 +275,6 @@ class Workshop:
         command: str,
         seconds: float,
         *,
-        cpus: tuple[int, ...] = (),
-        devices: Sequence[str] = (),
-        variables: Mapping[str, str] | None = None,
-        keep: int = 256 * 1024,
-    ) -> Ran:
-        """Run one of the project's commands in a tree that was laid out."""
-        return await self._run(scratch, command, seconds, cpus=cpus, devices=tuple(devices),
-                               variables=variables or {}, keep=keep)  # fmt: skip
-
-    async def _run(
-        self,
-        scratch: Path,
-        command: str,
-        seconds: float,
-        *,
         fixed: bool = True,
         network: bool = False,
         cpus: tuple[int, ...] = (),
@@ -294,14 +282,15 @@ class Workshop:
         variables: Mapping[str, str] | None = None,
         keep: int = 256 * 1024,
     ) -> Ran:
+        """Run one of the project's commands in a tree that was laid out; `fixed`: its protected
+        files cannot be written."""
         for name in ("home", "tmp"):
             (scratch / name).mkdir(exist_ok=True)
         root = await self.root(scratch)
         inside = root != str(scratch)
-        own = self.project.environment
-        paths = [os.path.expanduser(p) for p in own.path]  # noqa: PTH111, ASYNC240
+        own, path = self.project.environment, search_path(self.project)
         environment = {
-            "PATH": ":".join([*paths, _SYSTEM_PATH]),
+            "PATH": path,
             "HOME": f"{root}/home",
             "TMPDIR": f"{root}/tmp",  # noqa: S108  its own
             "LC_ALL": "C.UTF-8",
@@ -326,7 +315,7 @@ class Workshop:
             command=("/bin/sh", "-c", f"cd tree || exit 97\n{command}"),
             scratch=scratch,
             limits=limits,
-            read=tuple(_readable([*paths, *own.read]) + list(_ONLINE if network else ())),
+            read=tuple(_readable([*own.path, *own.read]) + list(_ONLINE if network else ())),
             environment=environment,
             devices=devices,
             allowed_calls=_WITHIN if inside or network else ("socketpair",),
@@ -347,11 +336,11 @@ class Workshop:
         return listing
 
     def _protected(self) -> Iterable[str]:
-        return (n for n in self.base.files if n not in self.editables and n not in self._touched)
+        return (n for n in self.base.files if n not in self.editables and n not in self.touched)
 
     def _changed(self, tree: Path) -> Iterable[str]:
         """Protected files that are not as in the base."""
-        return (n for n in self._protected() if _differs(tree / n, self.base.files[n].mark))
+        return (n for n in self._protected() if mark_of(tree / n) != self.base.files[n])
 
     def require_unchanged(self, tree: Path, who: str) -> None:
         """Raises Rejected where a protected file is not as in the base."""
@@ -378,15 +367,10 @@ class Workshop:
         return Verdict.WRONG_RESULT, f"{what} ended with exit code {outcome.exit_code}"
 
 
-def _differs(path: Path, mark: str) -> bool:
-    entry = mark_of(path)
-    return entry is None or entry.mark != mark
-
-
 def _told(ran: Ran) -> str:
     """The last lines of what a command printed, as the end of a sentence."""
     lines = [line for line in ran.text.splitlines() if line.strip()][-12:]
-    return "; it words_said:\n" + "\n".join(lines) if lines else ""
+    return "; it said:\n" + "\n".join(lines) if lines else ""
 
 
 def _readable(paths: Sequence[str]) -> list[str]:
@@ -410,13 +394,13 @@ async def _copy(source: Path, target: Path) -> None:
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        _, words_said = await process.communicate()
+        _, told = await process.communicate()
     except asyncio.CancelledError:
         process.kill()
         await process.wait()
         raise
     if process.returncode:
-        words = words_said.decode(errors="replace").strip().splitlines()
+        words = told.decode(errors="replace").strip().splitlines()
         raise EvaluatorError(f"the tree cannot be copied: {words[-1] if words else 'cp failed'}")
 
 
@@ -427,10 +411,7 @@ def _prune(root: Path) -> None:
         remove_tree(path.parent)
 
 
-def python_of(project: Project) -> str:
-    """The Python that the project's commands find first; ours where they name none."""
-    for folder in project.environment.path:
-        for name in ("python", "python3"):
-            if (Path(folder).expanduser() / name).exists():
-                return str(Path(folder).expanduser() / name)
-    return shutil.which("python3", path=_SYSTEM_PATH) or sys.executable
+def search_path(project: Project) -> str:
+    """The PATH of the project's commands."""
+    own = (os.path.expanduser(p) for p in project.environment.path)  # noqa: PTH111
+    return ":".join([*own, _SYSTEM_PATH])

@@ -85,7 +85,7 @@ def task_text(task: TaskInfo, machine: MachineInfo | None) -> str:
         told = filter(None, (parameters, _work_text(*task.work.get(c.name, (0.0, 0.0)))))
         lines.append(": ".join(filter(None, (f"- `{c.name}`", "; ".join(told)))))
     return fill(
-        "task",
+        "repository" if task.tree else "task",
         {
             "title": task.title,
             "description": task.description.strip(),
@@ -111,8 +111,6 @@ def _work_text(operations: float, moved: float) -> str:
 
 
 def _files_text(task: TaskInfo) -> str:
-    if task.tree:
-        return "those under " + ", ".join(f"`{pattern}`" for pattern in task.editable)
     names = ", ".join(f"`{f}`" for f in task.seed_files) or "as the seed has them"
     return names + "; `task.h` beside them declares the entry point" * (
         task.language in {"c", "cpp"}
@@ -293,6 +291,8 @@ def _last_attempt(bench: Workbench, candidate: str) -> Attempt | None:
 
 def _source(bench: Workbench, limits: OpeningLimits) -> str:
     candidate = bench.reading.candidate(bench.reading.head.candidate)
+    if bench.reading.task.tree:
+        return _repository(bench, candidate, limits)
     text = "\n".join(fenced(name, body) for name, body in candidate.files.items())
     if limits.whole_source_only and len(text) > limits.source:
         return "\n".join(

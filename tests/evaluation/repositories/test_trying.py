@@ -1,0 +1,172 @@
+"""What is looked for beside right or wrong: cheats, executed lines, mutants, and the network."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.command.project import parse_project
+from avo_tui.evaluation.backends.command.task import RepositoryTask, load_repository
+from avo_tui.evaluation.backends.command.trying import Trial, Tried, prove
+from avo_tui.evaluation.backends.command.workshop import Workshop
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.sandbox.run import Sandbox
+from tests.evaluation.repositories.conftest import Repository
+
+Make = Callable[..., Repository]
+CLOCK = """
+import json, runpy, time
+runpy.run_path("src/start.py")
+began = time.monotonic()
+runpy.run_path("src/work.py")
+print(json.dumps({"time": (time.monotonic() - began) * 1e3}))
+"""
+TIMED = {
+    "src/start.py": "pass\n",
+    "src/work.py": "import time\ntime.sleep(0.5)\n",
+    "bench.py": CLOCK,
+    "bench.sh": "python3 bench.py\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("start", "verdict"),
+    [("import time\ntime.sleep(0.5)\n", Verdict.SUSPICIOUS), ("pass\n", Verdict.CORRECT)],
+)
+async def test_work_that_left_the_timed_region_is_suspicious(
+    make: Make, start: str, verdict: Verdict
+) -> None:
+    report = await make(TIMED).evaluate({"src/start.py": start, "src/work.py": "pass\n"})
+    assert report.verdict is verdict, report.feedback
+    if verdict is Verdict.SUSPICIOUS:
+        assert "more outside what the benchmark measures" in report.feedback.summary
+
+
+PYTHON = {
+    "src/used.py": "def area(a, b):\n    return a * b\n\n\ndef rim(a, b):\n    return a + b\n",
+    "tests/run.sh": 'python3 -c \'import sys; sys.path.insert(0, "src"); import used;'
+    " assert used.area(2, 3) == 6'\n",
+    "bench.sh": 'python3 -c \'import sys; sys.path.insert(0, "src"); import used;'
+    " used.area(2, 3); used.rim(2, 3)'; printf '{\"time\": 20}'\n",
+}
+
+
+async def test_a_finalist_is_told_which_changed_lines_the_benchmark_executes(make: Make) -> None:
+    repository = make(PYTHON)
+    pipeline = Pipeline()
+    try:
+        seed = pipeline.tasks.get(repository.name).seed()
+        text = seed.files["src/used.py"].replace("a * b", "b * a").replace("a + b", "b + a")
+        more = f"{text}\n\ndef never(a):\n    return a\n"
+        changed = seed.with_file("src/used.py", more)
+        report = await pipeline.remeasure(repository.name, changed, seed, lambda _: None)
+        told = "executed by the benchmark: 3 of 4 changed lines (a tracer)"
+        assert told in report.feedback.detail
+        broken = changed.with_file("src/used.py", f"{more}\nimport os; os._exit(0)\n")
+        report = await pipeline.remeasure(repository.name, broken, seed, lambda _: None)
+        assert "executed by the benchmark: 3" not in report.feedback.detail
+    finally:
+        await pipeline.close()
+
+
+def tried(repository: Repository, mutants: bool = True) -> Tried:
+    task = load_repository(repository.name)
+    shop = Workshop(task.project, task.base, Sandbox(), task.folder)
+    try:
+        return asyncio.run(Trial(shop, lambda _: None).run(mutants))
+    finally:
+        shop.close()
+
+
+def test_mutants_that_the_tests_miss_are_named(make: Make) -> None:
+    weak = "\n".join(tried(make(PYTHON)).weaknesses)
+    assert "the tests pass for 1 of 2 mutants: src/used.py:6 (return " in weak
+    assert "no hidden tests" in weak
+
+
+def test_a_build_that_notices_no_change_is_told(make: Make) -> None:
+    lazy = {
+        "src/a.c": "int a;\n",
+        "build.sh": "test -d out || { mkdir out; cat src/* > out/all; }\n",
+    }
+    assert any("fresh = true" in w for w in tried(make(lazy), mutants=False).weaknesses)
+
+
+def test_a_flaky_base_is_named(make: Make) -> None:
+    flaky = "test $(($(date +%N | sed 's/^0*//') % 2)) = 0 || { echo 'FAIL: coin'; exit 1; }\n"
+    repository = make({"tests/run.sh": flaky})
+    seen = set()
+    for _ in range(40):
+        try:
+            seen.add(any(w.startswith("flaky: coin") for w in tried(repository, False).weaknesses))
+        except EvaluatorError as error:
+            assert "the tests fail on the base: coin" in str(error)
+        if True in seen:
+            return
+    pytest.fail("a coin fell on the same side eighty times")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of a file in a folder that is served on this machine."""
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "needed").write_text("42\n")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Quiet, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}/needed"
+        serving.shutdown()
+        thread.join()
+
+
+async def test_only_the_first_build_of_the_base_may_fetch(make: Make, server: str) -> None:
+    fetch = f"from urllib.request import urlopen; print(urlopen('{server}').read().decode())"
+    build = f'set -e; test -f got || python3 -c "{fetch}" > got\nmkdir -p out\n'
+    build += "cat src/* got > out/all\n"
+    files = {"build.sh": build, "src/answer": "7\n"}
+    closed = await make(files).evaluate({"src/time": "10\n"})
+    assert "the base does not build" in closed.feedback.summary
+    assert "where the build fetches something: network = true" in closed.feedback.summary
+    repository = make(files)
+    text = (repository.folder / "avo.toml").read_text()
+    (repository.folder / "avo.toml").write_text(text.replace("[build]", "[build]\nnetwork = true"))
+    with pytest.raises(EvaluatorError, match="now uses the network for the base's first build"):
+        await repository.evaluate({"src/time": "10\n"})
+    repository.adopt_as_it_is()
+    assert (await repository.evaluate({"src/time": "10\n"})).verdict is Verdict.CORRECT
+    task = load_repository(repository.name)
+    assert isinstance(task, RepositoryTask)
+    change = task.seed().with_file("src/time", "10\n")
+    assert (await prove(task, change, Sandbox())).score.aggregate == pytest.approx(2.0)
+
+
+def test_a_build_from_nothing_cannot_fetch() -> None:
+    text = '[project]\ntitle = "t"\nbase = "HEAD"\neditable = ["a"]\n[test]\ncommand = "true"\n'
+    text += '[benchmark]\ncommand = "true"\nformat = "wall"\n[build]\nfresh = true\nnetwork = true'
+    with pytest.raises(EvaluatorError, match="only the base's first build may fetch"):
+        parse_project(text, "avo.toml")
+
+
+async def test_a_change_is_proved_from_nothing_in_pairs(make: Make) -> None:
+    repository = make()
+    task = load_repository(repository.name)
+    proof = await prove(task, Candidate(files={**task.seed().files, "src/time": "10\n"}), Sandbox())
+    assert len(proof.replicates) == 6
+    assert all(pair.gain == pytest.approx(2.0) for pair in proof.replicates)
+    assert proof.commands == ("sh build.sh", "sh tests/run.sh", "sh bench.sh")
+    assert proof.checks[0].startswith("tests passed")
