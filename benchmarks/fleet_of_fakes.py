@@ -19,10 +19,10 @@ from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import ProgressSink
 from avo_tui.evaluation.workers.fleet import Fleet
-from avo_tui.evaluation.workers.ports import Joined, Left
+from avo_tui.evaluation.workers.ports import Device, Joined, Left
 
 
-class SimulatedDevice:
+class SimulatedDevice(Device):
     """Answers after a while, with the signs of life of an evaluation of four configurations."""
 
     def __init__(self, name: str, seconds: float) -> None:

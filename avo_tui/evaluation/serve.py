@@ -20,7 +20,7 @@ import platform
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,77 +134,47 @@ class Worker:
             traceback.print_exc(file=sys.stderr)
             self._say(request, error=f"{type(error).__name__}: {error}", kind="failed")
 
-    def _do(self, request: Request) -> Awaitable[object]:
-        operations: dict[str, Callable[[Request], Awaitable[object]]] = {
-            "describe": self._describe,
-            "machine": lambda r: self._pipeline.machine(r["task"]),
-            "warm": self._warm,
-            "task_key": self._task_key,
-            "take_task": self._take_task,
-            "compile": self._evaluate,
-            "check": self._evaluate,
-            "evaluate": self._evaluate,
-            "remeasure": self._remeasure,
-            **dict.fromkeys(QUESTIONS, self._ask),
-        }
-        operation = operations.get(str(request.get("op")))
-        if operation is None:
-            raise EvaluatorError(f"the worker knows no request {request.get('op')!r}")
-        return operation(request)
-
-    async def _describe(self, request: Request) -> dict[str, object]:
-        task = self._pipeline.tasks.get(request["task"])
-        work = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
-        return {
-            "info": task.info().replaced(work=work).model_dump(mode="json"),
-            "seed": task.seed().model_dump(mode="json"),
-        }
-
-    async def _task_key(self, request: Request) -> str | None:
-        """The hash of a task's files; None where there is no task of that name."""
-        tasks = self._pipeline.tasks
-        if request["task"] not in tasks.names:
-            return None
-        return parcels.task_key(parcels.read_task(tasks.folder(request["task"])))
-
-    async def _take_task(self, request: Request) -> bool:
-        """Uses the files of a task that were sent, before any other task of that name."""
-        self._pipeline.look_first(parcels.keep_task(request["task"], request["files"]))
-        return True
-
-    async def _warm(self, request: Request) -> bool:
-        await self._pipeline.warm(request["task"])
-        return True
+    async def _do(self, request: Request) -> object:
+        pipeline, operation = self._pipeline, str(request.get("op"))
+        if operation in QUESTIONS:
+            question: Question[Any] = ANY_QUESTION.validate_python(request)
+            return await pipeline.ask(request["task"], question, self._progress(request))
+        match operation:
+            case "describe":
+                task = pipeline.tasks.get(request["task"])
+                work = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
+                return {
+                    "info": task.info().replaced(work=work).model_dump(mode="json"),
+                    "seed": task.seed().model_dump(mode="json"),
+                }
+            case "machine":
+                return await pipeline.machine(request["task"])
+            case "warm":
+                await pipeline.warm(request["task"])
+                return True
+            case "task_key":  # None where there is no task of that name
+                if request["task"] not in pipeline.tasks.names:
+                    return None
+                return parcels.task_key(parcels.read_task(pipeline.tasks.folder(request["task"])))
+            case "take_task":  # its files are used before any other task of that name
+                pipeline.look_first(parcels.keep_task(request["task"], request["files"]))
+                return True
+            case "compile" | "check" | "evaluate":
+                upto: Stage = "benchmark" if operation == "evaluate" else operation
+                return await pipeline.evaluate(
+                    request["task"], Candidate(files=request["files"]), upto,
+                    self._progress(request), quick=bool(request.get("quick")),
+                )  # fmt: skip
+            case "remeasure":
+                return await pipeline.remeasure(
+                    request["task"], Candidate(files=request["files"]),
+                    Candidate(files=request["other"]), self._progress(request),
+                    replicate=int(request.get("replicate", 0)), more=bool(request.get("more")),
+                )  # fmt: skip
+        raise EvaluatorError(f"the worker knows no request {request.get('op')!r}")
 
     def _progress(self, request: Request) -> Callable[[EvaluationProgress], None]:
         return lambda progress: self._say(request, progress=progress)
-
-    async def _evaluate(self, request: Request) -> object:
-        candidate = Candidate(files=request["files"])
-        stages: dict[str, Stage] = {"evaluate": "benchmark", "check": "check", "compile": "compile"}
-        upto = stages[request["op"]]
-        return await self._pipeline.evaluate(
-            request["task"],
-            candidate,
-            upto,
-            self._progress(request),
-            quick=bool(request.get("quick")),
-        )
-
-    async def _ask(self, request: Request) -> object:
-        question: Question[Any] = ANY_QUESTION.validate_python(request)
-        return await self._pipeline.ask(request["task"], question, self._progress(request))
-
-    async def _remeasure(self, request: Request) -> object:
-        candidate, other = Candidate(files=request["files"]), Candidate(files=request["other"])
-        return await self._pipeline.remeasure(
-            request["task"],
-            candidate,
-            other,
-            self._progress(request),
-            replicate=int(request.get("replicate", 0)),
-            more=bool(request.get("more")),
-        )
 
 
 class _Output:

@@ -26,8 +26,7 @@ from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers import dask_side
 from avo_tui.evaluation.workers.link import CANCEL_SECONDS, WorkerGoneError
-from avo_tui.evaluation.workers.machine import WorkerDevice
-from avo_tui.evaluation.workers.ports import Joined, Left, Site, SiteRequest, only
+from avo_tui.evaluation.workers.ports import Device, Joined, Left, Site, SiteRequest, only
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -65,10 +64,6 @@ class DaskLink:
         """The Dask worker, or the way to it, is gone: what was asked ends with WorkerGoneError."""
         self._why_lost = reason
         self._lost.set()
-
-    @property
-    def pid(self) -> int | None:
-        return None
 
     async def hello(self) -> dict[str, Any]:
         """See `Link.hello`. Raises EvaluatorError where the Dask worker is not there."""
@@ -302,7 +297,7 @@ class DaskSite:
             self._topic, self._sinks,
         )  # fmt: skip
         try:
-            joined(WorkerDevice(name, link, self._task))
+            joined(Device(name, link, self._task))
         except EvaluatorError as error:  # another cluster of this run has a worker of that name
             if self._watch is None:
                 raise

@@ -12,32 +12,24 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import SplitResult
 
 from pydantic import Field
 
-from avo_tui import __version__
 from avo_tui.domain.base import Value
-from avo_tui.domain.device import DeviceState
-from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.plain import plain
-from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
-from avo_tui.evaluation.tasks import find_tasks
-from avo_tui.evaluation.workers import parcels
-from avo_tui.evaluation.workers.answers import told
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.link import (
     LEASE_SECONDS,
-    WorkerGoneError,
     WorkerLink,
     environment,
     with_remedy,
 )
 from avo_tui.evaluation.workers.ports import (
-    DeviceRefusedError,
+    Device,
     Joined,
     Left,
-    Link,
     Site,
     SiteRequest,
     only,
@@ -153,84 +145,6 @@ LIST_BYTES = 1 << 20
 """Bytes that are kept of what a command writes that lists devices."""
 
 
-class WorkerDevice:
-    """A device that a worker process, started by a command, measures on."""
-
-    def __init__(self, name: str, link: Link, task: str) -> None:
-        """`task`: what it is warmed for, and whose files must be the same there as here."""
-        self.name = name
-        self._link = link
-        self._task = task
-        self._prepared: dict[str, Any] | None = None
-        self._machine: MachineInfo | None = None
-        self.host = ""
-        self._starting = asyncio.Lock()
-
-    @property
-    def pid(self) -> int | None:
-        return self._link.pid
-
-    async def start(self) -> MachineInfo:
-        """Starts the worker, compares program and task with its own, and warms it."""
-        async with self._starting:
-            try:
-                who = await self._link.hello()
-                self.host = str(who.get("host", ""))
-                if who is not self._prepared or self._machine is None:
-                    self._machine = await self._prepare(who)
-                    self._prepared = who
-            except WorkerGoneError as error:
-                raise EvaluatorError(str(error)) from error
-            return self._machine
-
-    async def _prepare(self, who: dict[str, Any]) -> MachineInfo:
-        if (who.get("version"), who.get("program")) != (__version__, parcels.program_key()):
-            there, here = who.get("version") or "an older version", __version__
-            raise DeviceRefusedError(
-                f"{self.name} has another avo-tui ({there}, sources "
-                f"{str(who.get('program'))[:8]}) than this machine ({here}, sources "
-                f"{parcels.program_key()[:8]}): their scores are not comparable; install the same"
-            )
-        try:
-            await self._compare_task()
-            await self._link.request({"op": "warm", "task": self._task})
-            answer = await self._link.request({"op": "machine", "task": self._task})
-            return told(MachineInfo, answer, "description of a machine")
-        except EvaluatorError as error:
-            raise DeviceRefusedError(str(error)) from error
-
-    async def _compare_task(self) -> None:
-        """Sends the files of the task where the worker has others, or none."""
-        tasks = find_tasks()
-        if self._task not in tasks.names:
-            return  # the worker says what it has
-        files = await asyncio.to_thread(parcels.read_task, tasks.folder(self._task))
-        there = await self._link.request({"op": "task_key", "task": self._task})
-        if there != parcels.task_key(files):
-            await self._link.request(
-                {"op": "take_task", "task": self._task, "files": parcels.packed(files)}
-            )
-
-    async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
-        try:
-            await self.start()
-        except DeviceRefusedError:
-            raise
-        except EvaluatorError as error:
-            raise WorkerGoneError(str(error)) from error
-        return await self._link.request(body, progress)
-
-    async def sense(self) -> tuple[DeviceState, ...]:
-        states = await self._link.sense()
-        return tuple(state.replaced(host=self.host) for state in states)
-
-    async def rest(self) -> None:
-        await self._link.rest()
-
-    async def close(self) -> None:
-        await self._link.close()
-
-
 async def _both(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
     """What a process writes to its two streams until it ends, the first `LIST_BYTES` of each."""
     assert process.stdout is not None and process.stderr is not None
@@ -286,7 +200,7 @@ class MachineSite:
             command = (*self._command, "--serve", *lease, *self._options, *restricted)
             name = f"{self.name}:{device}" if device else self.name
             link = WorkerLink(command, lease=LEASE_SECONDS, variables=self._variables)
-            joined(WorkerDevice(name, link, self._task))
+            joined(Device(name, link, self._task))
 
     async def _listing(self) -> Listing:
         process = await asyncio.create_subprocess_exec(

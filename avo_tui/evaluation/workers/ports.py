@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import SplitResult
 
+from avo_tui import __version__
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
+from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evaluation.workers import parcels
+from avo_tui.evaluation.workers.answers import told
+from avo_tui.evaluation.workers.link import WorkerGoneError
 
 
 class DeviceRefusedError(EvaluatorError):
@@ -18,10 +24,6 @@ class DeviceRefusedError(EvaluatorError):
 
 class Link(Protocol):
     """A line to a worker process, which is started when it is needed."""
-
-    @property
-    def pid(self) -> int | None:
-        """The process that was started on this machine, while there is one."""
 
     async def hello(self) -> dict[str, Any]:
         """What the worker says about itself; the same object while it is the same worker.
@@ -33,7 +35,7 @@ class Link(Protocol):
         """The answer to one request. Raises EvaluatorError and WorkerGoneError."""
 
     async def sense(self) -> tuple[DeviceState, ...]:
-        """See `Device.sense`."""
+        """See `Device.sense`; starts no worker."""
 
     async def rest(self) -> None:
         """Ends an idle worker."""
@@ -42,40 +44,92 @@ class Link(Protocol):
         """Ends the worker and what runs under it."""
 
 
-class Device(Protocol):
+class Device:
     """One device, with the worker process that measures on it."""
 
-    @property
-    def name(self) -> str:
-        """Name of the device, such as `local:1`; unique in a fleet."""
-
-    @property
-    def host(self) -> str:
-        """Name of the machine that it is in; "" before it was asked."""
+    def __init__(self, name: str, link: Link, task: str) -> None:
+        """`name`: such as `local:1`, unique in a fleet. `task`: what it is warmed for, and whose
+        files must be the same there as here."""
+        self.name = name
+        self._link = link
+        self._task = task
+        self._prepared: dict[str, Any] | None = None
+        self._machine: MachineInfo | None = None
+        self.host = ""
+        """The machine that it is in; "" before it was asked."""
+        self._starting = asyncio.Lock()
 
     async def start(self) -> MachineInfo:
-        """Prepare the device for requests; returns at once if it is ready.
+        """Starts the worker, compares program and task with its own, and warms it; returns at once
+        if it is ready.
 
         Raises DeviceRefusedError if trying again is useless, otherwise EvaluatorError.
         """
+        async with self._starting:
+            try:
+                who = await self._link.hello()
+                self.host = str(who.get("host", ""))
+                if who is not self._prepared or self._machine is None:
+                    self._machine = await self._prepare(who)
+                    self._prepared = who
+            except WorkerGoneError as error:
+                raise EvaluatorError(str(error)) from error
+            return self._machine
+
+    async def _prepare(self, who: dict[str, Any]) -> MachineInfo:
+        if (who.get("version"), who.get("program")) != (__version__, parcels.program_key()):
+            there, here = who.get("version") or "an older version", __version__
+            raise DeviceRefusedError(
+                f"{self.name} has another avo-tui ({there}, sources "
+                f"{str(who.get('program'))[:8]}) than this machine ({here}, sources "
+                f"{parcels.program_key()[:8]}): their scores are not comparable; install the same"
+            )
+        try:
+            await self._compare_task()
+            await self._link.request({"op": "warm", "task": self._task})
+            answer = await self._link.request({"op": "machine", "task": self._task})
+            return told(MachineInfo, answer, "description of a machine")
+        except EvaluatorError as error:
+            raise DeviceRefusedError(str(error)) from error
+
+    async def _compare_task(self) -> None:
+        """Sends the files of the task where the worker has others, or none."""
+        tasks = find_tasks()
+        if self._task not in tasks.names:
+            return  # the worker says what it has
+        files = await asyncio.to_thread(parcels.read_task, tasks.folder(self._task))
+        there = await self._link.request({"op": "task_key", "task": self._task})
+        if there != parcels.task_key(files):
+            await self._link.request(
+                {"op": "take_task", "task": self._task, "files": parcels.packed(files)}
+            )
 
     async def request(self, body: dict[str, object], progress: ProgressSink | None) -> Any:
         """The answer to one request; cancelling it first ends the candidate on the device.
 
         Raises WorkerGoneError if the worker is lost before it answers, and EvaluatorError.
         """
+        try:
+            await self.start()
+        except DeviceRefusedError:
+            raise
+        except EvaluatorError as error:
+            raise WorkerGoneError(str(error)) from error
+        return await self._link.request(body, progress)
 
     async def sense(self) -> tuple[DeviceState, ...]:
         """How the device and its machine's processor are; () where its worker does not run.
 
         May be called while a request is served. Raises WorkerGoneError and EvaluatorError.
         """
+        states = await self._link.sense()
+        return tuple(state.replaced(host=self.host) for state in states)
 
     async def rest(self) -> None:
-        """Free memory until the next request; does nothing during a request."""
+        await self._link.rest()
 
     async def close(self) -> None:
-        """Ends the worker, and waits until it is gone."""
+        await self._link.close()
 
 
 Joined = Callable[[Device], None]

@@ -11,10 +11,10 @@ from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.link import WorkerGoneError
-from avo_tui.evaluation.workers.ports import DeviceRefusedError, Joined, Left
+from avo_tui.evaluation.workers.ports import Device, DeviceRefusedError, Joined, Left
 
 
-class FakeDevice:
+class FakeDevice(Device):
     """Answers each request with its body and its own name."""
 
     def __init__(self, name: str, conditions: str = "same") -> None:

@@ -14,7 +14,8 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
-from avo_tui.evaluation.workers.machine import MachineSite, WorkerDevice
+from avo_tui.evaluation.workers.link import WorkerLink
+from avo_tui.evaluation.workers.machine import MachineSite
 from tests.evaluation.workers.test_fleet import states
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,9 +70,9 @@ async def test_a_device_that_was_lost_is_measured_again_before_it_gets_work(
         async with asyncio.timeout(240):
             while not all(w.controls == 1 for w in fleet.workers()):
                 await asyncio.sleep(0.01)
-            device = fleet._members["b"].device
-            assert isinstance(device, WorkerDevice) and device.pid is not None
-            os.kill(device.pid, signal.SIGKILL)
+            link = fleet._members["b"].device._link
+            assert isinstance(link, WorkerLink) and link.pid is not None
+            os.kill(link.pid, signal.SIGKILL)
             while fleet.workers()[1].losses == 0 or fleet.workers()[1].controls < 2:
                 await work(fleet, 2)
         lost = fleet.workers()[1]

@@ -70,10 +70,6 @@ class FakeLink:
         self._task = ""
         self._who = {"host": "far"}
 
-    @property
-    def pid(self) -> int | None:
-        return None
-
     async def hello(self) -> dict[str, Any]:
         return self._who
 
