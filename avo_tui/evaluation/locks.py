@@ -286,7 +286,11 @@ it. It then waits for its turn like everybody else."""
 
 
 class KeptDevice:
-    """The device's lock of one worker, which serves one request at a time."""
+    """The device's lock of one worker, kept from one request of a call to the next.
+
+    Who compares ten variants asks the worker ten times. Without this each of them would wait at the
+    end of the queue again, behind whoever else measures on the device.
+    """
 
     def __init__(self, kept: float = KEPT_SECONDS, fair: float = FAIR_SECONDS) -> None:
         self._kept_seconds = kept

@@ -164,7 +164,11 @@ _MOST = 1 << 63
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """YAML without repeated keys, deep nesting, and aliases of anything but one value."""
+    """YAML without repeated keys, deep nesting, and aliases of anything but one value.
+
+    Somebody else wrote it: a few hundred bytes can stand for gigabytes (aliases of aliases), and of
+    a key that is there twice readers take the first or the last.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -486,7 +486,13 @@ _TOTAL = re.compile(r"(\w+) == (\w+)\[-1\]\.item\(\)")
 
 
 class IndexInputs:
-    """How the whole-number inputs of one definition are drawn."""
+    """How the whole-number inputs of one definition are drawn, by their customary names.
+
+    A definition of FlashInfer-Bench gives the dtype and shape of `kv_indptr` and its kind, not what
+    its values mean. The names are those of FlashInfer's interface: offsets (`…indptr`,
+    `cu_seqlens`) rise from 0 to a total, `…indices` and `block_table` number pages,
+    `…last_page_len` counts the tokens of a last page.
+    """
 
     def __init__(self, constraints: list[str], axes: frozenset[str]) -> None:
         """`constraints` are the definition's own; those of other forms are passed over."""

@@ -211,7 +211,12 @@ class SchedulerSource(Protocol):
 
 
 class DaskSite:
-    """The workers of a Dask cluster, as they come and go."""
+    """The workers of a Dask cluster as devices, across the loss and restart of its scheduler.
+
+    dask.distributed's client connects again by itself, but for a while only, and it drops what it
+    was waiting for. So each connection is used until it breaks: then every device is lost, and
+    devices join anew with the workers that the next connection shows.
+    """
 
     def __init__(
         self, scheduler: SchedulerSource, task: str, options: tuple[str, ...], resource: str | None

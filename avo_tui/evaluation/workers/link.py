@@ -347,7 +347,13 @@ LEASE_SECONDS = 60.0
 
 
 class Lease:
-    """Sends and counts signs of life, in a thread: a computation may hold up the worker's loop."""
+    """Ends this worker when no signs of life of the other side come; and sends some.
+
+    A machine far away does not learn that the one which started a worker is gone: without a lease
+    the worker would keep its GPU until somebody looks. Silence is counted in signs, not in seconds,
+    so that a machine which slept does not end what it runs. In a thread: a computation may hold up
+    the worker's loop.
+    """
 
     def __init__(self, seconds: float, sign: Callable[[], None], over: Callable[[], None]) -> None:
         """`sign` tells the other side that the worker lives; `over` asks the worker to end, and the

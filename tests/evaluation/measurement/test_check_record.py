@@ -6,8 +6,7 @@ import dataclasses
 
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.measurement.cases import CheckCase
-from avo_tui.evaluation.measurement.check_record import CheckRecord, public_first
+from avo_tui.evaluation.measurement.cases import CheckCase, CheckRecord, public_first
 
 PUBLIC = CheckCase(Configuration(name="small"), "peaked")
 HIDDEN = CheckCase(Configuration(name="rows-1337"), "outliers", hidden=True, category="odd rows")

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.measurement.glance import Glance
-from avo_tui.evaluation.measurement.judge import Tolerance, expect, judge
+from avo_tui.evaluation.measurement.judge import Glance, Tolerance, expect, judge
 
 
 def _pair(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,6 @@
 import pytest
 
-from avo_tui.evaluation.measurement.ceilings import ABOVE_MEASURED, Ceilings
-from avo_tui.evaluation.measurement.metric import Work, metric_of
+from avo_tui.evaluation.measurement.metric import ABOVE_MEASURED, Ceilings, Work, metric_of
 
 WORK = Work(flops=6e12, bytes=3e9, items=5e3)
 

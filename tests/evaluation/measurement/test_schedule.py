@@ -4,7 +4,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.measurement.schedule import (
+from avo_tui.evaluation.measurement.statistics import (
     Plan,
     kinds_of_rounds,
     paired_orders,

@@ -25,8 +25,13 @@ from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
 from avo_tui.evaluation.measurement import verdicts
-from avo_tui.evaluation.measurement.cases import differing, noticed
-from avo_tui.evaluation.measurement.check_record import MORE_SECONDS, CheckRecord, public_first
+from avo_tui.evaluation.measurement.cases import (
+    MORE_SECONDS,
+    CheckRecord,
+    differing,
+    noticed,
+    public_first,
+)
 from avo_tui.evaluation.measurement.judge import judge
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool, Sample

@@ -14,7 +14,7 @@ from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
 from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
 from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
-from avo_tui.evaluation.measurement.ceilings import Ceilings
+from avo_tui.evaluation.measurement.metric import Ceilings
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 

@@ -20,10 +20,8 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp.candidate_process import CallResult, CandidateProcess, Trespass
 from avo_tui.evaluation.measurement import verdicts
-from avo_tui.evaluation.measurement.glance import Glance
-from avo_tui.evaluation.measurement.judge import Expected, judge
-from avo_tui.evaluation.measurement.schedule import paired_orders
-from avo_tui.evaluation.measurement.statistics import median
+from avo_tui.evaluation.measurement.judge import Expected, Glance, judge
+from avo_tui.evaluation.measurement.statistics import median, paired_orders
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Sample, fresh_seed, make_expected
 from avo_tui.evaluation.task import Task

@@ -17,8 +17,7 @@ from avo_tui.evaluation.backends.cuda.conversation import SLOWEST, ask
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
-from avo_tui.evaluation.measurement.cases import CheckCase
-from avo_tui.evaluation.measurement.check_record import MORE_SECONDS, CheckRecord, public_first
+from avo_tui.evaluation.measurement.cases import MORE_SECONDS, CheckCase, CheckRecord, public_first
 from avo_tui.evaluation.measurement.judge import Judgement
 
 SLOW_MILLISECONDS = 1500.0

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from avo_tui.domain.base import Value
 from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
-from avo_tui.evaluation.measurement.ceilings import Ceilings
+from avo_tui.evaluation.measurement.metric import Ceilings
 
 SECONDS = 20.0
 DEFAULT_ARCHITECTURE = "sm_90a"

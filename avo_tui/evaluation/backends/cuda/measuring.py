@@ -14,7 +14,7 @@ from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import statistics, verdicts
-from avo_tui.evaluation.measurement.ceilings import Ceilings
+from avo_tui.evaluation.measurement.metric import Ceilings
 
 BUDGET_SECONDS = 1.0
 """Seconds of the candidate's own time to spend per configuration."""

@@ -27,7 +27,7 @@ from avo_tui.evaluation.backends.cuda.measuring import BUDGET_SECONDS, WARM_SECO
 from avo_tui.evaluation.backends.cuda.process import GpuProcess, Reply
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import statistics, verdicts
-from avo_tui.evaluation.measurement.schedule import (
+from avo_tui.evaluation.measurement.statistics import (
     Plan,
     Turn,
     kinds_of_rounds,

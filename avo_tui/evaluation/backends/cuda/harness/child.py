@@ -37,7 +37,7 @@ from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.measurement.dtypes import bits
-from avo_tui.evaluation.measurement.schedule import (
+from avo_tui.evaluation.measurement.statistics import (
     Plan,
     Turn,
     kinds_of_rounds,

@@ -21,7 +21,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda.harness.candidate import Candidate, Fingerprints
 from avo_tui.evaluation.backends.cuda.harness.launch import synchronize
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.measurement.schedule import Plan, Turn, per_kind
+from avo_tui.evaluation.measurement.statistics import Plan, Turn, per_kind
 from avo_tui.evaluation.task import prepare_baseline
 
 QUEUE_CYCLES = 200_000
