@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections import ChainMap
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.attempts import open_step
-from avo_tui.domain.fold import HANDLERS
 from avo_tui.domain.records import Hint, Step, Version
 from avo_tui.domain.tables import Tables
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def _over(table: dict[K, V]) -> dict[K, V]:
-    """A copy of a table; changes to the copy do not affect the original."""
-    return cast("dict[K, V]", ChainMap({}, table))
 
 
 @dataclass
@@ -30,7 +21,7 @@ class SessionState(Tables):
     def begin(cls, event: ev.SessionCreated) -> SessionState:
         """The state after the first event."""
         state = cls(session=event.session)
-        state._touch(event)
+        state.skip(event)
         return state
 
     @property
@@ -71,25 +62,15 @@ class SessionState(Tables):
         """
         if event.seq and event.seq <= self.session.applied:
             return
-        handler = HANDLERS.get(type(event))
-        if handler is not None:
-            handler(self, event)
-        self._touch(event)
+        event.apply(self)
+        self.skip(event)
 
     def trial(self) -> SessionState:
         """A copy for trying out events; changes to it do not affect this state."""
-        return replace(
-            self,
-            versions=_over(self.versions),
-            steps=_over(self.steps),
-            attempts=_over(self.attempts),
-            hints=_over(self.hints),
-            commands=_over(self.commands),
-            memory=_over(self.memory),
-            supervision=_over(self.supervision),
-            comparisons=_over(self.comparisons),
-            profiles=_over(self.profiles),
-        )
+        tables: dict[str, Any] = {
+            n: ChainMap({}, v) for n, v in vars(self).items() if isinstance(v, dict)
+        }
+        return replace(self, **tables)
 
     def admit(self, event: ev.Event) -> None:
         """Apply an event that is about to be recorded, with stricter checks than `apply`.
@@ -106,11 +87,5 @@ class SessionState(Tables):
         self.apply(event)
 
     def skip(self, event: ev.Event) -> None:
-        """Count an event that cannot be applied, without applying it."""
-        self._touch(event)
-
-    def _touch(self, event: ev.Event) -> None:
-        update: dict[str, Any] = {"last_event_at": event.at}
-        if event.seq:
-            update["applied"] = event.seq
-        self.session = self.session.replaced(**update)
+        """Count an event, without applying it."""
+        self.change_session(last_event_at=event.at, applied=event.seq or self.session.applied)

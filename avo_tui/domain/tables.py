@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
+from avo_tui.domain.budget import Spend
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import GateDecision
@@ -15,10 +17,16 @@ from avo_tui.domain.records import (
     Intervention,
     Note,
     Profile,
+    RunState,
     SessionRecord,
     Step,
     Version,
 )
+
+FOLD = 1
+"""Version of what events make of these tables. Raise it whenever the events of old sessions are to
+give other ones, such as a new field: tables on disk that an older version wrote are then folded
+anew from the journal."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -97,3 +105,38 @@ class Tables:
     profiles: dict[str, Profile] = field(default_factory=dict)
     pending_approval: tuple[int, GateDecision] | None = None
     """The attempt that waits for the person's approval; None if none waits."""
+
+    # -- changes that several kinds of event share
+
+    def change_session(self, **update: Any) -> None:
+        """Replace fields of the session's record."""
+        self.session = self.session.replaced(**update)
+
+    def enter(
+        self, state: RunState, reason: str, at: datetime, until: datetime | None = None
+    ) -> None:
+        """Enter a state of the run, or learn another reason for the one that it is in."""
+        self.change_session(
+            state=state,
+            state_reason=reason,
+            state_since=self.session.state_since if state == self.session.state else at,
+            parked_until=until,
+            waiting_since=None,
+        )
+
+    def change_attempt(self, step: int, number: int, **update: Any) -> None:
+        """Replace fields of an attempt, if it is there."""
+        if (old := self.attempts.get((step, number))) is not None:
+            self.attempts[step, number] = old.replaced(**update)
+
+    def add_spend(self, step: int, spend: Spend) -> None:
+        """Count what the run, and a step of it, spent."""
+        self.change_session(spend=self.session.spend + spend)
+        if (record := self.steps.get(step)) is not None:
+            self.steps[step] = record.replaced(spend=record.spend + spend)
+
+    def end_approval(self) -> None:
+        """No attempt waits for the person any more."""
+        self.pending_approval = None
+        if self.session.approval_since is not None:
+            self.change_session(approval_since=None)

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 from avo_tui.domain.base import DEFERRED, Value
 from avo_tui.domain.commands import CommandRecord
 from avo_tui.domain.evidence import Comparison
-from avo_tui.domain.fold import FOLD
 from avo_tui.domain.gate_rules import GateDecision
 from avo_tui.domain.records import (
     FORMAT,
@@ -28,7 +27,7 @@ from avo_tui.domain.records import (
     Version,
 )
 from avo_tui.domain.state import SessionState
-from avo_tui.domain.tables import RecordTable
+from avo_tui.domain.tables import FOLD, RecordTable
 from avo_tui.store.database import SessionStorage, Tables, rows_of
 from avo_tui.store.errors import DamagedSession, NewerFormat
 from avo_tui.store.pages import Extent, PagesFile, pack

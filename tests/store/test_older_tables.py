@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.fold import FOLD
+from avo_tui.domain.tables import FOLD
 from avo_tui.store import SessionReader, SessionWriter
 from avo_tui.store.doctor import diagnose, differences
 from avo_tui.store.layout import Layout
