@@ -91,7 +91,6 @@ def test_names_on_demand_are_those_that_type_checkers_see(package: str) -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{package}.")
         for alias in node.names
     }
-    assert sorted(imports) == sorted(module.__all__)
     for name, source in imports.items():
         assert getattr(module, name) is getattr(import_module(str(source)), name)
     modules = {str(source).rpartition(".")[2] for source in imports.values()}

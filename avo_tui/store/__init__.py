@@ -5,6 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avo_tui import on_demand
+from avo_tui.store.errors import (
+    BadName,
+    DamagedSession,
+    DiskTrouble,
+    FolderLost,
+    NewerFormat,
+    NoSpace,
+    NotAllowed,
+    SessionExists,
+    SessionLocked,
+    SessionNotFound,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from avo_tui.store.campaign_reader import CampaignReader, CampaignView, LineView
@@ -20,19 +33,6 @@ if TYPE_CHECKING:
     from avo_tui.store.doctor import Finding, diagnose
     from avo_tui.store.drafts import Drafts
     from avo_tui.store.engine_presence import EngineStatus, engine_status
-    from avo_tui.store.errors import (
-        BadName,
-        DamagedSession,
-        DiskTrouble,
-        FolderLost,
-        NewerFormat,
-        NoSpace,
-        NotAllowed,
-        SessionExists,
-        SessionLocked,
-        SessionNotFound,
-        StoreError,
-    )
     from avo_tui.store.inbox import BadCommand, queued_commands, send_command, waiting_commands
     from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
     from avo_tui.store.places import (
@@ -49,64 +49,10 @@ if TYPE_CHECKING:
     from avo_tui.store.workers import WorkersFile, read_workers
     from avo_tui.store.writer import SessionWriter
 
-__all__ = [
-    "BadCommand",
-    "BadName",
-    "CampaignFolder",
-    "CampaignReader",
-    "CampaignView",
-    "CampaignWriter",
-    "DamagedSession",
-    "DeviceLog",
-    "DiskTrouble",
-    "Drafts",
-    "EngineStatus",
-    "Finding",
-    "FolderLost",
-    "LineView",
-    "NewerFormat",
-    "NoSpace",
-    "NotAllowed",
-    "SeenMarks",
-    "SessionExists",
-    "SessionLocked",
-    "SessionNotFound",
-    "SessionReader",
-    "SessionSummary",
-    "SessionWriter",
-    "StoreError",
-    "WorkersFile",
-    "by_attention",
-    "campaign_folders",
-    "campaign_of",
-    "check_name",
-    "create_campaign",
-    "device_history",
-    "diagnose",
-    "engine_status",
-    "find_campaign",
-    "find_session",
-    "new_session_folder",
-    "own_root",
-    "queued_commands",
-    "read_workers",
-    "remove_unbegun",
-    "send_command",
-    "session_folders",
-    "sessions_roots",
-    "summaries",
-    "summary",
-    "waiting_commands",
-]
-
 __getattr__ = on_demand.names(
     __name__,
     {
-        "campaign_reader": (
-            "CampaignReader",
-            "CampaignView",
-            "LineView",
-        ),
+        "campaign_reader": ("CampaignReader", "CampaignView", "LineView"),
         "campaigns": (
             "CampaignFolder",
             "CampaignWriter",
@@ -115,44 +61,12 @@ __getattr__ = on_demand.names(
             "create_campaign",
             "find_campaign",
         ),
-        "devices": (
-            "DeviceLog",
-            "device_history",
-        ),
-        "doctor": (
-            "Finding",
-            "diagnose",
-        ),
+        "devices": ("DeviceLog", "device_history"),
+        "doctor": ("Finding", "diagnose"),
         "drafts": ("Drafts",),
-        "engine_presence": (
-            "EngineStatus",
-            "engine_status",
-        ),
-        "errors": (
-            "BadName",
-            "DamagedSession",
-            "DiskTrouble",
-            "FolderLost",
-            "NewerFormat",
-            "NoSpace",
-            "NotAllowed",
-            "SessionExists",
-            "SessionLocked",
-            "SessionNotFound",
-            "StoreError",
-        ),
-        "inbox": (
-            "BadCommand",
-            "queued_commands",
-            "send_command",
-            "waiting_commands",
-        ),
-        "listing": (
-            "SessionSummary",
-            "by_attention",
-            "summaries",
-            "summary",
-        ),
+        "engine_presence": ("EngineStatus", "engine_status"),
+        "inbox": ("BadCommand", "queued_commands", "send_command", "waiting_commands"),
+        "listing": ("SessionSummary", "by_attention", "summaries", "summary"),
         "places": (
             "check_name",
             "find_session",
@@ -164,10 +78,7 @@ __getattr__ = on_demand.names(
         "read_marks": ("SeenMarks",),
         "reader": ("SessionReader",),
         "unbegun": ("remove_unbegun",),
-        "workers": (
-            "WorkersFile",
-            "read_workers",
-        ),
+        "workers": ("WorkersFile", "read_workers"),
         "writer": ("SessionWriter",),
     },
 )

@@ -6,25 +6,20 @@ and the plain one where they have as many: the compressed file is complete befor
 removed, but a folder that was copied over an older copy of itself may have a plain part that ends
 early. `zstd -dc` gives back the lines.
 
-The compressed file consists of blocks of whole lines, each a Zstandard frame with a checksum. In
-front of them is an index, in a frame that Zstandard skips: the compressed and the plain size of
-each block. So a damaged block costs its own events only, and reading from an offset starts at the
-block that it is in. Offsets are always those of the lines, whatever file they come from.
+The compressed file consists of blocks of whole lines, each a Zstandard frame with a checksum; an
+older avo-tui wrote a frame that is to be skipped in front of them. A damaged block costs its own
+events only. Offsets are always those of the lines, whatever file they come from.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import os
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import zstandard
-from pydantic_core import from_json, to_json
 
 from avo_tui.store.files import open_regular
 
@@ -45,28 +40,26 @@ LARGEST_PLAIN: Final = 4 << 30
 """Most bytes that are read of a part of lines; a file with a hole could promise any number."""
 
 PIECE: Final = 1 << 10
-"""Compressed bytes that are unpacked at a time where nothing says how much they become; a
-kilobyte of nothing but zeros becomes some thirty megabytes."""
+"""Compressed bytes that are unpacked at a time: nothing says how much they become, and a kilobyte
+of nothing but zeros becomes some thirty megabytes."""
 
 MOST_FAILURES: Final = 1000
-"""How many beginnings of frames that are none are tried in a part whose index is damaged."""
+"""How many beginnings of frames that are none are tried in a damaged part."""
 
-_INDEX_MAGIC: Final = (0x184D2A5E).to_bytes(4, "little")
+_SKIPPED: Final = (0x184D2A5E).to_bytes(4, "little")
 """Begin of a frame that every reader of Zstandard skips."""
 
 SUFFIX: Final = ".zst"
 
 
-@dataclass(frozen=True)
-class LostBlock:
+class LostBlock(NamedTuple):
     """A block of a compressed part that cannot be unpacked."""
 
     size: int
     """Bytes of lines that it held; 0 where that is not known."""
 
 
-@dataclass(frozen=True)
-class PartStatus:
+class PartStatus(NamedTuple):
     """What changes when something is appended to a part."""
 
     size: int
@@ -83,23 +76,19 @@ def packed_path(path: Path) -> Path:
 def pack(data: bytes) -> bytes:
     """The content of a compressed part that holds these lines."""
     packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-    sizes: list[tuple[int, int]] = []
     frames: list[bytes] = []
     begin = 0
     while begin < len(data):
         end = data.find(b"\n", begin + BLOCK) + 1 or len(data)
         frames.append(packer.compress(data[begin:end]))
-        sizes.append((len(frames[-1]), end - begin))
         begin = end
-    index = to_json({"blocks": sizes})
-    index = b"%08x " % zlib.crc32(index) + index
-    return b"".join((_INDEX_MAGIC, len(index).to_bytes(4, "little"), index, *frames))
+    return b"".join(frames)
 
 
 def unpack(content: bytes) -> bytes:
     """The lines that the content of a compressed part holds; those of damaged blocks are
     missing."""
-    return b"".join(c for c in _unpacked(io.BytesIO(content), 0) if isinstance(c, bytes))
+    return b"".join(block for block in _blocks(content) if isinstance(block, bytes))
 
 
 def part_status(path: Path) -> PartStatus:
@@ -131,10 +120,8 @@ def read_lines_of(path: Path) -> bytes:
     """The lines in a file that was once a part, in whatever form; of what is no part at most as
     many bytes as a compressed part may hold. Raises OSError."""
     with open_regular(path) as file:
-        if file.read(4) in {_INDEX_MAGIC, zstandard.FRAME_HEADER}:
-            return b"".join(c for c in _unpacked(file, 0) if isinstance(c, bytes))
-        file.seek(0)
-        return file.read(LARGEST_PACKED)
+        content = file.read(LARGEST_PACKED)
+    return unpack(content) if content[:4] in {_SKIPPED, zstandard.FRAME_HEADER} else content
 
 
 def first_line(path: Path, most: int) -> bytes:
@@ -155,7 +142,7 @@ def part_chunks(path: Path, offset: int = 0) -> Iterator[bytes | LostBlock]:
     file, packed = _open(path)
     with file:
         if packed:
-            yield from _unpacked(file, offset)
+            yield from _from(offset, _blocks(file.read(LARGEST_PACKED)))
             return
         left = LARGEST_PLAIN - offset
         file.seek(offset)
@@ -193,104 +180,67 @@ def _open(path: Path) -> tuple[BinaryIO, bool]:
 
 
 def _lines_size(packed: BinaryIO) -> int:
-    """Bytes of lines that the file of a compressed part holds. Leaves it at any position."""
-    return sum(size for _, size in _blocks(packed).sizes)
+    """Bytes of lines that the file of a compressed part holds. Leaves it at its begin."""
+    blocks = _blocks(packed.read(LARGEST_PACKED))
+    packed.seek(0)
+    return sum(len(block) if isinstance(block, bytes) else block.size for block in blocks)
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """The blocks of a compressed part."""
-
-    sizes: list[tuple[int, int]]
-    """(compressed size, size) of each, bytes; of what is no block, the size is 0."""
-    damaged: bool = False
-    """Whether the file is neither what we write nor frames alone, so that there may have been more
-    blocks."""
-
-
-def _blocks(file: BinaryIO) -> _Blocks:
-    """The blocks of a compressed part; leaves the file at the first of them."""
-    file.seek(0)
-    head = file.read(8)
-    length = int.from_bytes(head[4:8], "little")
-    if head[:4] == _INDEX_MAGIC and length <= LARGEST_PACKED:
-        sizes = _index(file.read(length))
-        if sizes is not None:
-            return _Blocks(sizes)
-    file.seek(0)
-    blocks = _searched(file.read(LARGEST_PACKED))
-    file.seek(0)
-    return blocks
+def _from(offset: int, blocks: Iterator[bytes | LostBlock]) -> Iterator[bytes | LostBlock]:
+    """The blocks without the first `offset` bytes of lines."""
+    for block in blocks:
+        size = len(block) if isinstance(block, bytes) else block.size
+        if offset < size:
+            yield block[offset:] if isinstance(block, bytes) else LostBlock(size - offset)
+        elif not size:
+            yield block
+        offset = max(0, offset - size)
 
 
-def _index(text: bytes) -> list[tuple[int, int]] | None:
-    """What an index says; None where it is not one that we wrote."""
-    checksum, _, data = text.partition(b" ")
-    try:
-        if int(checksum, 16) != zlib.crc32(data):
-            return None
-        sizes = [(packed, size) for packed, size in from_json(data)["blocks"]]
-    except (ValueError, KeyError, TypeError):
-        return None
-    whole = all(type(n) is int and n > 0 for pair in sizes for n in pair)
-    return sizes if whole and sum(size for _, size in sizes) <= LARGEST_PACKED else None
-
-
-def _searched(content: bytes) -> _Blocks:
-    """The blocks that can be unpacked, found by how a frame begins: of a part whose index is
-    damaged, or that somebody compressed anew, as with `zstd`."""
-    sizes: list[tuple[int, int]] = []
-    end, begin, failures, total = 0, content.find(zstandard.FRAME_HEADER), 0, 0
+def _blocks(content: bytes) -> Iterator[bytes | LostBlock]:
+    """The lines in each frame of a compressed part, found by how a frame begins, and a LostBlock
+    for what lies between and is none."""
+    begin, end = content.find(zstandard.FRAME_HEADER), 0
+    if content.startswith(_SKIPPED):
+        end = max(0, begin)
+    left, failures = LARGEST_PACKED, 0
     while begin >= 0 and failures < MOST_FAILURES:
-        size, packed = _frame(content, begin, LARGEST_PACKED - total)
+        lines, packed = _frame(content, begin, left)
         if packed:
             if begin > end:
-                sizes.append((begin - end, 0))
-            sizes.append((packed, size))
+                yield LostBlock(_promised(content[end:begin]))
+            yield lines
+            left -= len(lines)
             end = begin + packed
-            total += size
         else:
             failures += 1
         begin = content.find(zstandard.FRAME_HEADER, end if packed else begin + 1)
-    whole = bool(sizes) and end == len(content) and all(size for _, size in sizes)
-    return _Blocks(sizes, damaged=not whole)
+    if end < len(content) or not content:
+        yield LostBlock(_promised(content[end:]))
 
 
-def _frame(content: bytes, begin: int, most: int) -> tuple[int, int]:
-    """(size, compressed size) of the frame at `begin`, bytes; (0, 0) where it is not whole, or
-    holds more than `most`."""
+def _frame(content: bytes, begin: int, most: int) -> tuple[bytes, int]:
+    """(what the frame at `begin` holds, its compressed size); (b"", 0) where it is not whole, or
+    holds more than `most` bytes."""
     unpacker = zstandard.ZstdDecompressor().decompressobj()
+    pieces: list[bytes] = []
     size, position = 0, begin
     try:
         while position < len(content) and not unpacker.eof and size <= most:
-            size += len(unpacker.decompress(content[position : position + PIECE]))
+            pieces.append(unpacker.decompress(content[position : position + PIECE]))
+            size += len(pieces[-1])
             position += PIECE
     except zstandard.ZstdError:
-        return 0, 0
+        return b"", 0
     if not unpacker.eof or size > most:
-        return 0, 0
-    return size, min(position, len(content)) - begin - len(unpacker.unused_data)
+        return b"", 0
+    return b"".join(pieces), min(position, len(content)) - begin - len(unpacker.unused_data)
 
 
-def _unpacked(file: BinaryIO, offset: int) -> Iterator[bytes | LostBlock]:
-    blocks = _blocks(file)
-    for packed, size in blocks.sizes:
-        frame = file.read(packed)
-        if offset >= size:
-            offset -= size
-            continue
-        data = _data(frame, size)
-        yield data[offset:] if len(data) == size else LostBlock(size - offset)
-        offset = 0
-    if blocks.damaged:
-        yield LostBlock(0)
-
-
-def _data(frame: bytes, size: int) -> bytes:
-    """What a frame of `size` bytes holds; something shorter where it is not sound."""
+def _promised(block: bytes) -> int:
+    """The bytes that a block which cannot be unpacked says to hold; 0 where it says none."""
     try:
-        if zstandard.frame_content_size(frame) not in {size, -1}:  # before there is room for it
-            return b""
-        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
+        size = zstandard.frame_content_size(block[:18])
     except zstandard.ZstdError:
-        return b""
+        return 0
+    return size if 0 < size <= LARGEST_PACKED else 0
