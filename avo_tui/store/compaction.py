@@ -20,7 +20,6 @@ from avo_tui.store.journal import JournalWriter
 from avo_tui.store.journal_repair import keep_sounder_form
 from avo_tui.store.layout import Layout
 from avo_tui.store.packed_parts import LARGEST_PACKED, pack, packed_path
-from avo_tui.store.projection import Projection
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +31,16 @@ KEEP_SECONDS: Final = 600.0
 """Seconds for which both forms of a part are kept, so that a copy of the folder that was begun
 before finds each part that it had seen."""
 
-GENERATIONS: Final = 2
-"""Times that session.json must have been written with the format of compressed journals before a
-part is compressed: both generations of it are to tell an older avo-tui that it cannot read this."""
-
 
 class Compaction:
     """Compresses closed parts. One part at each `step`, which the thread that writes the tables
     calls."""
 
     def __init__(
-        self,
-        layout: Layout,
-        projection: Projection,
-        journal: JournalWriter,
-        check_ours: Callable[[], None],
+        self, layout: Layout, journal: JournalWriter, check_ours: Callable[[], None]
     ) -> None:
         """`check_ours` raises FolderLost where the folder is no longer ours."""
         self._layout = layout
-        self._projection = projection
         self._journal = journal
         self._check_ours = check_ours
         self._newest: int | None = None
@@ -70,9 +60,6 @@ class Compaction:
             self._remove_plain(self._doubled[0][0])
             self._doubled.popleft()
         if not self._closed:
-            return
-        if self._projection.said_compressed < GENERATIONS:
-            self._projection.compressed = True
             return
         if self._compress(self._closed[0]):
             self._doubled.append((self._closed[0], time.monotonic()))

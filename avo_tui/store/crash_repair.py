@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from avo_tui.store.database import SessionStorage
+from avo_tui.store.database import Projection
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import (
     leftovers,
@@ -18,8 +18,6 @@ from avo_tui.store.foreign_files import set_foreign_files_aside
 from avo_tui.store.journal_repair import cut_torn_tail, unpack_part
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import Loaded
-from avo_tui.store.pages import PagesFile
-from avo_tui.store.projection import Projection
 
 
 def remove_leftovers(layout: Layout) -> list[str]:
@@ -53,17 +51,14 @@ def keep_others_out(layout: Layout) -> None:
             replace_file(path, read_regular(path))
 
 
-def open_tables(layout: Layout, loaded: Loaded) -> tuple[Projection, PagesFile]:
+def open_tables(layout: Layout, loaded: Loaded) -> Projection:
     """Continue with the files as they are, or build them again where they are not usable."""
-    pages = PagesFile(layout.pages, loaded.extent)
-    compressed = layout.has_packed_parts()
+    # what is stale is written at once, and not after the next event
+    applied = 0 if loaded.stale else loaded.tables or 0
+    projection = Projection(layout, loaded.extent, applied)
     if loaded.tables is None:
         # a damaged file must not become session.json.previous
         with clear_errors(layout.database, "move aside"), contextlib.suppress(FileNotFoundError):
             set_aside(layout.database)
-    # what is stale is written at once, and not after the next event
-    applied = 0 if loaded.stale else loaded.tables or 0
-    projection = Projection(SessionStorage(layout.database, layout.previous), pages, applied)
-    projection.compressed = compressed
     projection.snapshot(loaded.state)  # packs what an older avo-tui left whole, before a run waits
-    return projection, pages
+    return projection

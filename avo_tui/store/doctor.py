@@ -12,7 +12,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
-from avo_tui.store.database import read_tables
+from avo_tui.store.database import TABLES, load_tables, read_tables, table_of
 from avo_tui.store.engine_presence import engine_status
 from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, clear_errors
 from avo_tui.store.files import leftovers, remove, set_aside
@@ -26,8 +26,7 @@ from avo_tui.store.loading import load, replay_journal
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.packed_parts import packed_path, part_file, part_status
 from avo_tui.store.pages import read_pages
-from avo_tui.store.projection import TABLES, load_tables, table_of
-from avo_tui.store.stored_records import Page
+from avo_tui.store.stored_records import Page, whole
 from avo_tui.store.writer import SessionWriter
 
 Level = Literal["ok", "warn", "fail"]
@@ -150,16 +149,15 @@ def _records(layout: Layout) -> Answers:
     if stored.extent is None:
         yield "fail", "session.json does not say where the older records are"
         return
-    read = read_pages(layout.pages, stored.extent)
-    if read.problem:
-        yield "fail", read.problem
-    for number, page in enumerate(read.pages, 1):
-        again = Page.of(page.kind, [page.whole(row) for row in range(len(page))])
-        if (again.columns, again.masks) != (page.columns, page.masks):
+    pages, problem = read_pages(layout.pages, stored.extent)
+    if problem:
+        yield "fail", problem
+    for number, page in enumerate(pages, 1):
+        again = Page.of(page.kind, [whole(page, row) for row in range(len(page))])
+        if again.header != page.header:
             yield "fail", f"page {number} of records.pages says other things than its records"
-    whole = sum(len(page) for page in read.pages)
     if stored.extent.size:
-        yield "ok", f"records.pages holds {_count(whole, 'record')}"
+        yield "ok", f"records.pages holds {_count(sum(map(len, pages)), 'record')}"
 
 
 def _journal(layout: Layout) -> Answers:

@@ -55,18 +55,6 @@ class Layout:
             return []
         return sorted({int(m[1]) for m in matches if m})
 
-    def has_packed_parts(self) -> bool:
-        """Whether any part of the journal is compressed. Raises DiskTrouble if strict."""
-        try:
-            with os.scandir(self.journal) as entries:
-                return any(
-                    (match := _PART.fullmatch(entry.name)) is not None and match[2]
-                    for entry in entries
-                )
-        except OSError as error:
-            self.refuse(error, self.journal)
-            return False
-
     def irregular_parts(self) -> list[Path]:
         """What has the name of a part of the journal and is no regular file, such as a link.
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from avo_tui.domain.events import Event, SessionCreated
 from avo_tui.domain.state import SessionState
-from avo_tui.store.database import read_tables
+from avo_tui.domain.tables import RecordTable
+from avo_tui.store.database import Stored, check_format, load_tables, read_tables
 from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
 from avo_tui.store.journal import read_events
 from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
-from avo_tui.store.pages import Extent, PagesRead, pack, read_pages, unpack_into
-from avo_tui.store.projection import Stored, check_format, load_tables
-from avo_tui.store.stored_records import KINDS
+from avo_tui.store.pages import Extent, pack, read_pages
+from avo_tui.store.stored_records import KINDS, Page
 
 BATCH = 5000
 
@@ -141,7 +142,9 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
             state, extent = _with_older_records(layout, tables, notes)
         elif for_writing:
             notes.append("an older avo-tui wrote the tables: they were made anew from the journal")
-        follower = JournalFollower(layout, state.session.applied, _part(layout, state))
+        follower = JournalFollower(
+            layout, state.session.applied, layout.part_of(state.session.step)
+        )
         stale = tables.outdated or extent != tables.extent
         return Loaded(state, follower, applied, extent, stale, notes)
     return None
@@ -154,55 +157,43 @@ def _with_older_records(
 
     Where their file is damaged, they are taken from the journal.
     """
-    read, problem = None, f"{layout.database.name} does not say where the older records are"
+    pages: list[Page] = []
+    problem = f"{layout.database.name} does not say where the older records are"
     if stored.extent is not None:
         try:
-            read = read_pages(layout.pages, stored.extent)
-            problem = read.problem
+            pages, problem = read_pages(layout.pages, stored.extent)
         except DamagedSession as error:
             _must_wait(layout, error)
             problem = str(error)
     if not problem:
-        return _with_tables(stored, _unpacked(stored, read)), stored.extent or Extent()
-    replay = replay_journal(layout, stored.state.session.applied)
-    if replay.reaches(stored.state.session.applied):
+        return _with_large_tables(stored.state, pages), stored.extent or Extent()
+    applied = stored.state.session.applied
+    replay = replay_journal(layout, applied, past_gaps=True)
+    if replay.state is not None and replay.reaches(applied):
         notes.append(f"{problem}; took the older records from the journal instead")
-        assert replay.state is not None
-        return _with_tables(stored, replay.state), Extent()
+        large = {name: getattr(replay.state, name) for name in KINDS}
+        return replace(stored.state, **large), Extent()
     notes.append(
         f"{problem}; the journal is damaged too: took what is sound of both, older records are "
         "missing"
     )
-    with suppress(DamagedSession):
-        folded = fold_journal(layout, stored.state.session.applied)
-        return _with_tables(stored, _joined(folded, _unpacked(stored, read))), Extent()
-    return _with_tables(stored, _unpacked(stored, read)), Extent()
+    return _with_large_tables(stored.state, pages, replay.state), Extent()
 
 
-def _unpacked(stored: Stored, read: PagesRead | None) -> SessionState:
-    """The records of pages, and over them those of session.json, which are newer."""
-    state = SessionState(session=stored.state.session)
-    unpack_into(state, read.pages if read is not None else ())
-    for name in KINDS:
-        table = getattr(state, name)
-        for key, record in getattr(stored.state, name).items():
+def _with_large_tables(
+    state: SessionState, pages: list[Page], oldest: SessionState | None = None
+) -> SessionState:
+    """A state with the records of `oldest`, over them those of pages, over them its own."""
+    tables: dict[str, Any] = {name: RecordTable[Any, Any]() for name in KINDS}
+    for page in pages:
+        tables[page.kind.table].pack(page.records())
+    for name, table in tables.items():
+        for key, record in getattr(state, name).items():
             table[key] = record
-    return state
-
-
-def _joined(one: SessionState, other: SessionState) -> SessionState:
-    """The large tables of two incomplete states; where both have a record, that of `other`."""
-    joined = SessionState(session=one.session)
-    for name in KINDS:
-        table, records = getattr(joined, name), {**getattr(one, name), **getattr(other, name)}
-        for key in sorted(records):
-            table[key] = records[key]
-    return joined
-
-
-def _with_tables(stored: Stored, source: SessionState) -> SessionState:
-    """The state of session.json with the large tables of another."""
-    return replace(stored.state, **{name: getattr(source, name) for name in KINDS})
+        if oldest is not None:
+            known = {**getattr(oldest, name), **table}
+            tables[name] = RecordTable({key: known[key] for key in sorted(known)})
+    return replace(state, **tables)
 
 
 def _folded_anew(layout: Layout, stored: Stored) -> SessionState | None:
@@ -220,11 +211,6 @@ def _must_wait(layout: Layout, error: DamagedSession) -> None:
     the newest would give events numbers that exist."""
     if layout.strict and isinstance(error, DiskTrouble):
         raise error
-
-
-def _part(layout: Layout, state: SessionState) -> int | None:
-    """The part of the journal that the last applied event is in."""
-    return layout.part_of(state.session.step)
 
 
 def _from_journal(layout: Layout, notes: list[str]) -> Loaded:
@@ -257,7 +243,7 @@ class Replay:
 
     def reaches(self, seq: int) -> bool:
         """Whether the journal has every event up to number `seq`."""
-        return self.state is not None and self.last >= seq
+        return self.state is not None and not self.missing and self.last >= seq
 
 
 def replay_journal(layout: Layout, until: int | None = None, past_gaps: bool = False) -> Replay:

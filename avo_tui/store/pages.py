@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from pydantic import Field
+
+from avo_tui.domain.base import Value
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.store.appending import AppendFile
@@ -32,104 +33,58 @@ PAGE = 128
 """Records in a page, and fewest of each table that stay whole: they are the ones that change."""
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(Value):
     """The part of the file that belongs to session.json."""
 
-    size: int = 0
+    size: int = Field(default=0, ge=0)
     """Bytes."""
     checksum: int = 0
     """CRC-32 of these bytes."""
 
-    @classmethod
-    def of_row(cls, row: object) -> Extent:
-        """What session.json says. Raises ValueError where it is not what we write."""
-        if row is None:
-            return cls()
-        if not isinstance(row, Mapping):
-            raise ValueError("the extent of records.pages is no object")
-        size, checksum = row.get("size"), row.get("checksum")
-        if not (isinstance(size, int) and isinstance(checksum, int)) or size < 0:
-            raise ValueError("the extent of records.pages is not two numbers")
-        return cls(size, checksum)
-
-    def row(self) -> dict[str, int]:
-        """What session.json is to say."""
-        return {"size": self.size, "checksum": self.checksum}
-
     def and_then(self, data: bytes) -> Extent:
         """The extent with `data` appended."""
-        return Extent(self.size + len(data), zlib.crc32(data, self.checksum))
+        return Extent(size=self.size + len(data), checksum=zlib.crc32(data, self.checksum))
+
+    def of(self, path: Path) -> tuple[bytes, bool]:
+        """(the extent's bytes in a file, whether they are what session.json says). Raises
+        OSError."""
+        data = read_regular(path)[: self.size]
+        return data, len(data) == self.size and zlib.crc32(data) == self.checksum
 
 
-@dataclass
-class PagesRead:
-    """What was read of the file."""
+def read_pages(path: Path, extent: Extent) -> tuple[list[Page], str]:
+    """(the sound pages of that part of the file, what is wrong; empty where it holds all).
 
-    extent: Extent
-    pages: list[Page] = field(default_factory=list)
-    problem: str = ""
-    """What is wrong; empty where the file holds all that session.json says. The pages are then
-    those that are sound."""
-
-
-def read_pages(path: Path, extent: Extent) -> PagesRead:
-    """Read that part of the file. Raises UnreadableNow, or DamagedSession where nothing can be."""
-    read = PagesRead(extent)
+    Raises UnreadableNow, or DamagedSession where nothing can be read.
+    """
+    pages: list[Page] = []
     if not extent.size:
-        return read
+        return pages, ""
+    data, sound = b"", False
     try:
         with contextlib.suppress(FileNotFoundError):
-            data = memoryview(read_regular(path))[: extent.size]
-            sound = len(data) == extent.size and zlib.crc32(data) == extent.checksum
-            _take_apart(bytes(data), read, checked=sound)
-            if sound:
-                return read
+            data, sound = extent.of(path)
     except OSError as error:
         raise unreadable(error, path, path.name) from error
-    read.problem = read.problem or f"{path.name} is not what session.json says"
-    return read
-
-
-def _checked(path: Path, extent: Extent) -> bytes:
-    """The extent's bytes. Raises OSError, or DamagedSession where they are others."""
-    data = read_regular(path)[: extent.size]
-    if len(data) != extent.size or zlib.crc32(data) != extent.checksum:
-        raise DamagedSession(f"{path.name} changed while it was opened")
-    return data
-
-
-def _take_apart(data: bytes, read: PagesRead, checked: bool) -> None:
-    """Add the pages in `data`; `checked` where their checksums need not be looked at."""
     offset = 0
     while offset < len(data):
         end = data.find(b"\n", offset)
         try:
             checksum, header, blob = map(int, data[offset:end].split(b" "))
             body = data[end + 1 : end + 1 + header + blob]
-            if end < 0 or min(header, blob) < 0 or len(body) != header + blob:
-                raise ValueError("lengths")
-            if not checked and zlib.crc32(body) != checksum:
-                raise ValueError("checksum")
-            read.pages.append(Page.read(body[:header], body[header:]))
-        except (ValueError, KeyError, TypeError, OverflowError):
-            read.problem = f"records.pages is damaged at byte {offset}"
-            return
+            if end < 0 or min(header, blob) < 0 or zlib.crc32(body) != checksum:
+                raise ValueError("other lengths, or another checksum")
+            pages.append(Page.read(body[:header], body[header:]))
+        except ValueError:
+            return pages, f"{path.name} is damaged at byte {offset}"
         offset = end + 1 + header + blob
+    return pages, "" if sound else f"{path.name} is not what session.json says"
 
 
 def _frame(page: Page) -> bytes:
-    body = page.header()
-    parts = len(body), len(page.blob)
-    body += page.blob
-    return b"%d %d %d\n" % (zlib.crc32(body), *parts) + body
-
-
-def unpack_into(state: SessionState, pages: Iterable[Page]) -> None:
-    """Set the records of pages, in their order."""
-    for page in pages:
-        table: Any = getattr(state, page.kind.table)
-        table.pack(page.records())
+    header = page.header.model_dump_json().encode()
+    body = header + page.blob
+    return b"%d %d %d\n" % (zlib.crc32(body), len(header), len(page.blob)) + body
 
 
 def pack(state: SessionState) -> list[Page]:
@@ -161,7 +116,10 @@ class PagesFile:
         if extent.size:
             with clear_errors(path, "write"):
                 if path.is_symlink():  # what it points to is not ours to write
-                    replace_file(path, _checked(path, extent))
+                    data, sound = extent.of(path)
+                    if not sound:
+                        raise DamagedSession(f"{path.name} changed while it was opened")
+                    replace_file(path, data)
             self._file = AppendFile(path)
             if self._file.size > extent.size:
                 self._file.cut(extent.size)

@@ -88,9 +88,9 @@ class SessionWriter:
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
         self._journal = JournalWriter(layout, part)
-        self._projection, self._pages = open_tables(layout, loaded)
+        self._projection = open_tables(layout, loaded)
         self._live = LiveFile(layout.live)
-        self._compaction = Compaction(layout, self._projection, self._journal, self._check_ours)
+        self._compaction = Compaction(layout, self._journal, self._check_ours)
         self._reserve = Reserve(layout.reserve)
         self._reserve.hold()
         self._background_writer = BackgroundWriter(self.flush, self._sync, self._compaction.step)
@@ -404,7 +404,7 @@ class SessionWriter:
         if self._lost is not None:
             log.error("closed without writing anything: %s", self._lost)
             self._journal.abandon()
-            self._pages.abandon()
+            self._projection.pages.abandon()
             self._live.abandon()
             self._lock.abandon()
             return
@@ -416,7 +416,7 @@ class SessionWriter:
             except DiskTrouble as error:
                 log.warning("closed without writing the tables: %s", error)
         finally:
-            for part in (self._journal, self._pages):
+            for part in (self._journal, self._projection.pages):
                 try:
                     part.close()
                 except DiskTrouble as error:

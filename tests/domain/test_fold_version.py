@@ -20,7 +20,7 @@ from avo_tui.domain.records import (
 )
 from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import FOLD
-from avo_tui.store.projection import TABLES, table_of
+from avo_tui.store.database import TABLES, table_of
 from tests.session_life import (
     AT,
     attempt,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
 from avo_tui.store import SessionReader, SessionWriter, compaction, diagnose, packed_parts
-from avo_tui.store.errors import NewerFormat, StoreError
+from avo_tui.store.errors import StoreError
 from avo_tui.store.journal import read_event, read_events
 from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.layout import Layout
@@ -95,25 +95,6 @@ def test_every_way_of_reading_gives_the_same(lived: Path) -> None:
     (lived / "session.json").unlink()
     (lived / "session.json.previous").unlink()
     assert SessionReader.open(lived).state.versions == state.versions
-
-
-def test_an_older_avo_tui_is_told_before_anything_is_compressed(
-    lived: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with SessionWriter.open(lived) as writer:
-        writer._background_writer.stop()
-        while len(plain(lived)) == 4:
-            assert not list((lived / "journal").glob("*.zst"))
-            writer.record(ev.AgentText(block="b", text="prose"))
-            writer.flush()
-            writer._compaction.step()
-            if list((lived / "journal").glob("*.zst")):
-                break
-        for name in ("session.json", "session.json.previous"):
-            assert json.loads((lived / name).read_text())["session"]["1"]["format"] == 3
-    monkeypatch.setattr("avo_tui.store.projection.LATER_FORMATS", (2,))
-    with pytest.raises(NewerFormat, match="open it with a newer avo-tui"):
-        SessionReader.open(lived)
 
 
 def test_a_reader_goes_on_while_parts_are_compressed(lived: Path) -> None:

@@ -19,11 +19,10 @@ from avo_tui.store import (
     doctor,
     send_command,
 )
-from avo_tui.store.database import read_tables
+from avo_tui.store.database import load_tables, read_tables
 from avo_tui.store.doctor import differences
 from avo_tui.store.layout import Layout
 from avo_tui.store.pages import Extent, PagesFile, read_pages
-from avo_tui.store.projection import load_tables
 from tests.session_life import AT, attempt, session_record
 
 
@@ -134,14 +133,14 @@ def test_a_page_that_contradicts_its_records_is_mended(lived: Path) -> None:
     tables = json.loads(layout.database.read_text())
     stored = load_tables(read_tables(layout.database))
     assert stored.extent is not None
-    pages = read_pages(layout.pages, stored.extent).pages
+    pages = read_pages(layout.pages, stored.extent)[0]
     page = next(page for page in pages if page.kind.table == "attempts")
     page.masks[0] ^= 1
     layout.pages.unlink()
     file = PagesFile(layout.pages, Extent())
     file.add(pages)
     file.close()
-    tables["session"]["1"]["pages"] = file.extent.row()
+    tables["session"]["1"]["pages"] = file.extent.model_dump()
     layout.database.write_text(json.dumps(tables))
     assert any(f.what == "records" and "other things" in f.sentence for f in diagnose(lived))
     diagnose(lived, repair=True)
