@@ -21,8 +21,13 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate
 from avo_tui.domain.outlook import Spread, spread
 from avo_tui.domain.plain import plain, safe
-from avo_tui.domain.questions import QuickQuestion
-from avo_tui.domain.quick import CACHES, MOST_SECONDS, QUICK_SECONDS, QuickComparison
+from avo_tui.domain.questions import (
+    CACHES,
+    MOST_SECONDS,
+    QUICK_SECONDS,
+    QuickComparison,
+    QuickQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.candidates import read_candidate

@@ -12,8 +12,7 @@ import typer
 from avo_tui.cli import comparing_arms
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.pictures import figure_for, save
-from avo_tui.domain.arms import Arm
-from avo_tui.domain.trajectory import Axis, Trajectory, common_budget, position
+from avo_tui.domain.trajectory import Arm, Axis, Trajectory, common_budget, position
 from avo_tui.store import SessionReader, find_session
 from avo_tui.ui.charts import MARKS, Curve, draw
 

@@ -12,8 +12,7 @@ from typing import Any
 import typer
 
 from avo_tui.cli.pictures import figure_for, save
-from avo_tui.domain.arms import Arm, Interval, mean, ratio
-from avo_tui.domain.trajectory import Axis
+from avo_tui.domain.trajectory import Arm, Axis, Interval, mean, ratio
 from avo_tui.ui.charts import MARKS, Curve, draw
 
 

@@ -14,7 +14,7 @@ from avo_tui.cli.opening import find_task
 from avo_tui.cli.parameters import Json, TaskName
 from avo_tui.cli.task_check import check
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.scratch import InputsWanted
+from avo_tui.domain.questions import InputsWanted
 from avo_tui.evaluation import roots
 from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
 from avo_tui.evaluation.input_files import drawn_inputs, write_input_files

@@ -17,8 +17,6 @@ HELD = 0.025
 
 
 class AuditFinding(Value):
-    """The result of one audit."""
-
     outcome: AuditOutcome
     reason: str
     reference: int | None = None

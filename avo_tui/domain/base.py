@@ -80,5 +80,4 @@ ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def now() -> datetime:
-    """The current time in UTC."""
     return datetime.now(UTC)

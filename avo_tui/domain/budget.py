@@ -72,7 +72,6 @@ class Spend(Value):
 
 
 def used(spend: Spend, unit: BudgetUnit) -> float:
-    """How much of `unit` was used."""
     if unit == "hours":
         return spend.seconds / 3600
     return float(getattr(spend, unit))
@@ -82,8 +81,6 @@ UNITS: tuple[BudgetUnit, ...] = ("usd", "tokens", "hours", "evaluations", "steps
 
 
 class CapState(Value):
-    """How far one cap is used."""
-
     unit: BudgetUnit
     cap: float
     used: float
@@ -116,7 +113,6 @@ def _rounded(amount: float) -> str:
 
 
 def cap_states(caps: Caps, spend: Spend) -> list[CapState]:
-    """The state of each cap that is set."""
     states = []
     for unit in UNITS:
         cap = getattr(caps, unit)

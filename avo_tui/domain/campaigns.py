@@ -36,8 +36,6 @@ SMALLEST: dict[DividedUnit, float] = {"usd": 0.01, "tokens": 1, "evaluations": 1
 
 
 class Line(Value):
-    """One session of a campaign."""
-
     number: int = Field(ge=1)
     """1 for the first line; lines that were split off come last."""
     session: Name
@@ -108,8 +106,6 @@ Order = Annotated[Split | SetCaps, Field(discriminator="kind")]
 
 
 class OrderRecord(Value):
-    """An order that was dealt with."""
-
     id: str
     at: Moment
     kind: str
@@ -169,7 +165,6 @@ class Standing(Value):
 
 
 def line_session(campaign: str, number: int) -> str:
-    """The name of a line's session."""
     return f"{campaign}.{number}"
 
 

@@ -72,5 +72,4 @@ class Candidate(Value):
         return self.id[:10]
 
     def with_file(self, name: str, text: str) -> Candidate:
-        """A copy in which the file `name` holds `text`."""
         return Candidate(files={**self.files, name: text})

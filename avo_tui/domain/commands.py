@@ -84,8 +84,6 @@ class Reject(CommandBase):
 
 
 class SetBudget(CommandBase):
-    """Replaces the budget as a whole."""
-
     kind: Literal["budget"] = "budget"
     budget: Budget
 
@@ -112,8 +110,6 @@ class SetBookmark(CommandBase):
 
 
 class Annotate(CommandBase):
-    """Replaces a version's note."""
-
     kind: Literal["note"] = "note"
     version: int
     text: Text

@@ -77,8 +77,6 @@ def busy_text(states: Sequence[DeviceState]) -> str:
 
 
 class Range(Value):
-    """Minimum, mean and maximum of a quantity."""
-
     low: float
     mean: float
     high: float

@@ -13,8 +13,6 @@ MAX_DIFF = 100_000
 
 
 class Difference(Value):
-    """A unified diff with its counts of lines."""
-
     text: str
     added: int
     removed: int

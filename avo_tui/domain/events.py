@@ -147,8 +147,6 @@ class Spent(EventBase):
 
 
 class TroubleNoted(EventBase):
-    """A problem that the person should know of."""
-
     kind: Literal["trouble"] = "trouble"
     where: str
     message: str
@@ -279,8 +277,6 @@ class ToolReturned(EventBase):
 
 
 class CandidateEdited(EventBase):
-    """The working candidate changed."""
-
     kind: Literal["candidate_edited"] = "candidate_edited"
     candidate: ObjectId
     parent: int
@@ -316,8 +312,6 @@ class SeatLeft(EventBase):
 
 
 class CandidateProfiled(EventBase):
-    """A profiler measured a candidate."""
-
     kind: Literal["candidate_profiled"] = "candidate_profiled"
     profile: Profile
 
@@ -415,8 +409,6 @@ class GateDecided(EventBase):
 
 
 class AttemptRejected(EventBase):
-    """The attempt does not become a version."""
-
     kind: Literal["attempt_rejected"] = "attempt_rejected"
     attempt: int
     reason: str
@@ -579,8 +571,6 @@ class Rewound(EventBase):
 
 
 class NoteWritten(EventBase):
-    """A note was added or replaced."""
-
     kind: Literal["note_written"] = "note_written"
     note: Note
 

@@ -13,9 +13,8 @@ from avo_tui.domain.auditing import judge_audit
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Comparison, Ledger
-from avo_tui.domain.gate_rules import GateDecision, GateName, Rival, decide
+from avo_tui.domain.gate_rules import GateDecision, GateName, Rival, decide, scores_bear_out
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.score_rules import scores_bear_out
 
 SUBMITTED = 0.85
 """Share of the rival's aggregate from which a candidate is likely to be submitted. A guess that
@@ -69,13 +68,11 @@ class GatePlan(Value):
         return audit or score.aggregate >= SUBMITTED * self.rival_score.aggregate
 
     def with_pair(self, pair: PairedMeasurement) -> GatePlan:
-        """The plan after one more pair."""
         replicates = (*self.comparison.replicates, pair)
         return self.replaced(comparison=self.comparison.replaced(replicates=replicates))
 
     @property
     def undecided(self) -> bool:
-        """Whether one more pair is to be measured."""
         if self.comparison.purpose == "audit":
             return judge_audit(self.comparison, self._ledger, self.number) is None
         return self._decision is None

@@ -138,8 +138,6 @@ class GateDecision(Value):
 
 @dataclass(frozen=True)
 class Rival:
-    """The version that a candidate has to beat."""
-
     number: int
     """Number of the version."""
     score: Score
@@ -388,3 +386,24 @@ def _nearest(comparison: Comparison, ledger: Ledger) -> tuple[str, Estimate, flo
     }
     name = max(names, key=lambda name: each[name].mean / max(each[name].error, 1e-12))
     return name, each[name], comparison.error / len(names)
+
+
+SCORE_SLACK = 0.05
+"""Relative difference to expect, even on a quiet machine, between the gain measured at the gate and
+the gain computed from the two separately measured scores."""
+
+
+def scores_bear_out(decision: GateDecision, score: Score, rival: Score) -> bool:
+    """Whether the gain between the two scores agrees with the gain measured at the gate.
+
+    Where it does not, more pairs are measured; the scores decide nothing, the machine may have been
+    busy with something else meanwhile. They are ratios to their own baselines, so the two gains may
+    differ by `SCORE_SLACK` plus three times the uncertainty of scores and gain.
+    """
+    if decision.gain is None or rival.aggregate <= 0 or score.aggregate <= 0:
+        return True
+    at_gate = math.log1p(decision.gain)
+    by_scores = math.log(score.aggregate / rival.aggregate)
+    low, high = decision.interval or (decision.gain, decision.gain)
+    half = (math.log1p(high) - math.log1p(low)) / 2
+    return abs(at_gate - by_scores) <= SCORE_SLACK + 3 * (score.noise + rival.noise) + half

@@ -101,5 +101,4 @@ def abandoned_by(versions: Mapping[int, Version], head: int, target: int) -> lis
 
 
 def rewind_text(origin: int, target: int, reason: str) -> str:
-    """One sentence that says what a rewind did."""
     return f"rewound from v{origin} to v{target}" + (f": {reason}" if reason else "")

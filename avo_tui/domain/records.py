@@ -42,8 +42,6 @@ NoteCategory = Literal["worked", "failed", "idea", "fact"]
 
 
 class PlanItem(Value):
-    """One line of a plan."""
-
     text: str
     status: Literal["todo", "doing", "done", "dropped"] = "todo"
 
@@ -85,7 +83,6 @@ class Audit(Value):
 
     @property
     def line(self) -> str:
-        """The audit as one line of text."""
         words = {"holds": "holds", "fails": "does not hold", "unclear": "unclear"}[self.outcome]
         return f"{words}: {self.reason}"
 
@@ -142,7 +139,6 @@ class Version(Value):
 
     @property
     def aggregate(self) -> float:
-        """Aggregate of the score at the gate."""
         return self.score.aggregate
 
     @property
@@ -244,12 +240,10 @@ class Step(Value):
 
     @property
     def seconds(self) -> float:
-        """Running seconds that the step took."""
         return self.spend.seconds
 
     @property
     def usd(self) -> float:
-        """Dollars that the step spent."""
         return self.spend.usd
 
 
@@ -343,8 +337,6 @@ class Occupant(Value):
 
 
 class EngineRecord(Value):
-    """The process that runs a session."""
-
     pid: int
     host: str
     started: Moment
@@ -361,8 +353,6 @@ class EngineRecord(Value):
 
 
 class SessionRecord(Value):
-    """The one row of the table `session`."""
-
     name: Name
     task: TaskInfo
     created: Moment

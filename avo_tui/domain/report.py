@@ -102,8 +102,6 @@ HIDDEN = "hidden"
 
 
 class ConfigurationCheck(Value):
-    """The outcome of the check on one configuration."""
-
     name: str
     """Name of the configuration; HIDDEN for every hidden one."""
     ok: bool
@@ -115,8 +113,6 @@ class ConfigurationCheck(Value):
 
 
 class EvaluationReport(Value):
-    """The complete result of evaluating one candidate."""
-
     task: str
     candidate: str
     """Id of the candidate."""

@@ -123,7 +123,6 @@ class Score(Value):
         return theirs / ours if self.lower_is_better else ours / theirs
 
     def by_name(self, name: str) -> ConfigurationScore | None:
-        """The configuration of that name, if it was measured."""
         return next((c for c in self.configurations if c.name == name), None)
 
 
@@ -158,7 +157,6 @@ class PairedMeasurement(Value):
 
     @property
     def noise(self) -> float:
-        """Relative half-width of the spread of `gain`."""
         if not self.configurations:
             return 0.0
         widths = [

@@ -108,7 +108,6 @@ def following_redactor(credentials: Callable[[], Iterable[str]]) -> Redact:
 
 
 def redact(text: str) -> str:
-    """The text without the secrets of this process's environment."""
     return redactor(secret_values())(text)
 
 

@@ -19,7 +19,6 @@ class SessionState(Tables):
 
     @classmethod
     def begin(cls, event: ev.SessionCreated) -> SessionState:
-        """The state after the first event."""
         state = cls(session=event.session)
         state.skip(event)
         return state
@@ -37,7 +36,6 @@ class SessionState(Tables):
 
     @property
     def current_step(self) -> Step | None:
-        """The step that is running, if one is."""
         step = self.steps.get(self.session.step)
         return step if step is not None and step.ended is None else None
 

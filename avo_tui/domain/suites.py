@@ -11,8 +11,6 @@ SPEEDUPS = (1.0, 1.5, 2.0)
 
 
 class Problem(Value):
-    """One problem of a suite."""
-
     name: Name
     origin: str
     """The problem's file, or the name of an existing task."""

@@ -109,7 +109,6 @@ class Tables:
     # -- changes that several kinds of event share
 
     def change_session(self, **update: Any) -> None:
-        """Replace fields of the session's record."""
         self.session = self.session.replaced(**update)
 
     def enter(
@@ -125,7 +124,6 @@ class Tables:
         )
 
     def change_attempt(self, step: int, number: int, **update: Any) -> None:
-        """Replace fields of an attempt, if it is there."""
         if (old := self.attempts.get((step, number))) is not None:
             self.attempts[step, number] = old.replaced(**update)
 

@@ -56,8 +56,6 @@ _CHOICE = re.compile(rf"(?P<token>{_TOKEN})(?:\((?P<label>[\w .+-]{{1,40}})\))?(
 
 
 class Choice(Value):
-    """One value that a tunable may take."""
-
     token: str
     """The text in the source."""
     label: str = ""
@@ -68,7 +66,6 @@ class Choice(Value):
 
     @property
     def number(self) -> float | None:
-        """The value as a number; None for a symbol."""
         return _number(self.token)
 
 
@@ -97,12 +94,10 @@ class Tunable(Value):
 
     @property
     def index(self) -> int:
-        """Index of the current value in the choices."""
         return self._find(self.token)
 
     @property
     def current(self) -> Choice:
-        """The value that the source has now."""
         return self.choices[self.index]
 
     def find(self, text: str) -> Choice | None:
@@ -239,7 +234,6 @@ def flaws(candidate: Candidate) -> tuple[Flaw, ...]:
 
 
 def point(tunables: Iterable[Tunable]) -> dict[str, str]:
-    """The current value of each tunable: name → value."""
     return {t.name: t.current.token for t in tunables}
 
 

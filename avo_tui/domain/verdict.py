@@ -9,8 +9,6 @@ from avo_tui.domain.plain import Safe
 
 
 class Verdict(StrEnum):
-    """The possible outcomes of an evaluation."""
-
     CORRECT = "correct"
     COMPILE_ERROR = "compile_error"
     MANIFEST_ERROR = "manifest_error"

@@ -64,7 +64,6 @@ class WorkerStatus(Value):
 
     @property
     def usable(self) -> bool:
-        """Whether it takes part in the run."""
         return self.state in USABLE
 
     def busy_share(self, at: datetime) -> float | None:
@@ -96,8 +95,6 @@ class QueueSeen(Value):
 
 
 class WorkersSeen(Value):
-    """All devices of a run at one moment."""
-
     at: Moment
     workers: tuple[WorkerStatus, ...] = ()
     queue: QueueSeen | None = None

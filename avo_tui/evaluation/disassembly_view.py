@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from avo_tui.domain.listing import Window
+from avo_tui.domain.questions import Window
 
 CHARACTERS = 13_000
 """Characters of one listing that are given unless a number of lines is asked for: what fits into

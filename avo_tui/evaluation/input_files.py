@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avo_tui.domain.scratch import InputsWanted
+from avo_tui.domain.questions import InputsWanted
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Task

@@ -21,11 +21,11 @@ from avo_tui.domain.questions import (
     ListingQuestion,
     ProfileQuestion,
     Question,
+    QuickComparison,
     QuickQuestion,
     ScratchQuestion,
     Text,
 )
-from avo_tui.domain.quick import QuickComparison
 from avo_tui.domain.report import EvaluationReport, Stage
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import task_dynamic_checks

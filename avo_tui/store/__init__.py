@@ -29,12 +29,12 @@ if TYPE_CHECKING:
         create_campaign,
         find_campaign,
     )
-    from avo_tui.store.devices import DeviceLog, device_history
+    from avo_tui.store.devices import DeviceLog, WorkersFile, device_history, read_workers
     from avo_tui.store.doctor import Finding, diagnose
-    from avo_tui.store.drafts import Drafts
     from avo_tui.store.engine_presence import EngineStatus, engine_status
     from avo_tui.store.inbox import BadCommand, queued_commands, send_command, waiting_commands
     from avo_tui.store.listing import SessionSummary, by_attention, summaries, summary
+    from avo_tui.store.own_notes import Drafts, SeenMarks
     from avo_tui.store.places import (
         check_name,
         find_session,
@@ -43,10 +43,8 @@ if TYPE_CHECKING:
         session_folders,
         sessions_roots,
     )
-    from avo_tui.store.read_marks import SeenMarks
     from avo_tui.store.reader import SessionReader
     from avo_tui.store.unbegun import remove_unbegun
-    from avo_tui.store.workers import WorkersFile, read_workers
     from avo_tui.store.writer import SessionWriter
 
 __getattr__ = on_demand.names(
@@ -61,12 +59,12 @@ __getattr__ = on_demand.names(
             "create_campaign",
             "find_campaign",
         ),
-        "devices": ("DeviceLog", "device_history"),
+        "devices": ("DeviceLog", "WorkersFile", "device_history", "read_workers"),
         "doctor": ("Finding", "diagnose"),
-        "drafts": ("Drafts",),
         "engine_presence": ("EngineStatus", "engine_status"),
         "inbox": ("BadCommand", "queued_commands", "send_command", "waiting_commands"),
         "listing": ("SessionSummary", "by_attention", "summaries", "summary"),
+        "own_notes": ("Drafts", "SeenMarks"),
         "places": (
             "check_name",
             "find_session",
@@ -75,10 +73,8 @@ __getattr__ = on_demand.names(
             "session_folders",
             "sessions_roots",
         ),
-        "read_marks": ("SeenMarks",),
         "reader": ("SessionReader",),
         "unbegun": ("remove_unbegun",),
-        "workers": ("WorkersFile", "read_workers"),
         "writer": ("SessionWriter",),
     },
 )

@@ -23,8 +23,6 @@ Fate = Literal["waits", "committed", "refused"]
 
 @dataclass(frozen=True)
 class LineView:
-    """One line as it stands now."""
-
     line: Line
     folder: Path
     state: RunState | Literal["waiting"]
@@ -65,8 +63,6 @@ class Happening:
 
 @dataclass(frozen=True)
 class CampaignView:
-    """A campaign at one moment."""
-
     campaign: Campaign
     conductor: EngineStatus
     lines: tuple[LineView, ...]
@@ -76,7 +72,6 @@ class CampaignView:
 
     @property
     def spend(self) -> Spend:
-        """What all lines together have spent."""
         total = Spend()
         for line in self.lines:
             total = total + line.spend
@@ -90,7 +85,6 @@ class CampaignView:
 
     @property
     def over(self) -> bool:
-        """Whether every line is over."""
         return all(line.state in {"stopped", "finished"} for line in self.lines)
 
     @property

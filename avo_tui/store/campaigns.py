@@ -58,7 +58,6 @@ class CampaignFolder:
 
     @property
     def name(self) -> str:
-        """The campaign's name."""
         return self.path.name.removeprefix(PREFIX)
 
     @property
@@ -91,7 +90,6 @@ class CampaignFolder:
         )
 
     def conductor(self) -> EngineStatus:
-        """Whether a process conducts the campaign, and which."""
         return engine_status(self.lock)
 
     def send(self, order: Order) -> str:
@@ -126,7 +124,6 @@ class CampaignFolder:
         return orders
 
     def order_done(self, identity: str) -> None:
-        """Remove an order that is on record."""
         (self.orders / f"{identity}.json").unlink(missing_ok=True)
 
 
@@ -155,7 +152,6 @@ class CampaignWriter(CampaignFolder):
         self._lock.heartbeat()
 
     def close(self) -> None:
-        """Release the lock."""
         self._lock.release()
 
 
@@ -193,7 +189,6 @@ def create_campaign(campaign: Campaign) -> CampaignFolder:
 
 
 def campaign_folders(roots: Sequence[Path] | None = None) -> list[CampaignFolder]:
-    """Every campaign in the roots, by name."""
     folders: dict[str, CampaignFolder] = {}
     for root in sessions_roots() if roots is None else roots:
         try:

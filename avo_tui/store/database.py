@@ -143,7 +143,6 @@ _PENDING: TypeAdapter[tuple[int, GateDecision] | None] = TypeAdapter(
 
 
 def table_of(state: SessionState, name: str) -> dict[Key, Value]:
-    """One table of the state, by its name."""
     return cast("dict[Key, Value]", getattr(state, name))
 
 
@@ -160,8 +159,6 @@ def check_format(number: object) -> None:
 
 @dataclass(frozen=True)
 class Stored:
-    """What session.json says."""
-
     state: SessionState
     """With those records alone that are rows."""
     extent: Extent | None

@@ -1,8 +1,10 @@
-"""Samples of a run's devices over the last minutes, for screens: one line each, in two files.
+"""A run's devices, for screens and other processes, in small files beside the journal.
 
-They are stored outside the journal because they may be lost: they are never synced, and the older
-of the two files is replaced when the newer one is full. What matters to a measurement is stored in
-its report.
+What matters to a measurement is stored in its report, and what became of a device (lost, back, set
+aside) in the journal: these files may be lost, so they are never synced. `devices.jsonl` has a line
+for each sample of the last minutes; the older of two such files is replaced when the newer one is
+full. `workers.json` says what each device does at present; it is replaced as a whole, so that a
+reader has the old or the new content.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from avo_tui.domain.device import DeviceState
-from avo_tui.store.files import open_own, open_regular
+from avo_tui.domain.workers import WorkersSeen
+from avo_tui.store.files import TEMPORARY, open_own, open_regular, read_regular, write_all
 from avo_tui.store.layout import Layout
 
 FULL_BYTES = 512 << 10
@@ -26,33 +29,59 @@ TAIL_BYTES = 128 << 10
 _OLD = ".previous"
 
 
-class DeviceLog:
-    """Appends samples. It holds the folder open, so that it never writes into another one."""
+class _HeldFolder:
+    """Holds the session's folder open, so that nothing is ever written into another one."""
 
     def __init__(self, folder: Path) -> None:
         """Raises OSError where the folder cannot be opened."""
-        self._name = Layout(folder).devices.name
+        self._layout = Layout(folder)
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def add(self, states: Sequence[DeviceState]) -> None:
-        """Append one sample of each device. Raises OSError where the disk takes no write."""
-        lines = b"".join(
-            state.model_dump_json(exclude_defaults=True).encode() + b"\n" for state in states
-        )
-        file = open_own(Path(self._name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, self._folder)
+    def _write(self, name: str, flags: int, data: bytes) -> int:
+        """Write into a file of the folder; returns the size that it has then. Raises OSError where
+        the disk takes no write."""
+        file = open_own(Path(name), os.O_WRONLY | os.O_CREAT | flags, self._folder)
         try:
-            size = os.fstat(file).st_size
-            os.write(file, lines)
+            write_all(file, data)
+            return os.fstat(file).st_size
         finally:
             os.close(file)
-        if size + len(lines) >= FULL_BYTES:
-            os.replace(
-                self._name, self._name + _OLD, src_dir_fd=self._folder, dst_dir_fd=self._folder
-            )
+
+    def _rename(self, old: str, new: str) -> None:
+        os.replace(old, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def close(self) -> None:
-        """Let go of the folder."""
         os.close(self._folder)
+
+
+class DeviceLog(_HeldFolder):
+    def add(self, states: Sequence[DeviceState]) -> None:
+        """Append one sample of each device. Raises OSError where the disk takes no write."""
+        lines = [state.model_dump_json(exclude_defaults=True).encode() + b"\n" for state in states]
+        name = self._layout.devices.name
+        if self._write(name, os.O_APPEND, b"".join(lines)) >= FULL_BYTES:
+            self._rename(name, name + _OLD)
+
+
+class WorkersFile(_HeldFolder):
+    def write(self, seen: WorkersSeen) -> None:
+        """Replace the content. Raises OSError where the disk takes no write."""
+        name = self._layout.workers.name
+        new = f"{TEMPORARY}{os.getpid()}-{name}"
+        text = seen.model_dump_json(exclude_defaults=True)
+        self._write(new, os.O_TRUNC, text.encode() + b"\n")
+        self._rename(new, name)
+
+
+def read_workers(folder: Path) -> WorkersSeen | None:
+    """The devices as the session's last engine told of them; None where it did not.
+
+    They are the present only while an engine lives: ask it.
+    """
+    try:
+        return WorkersSeen.model_validate_json(read_regular(Layout(folder).workers))
+    except (OSError, ValidationError):
+        return None
 
 
 def device_history(folder: Path, most: int = 200) -> dict[str, tuple[DeviceState, ...]]:

@@ -39,8 +39,6 @@ OLD_SECONDS = 3600.0
 
 
 class Finding(Value):
-    """What one check found."""
-
     level: Level
     what: str
     """What was checked, such as `journal` or `objects`."""

@@ -58,8 +58,6 @@ class BadName(StoreError):  # noqa: N818
 
 
 class SessionLocked(StoreError):  # noqa: N818
-    """Another engine holds the session."""
-
     def __init__(self, pid: int | None, host: str, since: str) -> None:
         self.pid, self.host, self.since = pid, host, since
         who = f"process {pid} on {host}" if pid else "another process"

@@ -41,7 +41,6 @@ class Foreign:
 
     @property
     def sentence(self) -> str:
-        """What is wrong, for a person."""
         where = self.path.name
         if self.readable:
             return f"{where} is a link to another file: put that file itself in its place"

@@ -11,11 +11,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from avo_tui.domain.events import Event
+from avo_tui.domain.events import AttemptFinished, Event
+from avo_tui.domain.records import Attempt
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.store.appending import AppendFile
+from avo_tui.store.errors import DamagedSession
 from avo_tui.store.journal_lines import parse_line, read_lines
 from avo_tui.store.layout import Layout
+from avo_tui.store.objects import ObjectStore
 from avo_tui.store.packed_parts import read_part
+
+
+def read_report(layout: Layout, objects: ObjectStore, attempt: Attempt) -> EvaluationReport | None:
+    """The whole report of an attempt; None where it has none yet.
+
+    Raises KeyError where the object is missing, DamagedSession where it or the event is damaged.
+    """
+    if attempt.report is not None:
+        try:
+            return EvaluationReport.model_validate_json(objects.get(attempt.report))
+        except ValueError as error:
+            raise DamagedSession(f"object {attempt.report[:10]} is no report") from error
+    if not attempt.report_event:
+        return None
+    event = read_event(layout, attempt.report_event, attempt.step)
+    if not isinstance(event, AttemptFinished):
+        name = f"{attempt.step}.{attempt.number}"
+        raise DamagedSession(
+            f"event {attempt.report_event} of the journal, the report of attempt {name}, "
+            "is missing or damaged"
+        )
+    return event.report
+
 
 PART_BYTES = 512 << 10
 """Size from which on the next step begins a new part, bytes."""
@@ -64,12 +91,10 @@ class JournalWriter:
                 del self._begun[next(iter(self._begun))]
 
     def events_of(self, step: int) -> list[Event]:
-        """Events of one step, in order."""
         part, offset = self._begun.get(step, (None, 0))
         return list(read_events(self._layout, step, begin=(part, offset)))
 
     def sync(self) -> None:
-        """Make everything durable."""
         self._file.sync()
 
     def close(self) -> None:
@@ -77,7 +102,6 @@ class JournalWriter:
         self._file.close()
 
     def abandon(self) -> None:
-        """Close without writing anything more."""
         self._file.abandon()
 
 

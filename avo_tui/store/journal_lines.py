@@ -47,8 +47,6 @@ _CHECKSUM_BYTES = len(',"crc":"00000000"}')
 
 
 class JournalLine(NamedTuple):
-    """One whole line of a part."""
-
     event: Event | None
     """None where the line is not an event, or where the caller did not ask for its number."""
     end: int

@@ -16,8 +16,6 @@ _PART = re.compile(r"^(\d{6,})\.jsonl(\.zst)?$")
 
 
 class Layout:
-    """Paths of one session."""
-
     def __init__(self, folder: Path, strict: bool = False, most: int | None = None) -> None:
         """`strict` is for a writer: it must not take for missing what merely cannot be read now.
         `most` is for a list of sessions, which one of them must not hold up: the most bytes of its

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
+import platformdirs
+
+from avo_tui import __version__
 from avo_tui.domain import lineage
 from avo_tui.domain.base import Moment, Value
 from avo_tui.domain.budget import Budget, Spend
@@ -17,10 +22,10 @@ from avo_tui.domain.run_settings import OperatorName
 from avo_tui.domain.state import SessionState
 from avo_tui.store.engine_presence import EngineStatus, engine_status
 from avo_tui.store.errors import StoreError
+from avo_tui.store.files import make_private_folder, read_regular, replace_file
 from avo_tui.store.layout import Layout
 from avo_tui.store.places import session_folders
 from avo_tui.store.reader import SessionReader, standing
-from avo_tui.store.summary_cache import SummaryCache
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +74,70 @@ class SessionSummary(Value):
     """Why its candidates are not confined as they should be; "" where they are."""
 
 
+Mark = tuple[object, ...]
+"""Changes whenever the session does: sizes and times of its files."""
+
+
+class _Remembered(Value):
+    version: str
+    sessions: dict[str, tuple[str, str]]
+    """Folder → mark and summary, both as JSON."""
+
+
+class SummaryCache:
+    """The summaries of sessions that can be read and do not run, kept between two starts of the
+    program.
+
+    Reading a thousand sessions takes seconds and most of them have not changed. The file is in the
+    user's cache folder and may be deleted at any time.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or platformdirs.user_cache_path("avo-tui") / "sessions.json"
+        self._changed = False
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[str, str]]:
+        try:
+            body = _Remembered.model_validate_json(read_regular(self._path))
+        except (OSError, ValueError):
+            return {}
+        return body.sessions if body.version == __version__ else {}
+
+    def get(self, folder: Path, mark: Mark) -> str | None:
+        """The summary of a session that has not changed since."""
+        entry = self._known.get(str(folder))
+        return entry[1] if entry is not None and entry[0] == json.dumps(mark) else None
+
+    def put(self, folder: Path, mark: Mark, summary: str) -> None:
+        """Remember a summary; `save` writes it."""
+        self._known[str(folder)] = (json.dumps(mark), summary)
+        self._changed = True
+
+    def save(self) -> None:
+        """Write new summaries. Where that fails, the next start reads those sessions again."""
+        if not self._changed:
+            return
+        self._changed = False
+        sessions = {f: entry for f, entry in self._known.items() if _is_folder(f)}
+        text = json.dumps({"version": __version__, "sessions": sessions})
+        try:
+            make_private_folder(self._path.parent, parents=True)
+            replace_file(self._path, text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            log.debug("the list of sessions is not remembered: %s", error)
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # it cannot be told now: it stays remembered
+        return True
+
+
 @dataclass(frozen=True)
 class _Seen:
-    mark: tuple[object, ...]
+    mark: Mark
     summary: SessionSummary
     reader: SessionReader | None
     """The open reader of a running session, so that the next call reads only new events."""
@@ -114,7 +180,7 @@ def summary(folder: Path) -> SessionSummary:
     return _with_engine(seen.summary, layout)
 
 
-def _recall(folder: Path, mark: tuple[object, ...]) -> _Seen | None:
+def _recall(folder: Path, mark: Mark) -> _Seen | None:
     """The summary that an earlier start of the program saved, if the session has not changed."""
     text = _remembered.get(folder, mark)
     if text is None:
@@ -125,7 +191,7 @@ def _recall(folder: Path, mark: tuple[object, ...]) -> _Seen | None:
         return None
 
 
-def _look(folder: Path, mark: tuple[object, ...], reader: SessionReader | None) -> _Seen:
+def _look(folder: Path, mark: Mark, reader: SessionReader | None) -> _Seen:
     try:
         reader = reader or SessionReader.open(folder, LONGEST_JOURNAL)
         while reader.poll():
@@ -162,8 +228,7 @@ def _with_engine(kept: SessionSummary, layout: Layout) -> SessionSummary:
     return kept.model_copy(update=update)
 
 
-def _mark(layout: Layout) -> tuple[object, ...]:
-    """A text that changes whenever a file of the session changes."""
+def _mark(layout: Layout) -> Mark:
     parts = layout.parts()
     paths = [layout.database, layout.live, *([layout.part(parts[-1])] if parts else [])]
     marks: list[object] = [len(parts)]

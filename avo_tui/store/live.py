@@ -29,8 +29,6 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class LiveLine(Value):
-    """One line of the file."""
-
     after: int
     """Number of the last event of the journal when the line was written."""
     number: int

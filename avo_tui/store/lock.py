@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 from avo_tui.domain.base import now
-from avo_tui.store.bulletin import Bulletin
 from avo_tui.store.engine_presence import (
+    Bulletin,
     EngineStatus,
     counts_as_alive,
     file_age,
@@ -145,7 +145,6 @@ class EngineLock:
         self._introduced = True
 
     def _words(self, *, leased: bool) -> bytes:
-        """Who holds the lock, as JSON."""
         bulletin = self.bulletin.descriptor
         return json.dumps(
             {

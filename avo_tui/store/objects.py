@@ -40,8 +40,6 @@ def object_id(data: bytes) -> ObjectId:
 
 
 class ObjectStore:
-    """The folder `objects/`."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

@@ -42,7 +42,6 @@ class Extent(Value):
     """CRC-32 of these bytes."""
 
     def and_then(self, data: bytes) -> Extent:
-        """The extent with `data` appended."""
         return Extent(size=self.size + len(data), checksum=zlib.crc32(data, self.checksum))
 
     def of(self, path: Path) -> tuple[bytes, bool]:
@@ -137,11 +136,9 @@ class PagesFile:
         self.extent = self.extent.and_then(data)
 
     def close(self) -> None:
-        """Close."""
         if self._file is not None:
             self._file.close()
 
     def abandon(self) -> None:
-        """Close without writing anything more."""
         if self._file is not None:
             self._file.abandon()

@@ -16,14 +16,13 @@ from avo_tui.domain.state import SessionState
 from avo_tui.store.engine_presence import EngineStatus, engine_status, still_running
 from avo_tui.store.errors import DamagedSession
 from avo_tui.store.inbox import send_command
-from avo_tui.store.journal import read_events
+from avo_tui.store.journal import read_events, read_report
 from avo_tui.store.journal_follower import JournalCut
 from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFollower, merged, read_live
 from avo_tui.store.loading import fold, load
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.pages import pack
-from avo_tui.store.reports import read_report
 
 MAX_PROBLEMS = 100
 
@@ -65,7 +64,6 @@ class SessionReader:
 
     @property
     def name(self) -> str:
-        """The session's name."""
         return self.state.session.name
 
     def _load(self) -> None:

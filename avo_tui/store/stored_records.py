@@ -37,7 +37,6 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(moment: datetime) -> int:
-    """A moment as microseconds since 1970."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
@@ -135,8 +134,6 @@ _MOMENTS = frozenset({"at", "created", "started", "ended"})
 
 
 class Kind:
-    """A kind of record that is stored in pages."""
-
     def __init__(self, record: type[Value], header: type[AnyHeader], *key: str) -> None:
         self.record = record
         self.table: str = get_args(header.model_fields["table"].annotation)[0]
@@ -173,7 +170,6 @@ class Page:
 
     @classmethod
     def of(cls, kind: Kind, records: Sequence[Value]) -> Page:
-        """Pack whole records."""
         columns: dict[str, Any] = {}
         for name in kind.columns:
             values = [getattr(record, name) for record in records]

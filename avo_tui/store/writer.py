@@ -9,20 +9,10 @@ import threading
 from collections.abc import Container, Sequence
 from pathlib import Path
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.commands import Command
-from avo_tui.domain.events import (
-    AttemptStarted,
-    EvaluationProgressed,
-    Event,
-    HintQueued,
-    NoteWritten,
-    PlanSet,
-    SessionCreated,
-    StepStarted,
-    VersionAnnotated,
-    VersionCommitted,
-)
+from avo_tui.domain.events import Event
 from avo_tui.domain.records import Attempt, SessionRecord
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.secrets import without_secrets
@@ -41,28 +31,63 @@ from avo_tui.store.errors import (
     UnreadableNow,
     clear_errors,
 )
-from avo_tui.store.files import make_private_folder, open_regular, sync_folder, write_temporary
+from avo_tui.store.files import (
+    Reserve,
+    make_private_folder,
+    open_regular,
+    sync_folder,
+    write_temporary,
+)
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import JournalWriter
+from avo_tui.store.journal import JournalWriter, read_report
 from avo_tui.store.journal_lines import event_line
 from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFile
 from avo_tui.store.loading import Loaded, load
 from avo_tui.store.lock import EngineLock
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.reports import read_report
-from avo_tui.store.space_for_last_record import Reserve
-from avo_tui.store.urgency import DEFERRED, SOON, URGENT
+
+DEFERRED = (
+    ev.AgentText,
+    ev.EvaluationProgressed,
+    ev.PlanSet,
+    ev.ToolCalled,
+    ev.ToolProgressed,
+    ev.ToolReturned,
+    ev.CandidateEdited,
+    ev.StepStarted,
+    ev.AttemptStarted,
+    ev.PairMeasured,
+    ev.GateDecided,
+    ev.AttemptRejected,
+)
+"""Kinds of events that need not be synced individually. They become durable with the
+next event that is synced, or within `background_writer.SYNC` seconds. A power cut before that
+loses the latest of them, and the step repeats that work. Commands of the person and
+their answers, commits, verdicts and spend are durable before anybody is told."""
+
+URGENT = (ev.StateChanged, ev.EngineStopped, ev.TroubleNoted, ev.CommandTaken, ev.Recovered)
+"""Kinds of event that may use the reserved disk space: they report that the disk is full."""
+
+SOON = (
+    ev.VersionCommitted,
+    ev.StepStarted,
+    ev.StepFinished,
+    ev.StateChanged,
+    ev.EngineStopped,
+    ev.CommandTaken,
+)
+"""Kinds of event that are written to the tables soon, because lists and scripts look for them."""
 
 log = logging.getLogger(__name__)
 
 WRITTEN_BY_SOMEBODY = (
-    AttemptStarted,
-    HintQueued,
-    NoteWritten,
-    PlanSet,
-    VersionAnnotated,
-    VersionCommitted,
+    ev.AttemptStarted,
+    ev.HintQueued,
+    ev.NoteWritten,
+    ev.PlanSet,
+    ev.VersionAnnotated,
+    ev.VersionCommitted,
 )
 """Kinds of event whose texts may hold a key that a person or an agent typed."""
 
@@ -142,7 +167,7 @@ class SessionWriter:
             for part in (layout.journal, layout.objects, layout.inbox):
                 make_private_folder(part)
             sync_folder(layout.folder)
-        created = SessionCreated(seq=1, at=now(), session=session)
+        created = ev.SessionCreated(seq=1, at=now(), session=session)
         journal = JournalWriter(layout, 0)
         try:
             journal.append(event_line(created), 0, durable=True)
@@ -208,7 +233,7 @@ class SessionWriter:
         with self._lock.bulletin.writing(), self._mutex:
             self._must_be_ours()
             numbered = self._numbered(events)
-            begins = next((e.step for e in numbered if isinstance(e, StepStarted)), None)
+            begins = next((e.step for e in numbered if isinstance(e, ev.StepStarted)), None)
             part = self._journal.part
             if begins is not None and self._journal.full:
                 part = max(part, begins)
@@ -219,7 +244,7 @@ class SessionWriter:
         self._background_writer.ask(any(isinstance(event, SOON) for event in numbered), unsynced)
         return numbered
 
-    def show(self, progress: EvaluationProgressed) -> EvaluationProgressed:
+    def show(self, progress: ev.EvaluationProgressed) -> ev.EvaluationProgressed:
         """Let viewers see progress that is not kept; returns it as they see it.
 
         A disk that fails costs only that. Raises FolderLost.
@@ -271,7 +296,6 @@ class SessionWriter:
             self._journal.append(lines, part, durable, begins)
 
     def step_events(self, step: int) -> list[Event]:
-        """Events of one step, in order."""
         return self._journal.events_of(step)
 
     # -- objects
@@ -309,7 +333,7 @@ class SessionWriter:
         return waiting
 
     def command_done(self, id: str) -> None:
-        """Remove a command from the inbox, after its CommandTaken was recorded."""
+        """Remove a command from the inbox, after its ev.CommandTaken was recorded."""
         self._inbox.done(id)
 
     # -- upkeep

@@ -34,7 +34,7 @@ from pathlib import Path
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.create import create_session
 from avo_tui.store import SessionReader, SessionWriter, StoreError, diagnose
-from avo_tui.store.urgency import DEFERRED
+from avo_tui.store.writer import DEFERRED
 from benchmarks.disk_faults.measure import Engine
 from tests.evolution.fake_evaluator import TASK
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.domain.arms import mean
+from avo_tui.domain.trajectory import mean
 from tests.cli.command_line import Result
 
 Avo = Callable[..., Result]

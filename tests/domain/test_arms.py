@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
-from avo_tui.domain.arms import Arm, mean, ratio
-from avo_tui.domain.trajectory import Trajectory
+from avo_tui.domain.trajectory import Arm, Trajectory, mean, ratio
 from tests.domain.test_trajectory import committed, spent
 
 

@@ -27,11 +27,9 @@ from avo_tui.domain.gate_rules import (
     GateName,
     Rival,
     decide,
-)
-from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.score_rules import (
     scores_bear_out,
 )
+from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.state import SessionState
 from tests.session_life import score, session_record
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import QuickQuestion
-from avo_tui.domain.quick import QuickComparison
+from avo_tui.domain.questions import QuickComparison, QuickQuestion
 from avo_tui.evaluation.backends.cpp import alternating
 from avo_tui.evaluation.backends.cpp.alternating import NotComparedError, read_times
 from avo_tui.evaluation.locks import measuring_text

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.profile import ProfileWanted, tells_times
-from avo_tui.domain.questions import ProfileQuestion
+from avo_tui.domain.questions import ProfileQuestion, ProfileWanted, tells_times
 from avo_tui.evaluation.backends.cpp import sampled
 from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
 from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, Samples, read_samples

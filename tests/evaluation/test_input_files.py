@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avo_tui.domain.questions import ScratchQuestion
-from avo_tui.domain.scratch import InputsWanted
+from avo_tui.domain.questions import InputsWanted, ScratchQuestion
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.input_header import c_header
 from avo_tui.evaluation.input_files import DrawnInputs, drawn_inputs, write_input_files
@@ -110,7 +109,7 @@ sys.modules["numpy"] = None  # not there, as in an installation of what is neede
 from pathlib import Path
 import torch
 from avo_tui.domain.questions import ScratchQuestion
-from avo_tui.domain.scratch import InputsWanted
+from avo_tui.domain.questions import InputsWanted
 from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
 from avo_tui.evaluation.tasks import load_task
 task = load_task(Path(sys.argv[1]))

@@ -14,10 +14,9 @@ from avo_tui.domain import tunables as tn
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.questions import Answer, Question, ScratchQuestion
+from avo_tui.domain.questions import Answer, Question, ScratchQuestion, ScratchReport
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
-from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink

@@ -14,22 +14,24 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import Value, now
 from avo_tui.domain.budget import Spend, exhausted
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.profile import ProfileWanted
 from avo_tui.domain.questions import (
+    Alternation,
     Answer,
+    InputsWanted,
     ListingQuestion,
     ProfileQuestion,
+    ProfileWanted,
     Question,
+    QuickComparison,
     QuickQuestion,
     ScratchQuestion,
+    ScratchReport,
     Text,
 )
-from avo_tui.domain.quick import Alternation, QuickComparison
 from avo_tui.domain.records import Attempt, Hint, Note, NoteCategory, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.operators.ports import AttemptResult, Interrupted, Presence, StepEnded, SubmitResult
 from tests.operators.fake_run import FakeRun

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.store import SessionWriter, bulletin, engine_status
-from avo_tui.store.bulletin import Bulletin, read_bulletin
+from avo_tui.store.engine_presence import Bulletin, read_bulletin
 
 
 def test_another_process_reads_it(writer: SessionWriter) -> None:

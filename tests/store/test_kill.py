@@ -86,7 +86,6 @@ def compress_the_rest(folder: Path) -> None:
     """What the engines that were killed did not come to."""
     with pytest.MonkeyPatch.context() as patch, SessionWriter.open(folder) as session:
         patch.setattr(compaction, "SMALLEST", 1)
-        patch.setattr(compaction, "GENERATIONS", 0)
         session._background_writer.stop()
         for _ in range(3):
             session.record(ev.AgentText(block="b", text="prose"))

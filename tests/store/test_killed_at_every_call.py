@@ -246,7 +246,6 @@ def test_compressing_the_journal(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     origin = build(root / "origin", steps=1)  # before parts as small as its own are compressed
     monkeypatch.setattr(compaction, "SMALLEST", 1)
     monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(compaction, "GENERATIONS", 0)
     before = list(SessionReader.open(origin).events())
 
     def work(folder: Path) -> None:

@@ -26,7 +26,7 @@ from avo_tui.store import (
 )
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
-from avo_tui.store.urgency import DEFERRED
+from avo_tui.store.writer import DEFERRED
 from tests.power_cut import Recording, recorded
 from tests.session_life import attempt, report, session_record, version
 
@@ -118,7 +118,6 @@ def test_a_power_cut_while_parts_are_compressed(
     monkeypatch.setattr(journal, "PART_BYTES", 1)
     monkeypatch.setattr(compaction, "SMALLEST", 1)
     monkeypatch.setattr(compaction, "KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(compaction, "GENERATIONS", 0)
     cut_after_every_sync(root, steps=3, compact=True)
     parts = sorted(path.name for path in (root / "disk" / "s" / "journal").iterdir())
     assert {"000000.jsonl.zst", "000001.jsonl.zst"} <= set(parts)

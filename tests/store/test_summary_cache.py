@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from avo_tui.store import SessionWriter, listing
+from avo_tui.store.listing import SummaryCache
 from avo_tui.store.reader import SessionReader
-from avo_tui.store.summary_cache import SummaryCache
 from tests.session_life import build, engine_started
 
 

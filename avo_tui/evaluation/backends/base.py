@@ -8,13 +8,10 @@ from typing import Protocol, runtime_checkable
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QuickComparison
+from avo_tui.domain.questions import ProfileWanted, QuickComparison, ScratchReport, Window
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress, Resources
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.input_files import DrawnInputs

@@ -13,11 +13,10 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.evidence import Comparison, Ledger, next_look
 from avo_tui.domain.gate_plan import GatePlan
-from avo_tui.domain.gate_rules import GateDecision, Rival, decide
+from avo_tui.domain.gate_rules import GateDecision, Rival, decide, scores_bear_out
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
-from avo_tui.domain.score_rules import scores_bear_out
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evolution.admission.evaluations import EvaluationRecorder

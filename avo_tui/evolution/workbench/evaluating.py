@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.questions import Answer, ProfileQuestion, Question, Text
+from avo_tui.domain.questions import Answer, ProfileQuestion, ProfileWanted, Question, Text
 from avo_tui.domain.records import Note, Profile, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.evaluation.ports import EvaluatorError

@@ -7,8 +7,8 @@ from typing import Any
 
 from avo_tui.domain.difference import unified
 from avo_tui.domain.events import InterventionChanged
+from avo_tui.domain.machine import machine_lines
 from avo_tui.domain.records import Direction, Intervention, Version
-from avo_tui.domain.roofline import machine_lines
 from avo_tui.operators.agent.exchange import Exchange
 from avo_tui.operators.agent.prompts import fenced, prompt
 from avo_tui.operators.agent.prompts.memory import notes_text

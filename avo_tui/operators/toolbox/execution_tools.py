@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
-from avo_tui.domain.listing import Window
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.questions import ListingQuestion, ProfileQuestion, ScratchQuestion
+from avo_tui.domain.questions import (
+    InputsWanted,
+    ListingQuestion,
+    ProfileQuestion,
+    ProfileWanted,
+    ScratchQuestion,
+    ScratchReport,
+    Window,
+)
 from avo_tui.domain.records import Version
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text

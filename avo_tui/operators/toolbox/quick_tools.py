@@ -12,13 +12,13 @@ from pydantic import Field
 from avo_tui.domain import student_t
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate
-from avo_tui.domain.questions import QuickQuestion
-from avo_tui.domain.quick import (
+from avo_tui.domain.questions import (
     CACHES,
     MOST_SECONDS,
     QUICK_SECONDS,
     Caches,
     QuickComparison,
+    QuickQuestion,
 )
 from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from avo_tui.domain.attempts import UNDECIDED
 from avo_tui.domain.changes import ABOUT
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.machine import MachineInfo, peak, rate, shares
 from avo_tui.domain.records import Attempt, Profile, Version
 from avo_tui.domain.report import (
     ConfigurationCheck,
@@ -16,7 +16,6 @@ from avo_tui.domain.report import (
     EvaluationReport,
     Resources,
 )
-from avo_tui.domain.roofline import peak, rate, shares
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import Feedback
 from avo_tui.ui import formats

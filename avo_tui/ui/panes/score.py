@@ -13,8 +13,8 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
+from avo_tui.domain.machine import shares
 from avo_tui.domain.records import LIVE_STATES
-from avo_tui.domain.roofline import shares
 from avo_tui.domain.score import Score
 from avo_tui.ui import formats
 from avo_tui.ui.charts import ChartData, Point, render, version_labels

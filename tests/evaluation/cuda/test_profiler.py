@@ -1,6 +1,6 @@
 import pytest
 
-from avo_tui.domain.profile import tells_times
+from avo_tui.domain.questions import tells_times
 from avo_tui.evaluation.backends.cuda.profiler import summarise
 from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 

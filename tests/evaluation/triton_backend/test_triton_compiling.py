@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.listing import Window
+from avo_tui.domain.questions import Window
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend

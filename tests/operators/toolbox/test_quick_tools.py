@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceHealth
-from avo_tui.domain.quick import Alternation, QuickComparison
+from avo_tui.domain.questions import Alternation, QuickComparison
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.quick_tools import QuickRow, left_out, quick_rows, quick_text
 from avo_tui.operators.toolbox.variants import Variant

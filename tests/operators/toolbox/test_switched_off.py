@@ -10,7 +10,7 @@ import pytest
 
 from avo_tui.domain.base import now
 from avo_tui.domain.events import CandidateProfiled, NoteWritten
-from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import ProfileWanted
 from avo_tui.domain.records import Note, Profile
 from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.evolution.options import changed_settings

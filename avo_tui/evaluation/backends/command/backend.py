@@ -9,10 +9,10 @@ from hashlib import sha256
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import ScratchReport
 from avo_tui.domain.report import ConfigurationCheck, Resources
 from avo_tui.domain.repository import MEASURED_BY
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.scratch import ScratchReport
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.command.checking import Checking
 from avo_tui.evaluation.backends.command.executed import executed, sentence

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from avo_tui.domain.quick import CACHES, Alternation, Caches, QuickComparison
+from avo_tui.domain.questions import CACHES, Alternation, Caches, QuickComparison
 from avo_tui.domain.score import geomean
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.argument_file import argument_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 
-from avo_tui.domain.listing import Window
+from avo_tui.domain.questions import Window
 from avo_tui.evaluation.backends.cpp.compiler import LIMITS, CompiledCpp, Compiler, copy_into
 from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
 from avo_tui.evaluation.backends.cpp.loops import innermost_loops, loops_text

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import ProfileWanted
-from avo_tui.domain.quick import QuickComparison
+from avo_tui.domain.questions import (
+    InputsWanted,
+    ProfileWanted,
+    QuickComparison,
+    ScratchReport,
+    Window,
+)
 from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.domain.score import PairedMeasurement, Score
-from avo_tui.domain.scratch import InputsWanted, ScratchReport
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.cpp import (

@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
-from avo_tui.domain.listing import Window
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import ProfileWanted, ScratchReport, Window
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
-from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment, Rejected

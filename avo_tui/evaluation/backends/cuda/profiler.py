@@ -6,7 +6,7 @@ import csv
 import io
 import re
 
-from avo_tui.domain.profile import ProfileWanted
+from avo_tui.domain.questions import ProfileWanted
 from avo_tui.evaluation.backends.cuda import toolkit
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.task import CudaTask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from avo_tui.domain.listing import Window
+from avo_tui.domain.questions import Window
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.backends.cuda import toolkit
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled

@@ -10,10 +10,9 @@ from avo_tui.domain.budget import cap_states
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.commands import MAX_TEXT
 from avo_tui.domain.difference import unified
-from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.profile import tells_times
+from avo_tui.domain.machine import MachineInfo, machine_lines, shares
+from avo_tui.domain.questions import tells_times
 from avo_tui.domain.records import Attempt, Hint, Intervention
-from avo_tui.domain.roofline import machine_lines, shares
 from avo_tui.domain.task import TaskInfo
 from avo_tui.operators.agent.prompts import fenced, fill, material
 from avo_tui.operators.agent.prompts.memory import memory_text

@@ -9,9 +9,9 @@ import torch
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import ScratchReport
 from avo_tui.domain.report import ConfigurationCheck, Resources
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
-from avo_tui.domain.scratch import ScratchReport
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment, Rejected
