@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import socket
 import struct
@@ -122,20 +121,27 @@ _MAX_BYTES = 1 << 16
 """Largest engine.lock that is read, in bytes, because a folder from elsewhere may hold anything."""
 
 
-class EngineStatus(Value):
-    """What is known of the engine of a session: whether it runs, where, and since when."""
+class Holder(Value):
+    """Who holds a lock or a lease, as its file says."""
 
-    alive: bool
     pid: int | None = None
     host: str = ""
     since: Moment | None = None
-    heartbeat: Moment | None = None
-    """Time of the last heartbeat; an old one of a living engine means that the process hangs."""
+    token: str = ""
+    """Tells this holder from every other."""
     leased: bool = False
     """True where the file system has no flock, so that only the heartbeat tells whether it
     lives."""
     bulletin: int | None = None
     """Number of the file in the engine's memory that says what it waits for."""
+
+
+class EngineStatus(Holder):
+    """What is known of the engine of a session: whether it runs, where, and since when."""
+
+    alive: bool
+    heartbeat: Moment | None = None
+    """Time of the last heartbeat; an old one of a living engine means that the process hangs."""
     waiting: str = ""
     """Why a living engine of this machine cannot write; "" where it can, or does not say."""
     unreadable: str = ""
@@ -208,23 +214,13 @@ def try_flock(descriptor: int, kind: int) -> bool | None:
 def read_status(path: Path) -> EngineStatus:
     """What a lock or lease file says of its holder, `alive` not yet decided. Never raises."""
     try:
-        modified = path.stat().st_mtime
-        body = json.loads(read_regular(path)[:_MAX_BYTES])
-        return EngineStatus(
-            alive=False,
-            pid=body["pid"],
-            host=body["host"],
-            since=body["since"],
-            leased=body.get("leased") is True,
-            bulletin=body.get("bulletin"),
-            heartbeat=datetime.fromtimestamp(modified, UTC),
-        )
+        beat = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        holder = Holder.model_validate_json(read_regular(path)[:_MAX_BYTES])
     except OSError as error:
         return EngineStatus(alive=False, unreadable=str(error.strerror) if passes(error) else "")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (ValueError, OverflowError):
         return EngineStatus(alive=False)
-    except RecursionError:  # JSON nested deeper than any engine writes it
-        return EngineStatus(alive=False)
+    return EngineStatus(alive=False, heartbeat=beat, **dict(holder))
 
 
 def counts_as_alive(status: EngineStatus, path: Path) -> bool:

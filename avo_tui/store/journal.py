@@ -47,9 +47,6 @@ def read_report(layout: Layout, objects: ObjectStore, attempt: Attempt) -> Evalu
 PART_BYTES = 512 << 10
 """Size from which on the next step begins a new part, bytes."""
 
-REMEMBERED_STEPS = 256
-"""Steps of which the writer remembers where they begin."""
-
 
 class JournalWriter:
     """Appends to the journal. There is only one, in the process that holds the engine's lock."""
@@ -59,8 +56,6 @@ class JournalWriter:
         self.part = part
         """The number of the part that is written now."""
         self._file = AppendFile(layout.part(part))
-        self._begun: dict[int, tuple[int, int]] = {}
-        """Step → (part, offset of its first event, bytes), for the latest steps."""
 
     @property
     def full(self) -> bool:
@@ -72,27 +67,17 @@ class JournalWriter:
         """True while something was appended that a power cut would take."""
         return self._file.unsynced
 
-    def append(self, line: bytes, part: int, durable: bool, begins: int | None = None) -> None:
+    def append(self, line: bytes, part: int, durable: bool) -> None:
         """Add lines, without the last newline, to `part`; on return durable if asked for.
 
-        `begins` is the step whose first events these are. On an error the journal is as it was.
-        Raises DiskTrouble or StoreError.
+        On an error the journal is as it was. Raises DiskTrouble or StoreError.
         """
         if part != self.part:
             self._file.sync()
             fresh = AppendFile(self._layout.part(part))
             self._file.close()
             self._file, self.part = fresh, part
-        offset = self._file.size
         self._file.append(line + b"\n", durable)
-        if begins is not None:
-            self._begun[begins] = (part, offset)
-            while len(self._begun) > REMEMBERED_STEPS:
-                del self._begun[next(iter(self._begun))]
-
-    def events_of(self, step: int) -> list[Event]:
-        part, offset = self._begun.get(step, (None, 0))
-        return list(read_events(self._layout, step, begin=(part, offset)))
 
     def sync(self) -> None:
         self._file.sync()
@@ -150,30 +135,23 @@ def first_number(layout: Layout, part: int) -> int | None:
     return None
 
 
-def read_events(
-    layout: Layout,
-    step: int | None = None,
-    after: int = 0,
-    begin: tuple[int | None, int] = (None, 0),
-) -> Iterator[Event]:
+def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iterator[Event]:
     """Events with a number above `after`, of one step or of all, in order.
 
-    `begin` is (part, offset in it) of the first event of `step`, where the caller knows it. Parts
-    that cannot be read are passed over: `doctor`, and whoever loads the session, name them. Where
-    `layout` is strict, DiskTrouble is raised for those that cannot be read for now.
+    Parts that cannot be read are passed over: `doctor`, and whoever loads the session, name them.
+    Where `layout` is strict, DiskTrouble is raised for those that cannot be read for now.
     """
     if step is None:
         parts = _from(layout, layout.parts(), after) if after else layout.parts()
-        begin = (None, 0)
     else:
-        home = begin[0] if begin[0] is not None else layout.part_of(step)
+        home = layout.part_of(step)
         parts = [] if home is None else [home]
     last, sorted_once = 0, step is not None
     while parts:
         part = parts.pop(0)
         layout.account(part)
         try:
-            for line in read_lines(layout.part(part), begin[1], after, step):
+            for line in read_lines(layout.part(part), 0, after, step):
                 event = line.event
                 if event is None or (step is not None and event.step != step):
                     continue

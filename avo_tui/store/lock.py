@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import logging
 import os
 import secrets
@@ -24,6 +23,7 @@ from avo_tui.domain.base import now
 from avo_tui.store.engine_presence import (
     Bulletin,
     EngineStatus,
+    Holder,
     counts_as_alive,
     file_age,
     lease_of,
@@ -145,17 +145,15 @@ class EngineLock:
         self._introduced = True
 
     def _words(self, *, leased: bool) -> bytes:
-        bulletin = self.bulletin.descriptor
-        return json.dumps(
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since": self._since.isoformat(),
-                "token": self._token,
-                **({"leased": True} if leased else {}),
-                **({"bulletin": bulletin} if bulletin is not None else {}),
-            }
-        ).encode()
+        holder = Holder(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            since=self._since,
+            token=self._token,
+            leased=leased,
+            bulletin=self.bulletin.descriptor,
+        )
+        return holder.model_dump_json(exclude_defaults=True).encode()
 
     def _take_lease(self) -> None:
         """Create the lease file, which only one process can; first remove that of a dead engine."""
@@ -326,8 +324,8 @@ def _owner(lease: Path) -> str | None:
     if text is None:
         return None
     try:
-        return str(json.loads(text)["token"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return Holder.model_validate_json(text).token
+    except ValueError:
         return ""
 
 

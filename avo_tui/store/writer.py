@@ -39,7 +39,7 @@ from avo_tui.store.files import (
     write_temporary,
 )
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import JournalWriter, read_report
+from avo_tui.store.journal import JournalWriter, read_events, read_report
 from avo_tui.store.journal_lines import event_line
 from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFile
@@ -237,7 +237,7 @@ class SessionWriter:
             part = self._journal.part
             if begins is not None and self._journal.full:
                 part = max(part, begins)
-            self._append(numbered, part, begins)
+            self._append(numbered, part)
             for event in numbered:
                 self.state.apply(event)
             unsynced = self._journal.unsynced
@@ -281,22 +281,22 @@ class SessionWriter:
             numbered.append(whole)
         return numbered
 
-    def _append(self, events: Sequence[Event], part: int, begins: int | None) -> None:
+    def _append(self, events: Sequence[Event], part: int) -> None:
         if part != self._journal.part:
             self._check_ours()
         lines = b"\n".join(event_line(event) for event in events)
         durable = not all(isinstance(event, DEFERRED) for event in events)
         try:
-            self._journal.append(lines, part, durable, begins)
+            self._journal.append(lines, part, durable)
         except NoSpace:  # other errors of the disk do not go away with more room
             urgent = any(isinstance(event, URGENT) for event in events)
             if not urgent or not self._reserve.exists():
                 raise
             self._reserve.drop()
-            self._journal.append(lines, part, durable, begins)
+            self._journal.append(lines, part, durable)
 
     def step_events(self, step: int) -> list[Event]:
-        return self._journal.events_of(step)
+        return list(read_events(self._layout, step))
 
     # -- objects
 

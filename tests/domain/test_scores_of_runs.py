@@ -12,7 +12,7 @@ import avo_tui
 ROOT = Path(avo_tui.__file__).parent
 
 EXCEPTIONS = {
-    "domain/score_rules.py: scores_bear_out": "asks for more pairs, decides nothing",
+    "domain/gate_rules.py: scores_bear_out": "asks for more pairs, decides nothing",
     "domain/changes.py: change_between": "marked as of separate runs wherever it is shown",
     "domain/changes.py: difference": "of a person's own question, with its noise",
     "domain/lineage.py: _better": "only where no measurements in turn join the two",

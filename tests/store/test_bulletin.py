@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.store import SessionWriter, bulletin, engine_status
+from avo_tui.store import SessionWriter, engine_presence, engine_status
 from avo_tui.store.engine_presence import Bulletin, read_bulletin
 
 
@@ -31,7 +31,7 @@ def test_a_write_that_does_not_return_is_seen(
     writer: SessionWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that hangs lets nobody say anything: the time of the write says it."""
-    monkeypatch.setattr(bulletin, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(engine_presence, "SLOW_SECONDS", 0.0)
     inside, go = threading.Event(), threading.Event()
     real = os.fsync
 
