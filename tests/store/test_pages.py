@@ -28,7 +28,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 from avo_tui.store.pages import Extent, pack
 from avo_tui.store.stored_records import KINDS, Page, whole
-from avo_tui.ui.panes.graph import rows
+from avo_tui.ui.panes.graph import GraphLayout, GraphRow
 from tests.session_life import AT, life, lives, session_record, version
 
 
@@ -39,6 +39,12 @@ def folded(events: list[ev.Event], packed: bool) -> SessionState:
         if packed:
             pack(state)
     return state
+
+
+def drawn(state: SessionState) -> list[GraphRow]:
+    layout = GraphLayout()
+    layout.update(state.versions, state.attempts, state.session.head)
+    return layout.drawn
 
 
 def values(record: Value) -> dict[str, Any]:
@@ -65,9 +71,7 @@ def test_any_history_packed_is_the_same(events: list[ev.Event]) -> None:
     assert course == [v.number for v in lineage.best_so_far(whole.versions.values())]
     assert progress(packed, "running") == progress(whole, "running")
     assert stall(packed) == stall(whole)
-    assert rows(packed.versions, packed.attempts.values()) == rows(
-        whole.versions, whole.attempts.values()
-    )
+    assert drawn(packed) == drawn(whole)
     for order in ORDERS:
         assert ordered(packed.attempts.values(), order, 3) == ordered(
             whole.attempts.values(), order, 3
