@@ -39,10 +39,10 @@ from avo_tui.operators.toolbox.variants import (
     Timed,
     Variant,
     check_variants,
-    sweep,
     table_text,
     time_variants,
     unique,
+    variants_of,
 )
 from avo_tui.store import SessionReader, find_session
 
@@ -293,7 +293,7 @@ def _variants(
             candidate = candidate.replaced(
                 files=dict(zip(origin.files, candidate.files.values(), strict=True))
             )
-        variants += sweep(str(path), candidate, values, varied[1])
+        variants += variants_of(str(path), candidate, values, varied[1])
     if len(variants) > MOST:
         raise Failure(f"{len(variants)} variants are more than {MOST}; take fewer")
     return variants

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,27 +40,29 @@ from avo_tui.operators.toolbox.tool import (
 )
 from avo_tui.operators.toolbox.workspace import Workspace
 
-ALL_TOOLS: tuple[Tool[Any], ...] = (
-    *lineage_tools.TOOLS,
-    *knowledge_tools.TOOLS,
-    *editing_tools.TOOLS,
-    *repository_tools.TOOLS,
-    *execution_tools.TOOLS,
-    *timing_tools.TOOLS,
-    *quick_tools.TOOLS,
-    *memory_tools.TOOLS,
-    *step_tools.TOOLS,
-)
+
+def _of(*modules: ModuleType) -> list[Tool]:
+    """The tools of these modules, in order."""
+    return [tool for module in modules for tool in vars(module).values() if isinstance(tool, Tool)]
+
+
+def _names(*modules: ModuleType) -> frozenset[str]:
+    return frozenset(tool.name for tool in _of(*modules))
+
+
+ALL_TOOLS = _of(
+    lineage_tools, knowledge_tools, editing_tools, repository_tools, execution_tools, timing_tools,
+    quick_tools, memory_tools, step_tools,
+)  # fmt: skip
 
 TOOLS_OF_PARTS: Mapping[str, frozenset[str]] = {
-    "knowledge": frozenset(tool.name for tool in knowledge_tools.TOOLS),
-    "memory": frozenset(tool.name for tool in memory_tools.TOOLS),
-    "timing": frozenset(tool.name for tool in (*timing_tools.TOOLS, *quick_tools.TOOLS))
-    | {"scratch"},
+    "knowledge": _names(knowledge_tools),
+    "memory": _names(memory_tools),
+    "timing": _names(timing_tools, quick_tools) | {"scratch"},
 }
 """The tools that go with a part that a run can do without. A scratch program can read a clock."""
 
-OF_REPOSITORIES = frozenset(tool.name for tool in repository_tools.TOOLS)
+OF_REPOSITORIES = _names(repository_tools)
 OF_KERNELS = frozenset({"scratch", "disassemble", "profile", "quick_bench"})
 """The tools that only one kind of task has a use for."""
 
@@ -85,7 +88,7 @@ def specs(parts: frozenset[str] = frozenset()) -> list[ToolSpec]:
     ]
 
 
-def tools(parts: frozenset[str]) -> list[Tool[Any]]:
+def tools(parts: frozenset[str]) -> list[Tool]:
     """The tools of a run that does without these parts."""
     off = OF_KERNELS if KERNEL in parts else OF_REPOSITORIES
     off = off.union(*(TOOLS_OF_PARTS[part] for part in parts - {KERNEL}))
@@ -111,7 +114,7 @@ class Toolbox:
         """Largest number of characters of an answer shown at once."""
         self._redact = redact
         self._without = parts_off(bench.reading.settings)
-        self._tools: dict[str, Tool[Any]] = {tool.name: tool for tool in tools(self._without)}
+        self._tools: dict[str, Tool] = {tool.name: tool for tool in tools(self._without)}
 
     @property
     def names(self) -> frozenset[str]:
@@ -126,9 +129,9 @@ class Toolbox:
         """Run a tool without recording it. Raises only Interrupted and StepEnded."""
         try:
             tool = _offered(self._tools, name, self._without)
-            answer: ToolAnswer = await tool.function(self.workspace, _parse(tool, arguments))
+            answer = await tool.function(self.workspace, **dict(_parse(tool, arguments)))
         except ToolError as error:
-            return self._result(False, ToolAnswer(str(error)), call)
+            return self._result(False, str(error), call)
         except (Interrupted, StepEnded):
             raise
         except Exception as error:  # a bug in a tool must not end the agent's step
@@ -137,7 +140,7 @@ class Toolbox:
                 TroubleNoted(where=f"tool {name}", message=self._redact(sentence))
             )
             text = f"{sentence}. Nothing is known to have changed; try another way."
-            return self._result(False, ToolAnswer(text), call)
+            return self._result(False, text, call)
         return self._result(True, answer, call)
 
     async def run(self, call: str, name: str, arguments: Mapping[str, Any]) -> ToolResult:
@@ -166,7 +169,7 @@ class Toolbox:
 
     def refuse(self, call: str, name: str, text: str) -> ToolResult:
         """Answer a call that was not run, or not completed, and record that."""
-        result = self._result(False, ToolAnswer(text), call)
+        result = self._result(False, text, call)
         self.returned(call, name, result)
         return result
 
@@ -174,7 +177,9 @@ class Toolbox:
         """The shortened form of a result; the same for each call."""
         return bounded(whole, self.limit, call)
 
-    def _result(self, ok: bool, answer: ToolAnswer, call: str) -> ToolResult:
+    def _result(self, ok: bool, answer: str | ToolAnswer, call: str) -> ToolResult:
+        if isinstance(answer, str):
+            answer = ToolAnswer(answer)
         whole = self._redact(answer.text)
         return ToolResult(
             ok=ok, text=self.shown(whole, call), whole=whole, ends_step=answer.ends_step
@@ -195,7 +200,7 @@ def check_arguments(
     _parse(_offered({tool.name: tool for tool in tools(parts)}, name, parts), arguments)
 
 
-def _offered(offered: Mapping[str, Tool[Any]], name: str, parts: frozenset[str]) -> Tool[Any]:
+def _offered(offered: Mapping[str, Tool], name: str, parts: frozenset[str]) -> Tool:
     """The tool of that name. Raises ToolError."""
     if name in offered:
         return offered[name]
@@ -210,7 +215,7 @@ def _no_tool(name: str, known: Sequence[str]) -> str:
     return f"There is no tool {name!r}.{guess} The tools are: {', '.join(known)}."
 
 
-def _parse(tool: Tool[Any], arguments: Mapping[str, Any]) -> Arguments:
+def _parse(tool: Tool, arguments: Mapping[str, Any]) -> Arguments:
     try:
         parsed: Arguments = tool.arguments.model_validate(dict(arguments))
         return parsed

@@ -21,96 +21,9 @@ from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import report_text
 from avo_tui.operators.toolbox.timing_tools import FLAGS, asked
-from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
-from avo_tui.operators.toolbox.variants import Variant, sweep, trouble_lines
+from avo_tui.operators.toolbox.tool import tool
+from avo_tui.operators.toolbox.variants import Variant, trouble_lines, variants_of
 from avo_tui.operators.toolbox.workspace import Workspace
-
-
-class Compile(Arguments):
-    """No arguments."""
-
-
-class Check(Arguments):
-    """No arguments."""
-
-
-class Evaluate(Arguments):
-    """What is tried."""
-
-    title: str = Field(
-        min_length=3, max_length=200, description="What is tried, in one line, for the record."
-    )
-
-
-class EvaluateMany(Arguments):
-    """Variants of the working candidate, evaluated at once."""
-
-    title: str = Field(
-        min_length=3, max_length=120, description="What is varied, in one line, for the record."
-    )
-    sweep: dict[str, list[str]] = Field(
-        default_factory=dict,
-        description="Macros to vary, each with its values: all combinations are evaluated (24 at"
-        " most), each with `#define NAME value` before the source.",
-    )
-    flags: list[str] = FLAGS
-
-
-class Profile(Arguments):
-    """The inputs to profile on."""
-
-    configuration: str | None = Field(
-        default=None,
-        description="Configuration to profile, by name; the first scored one without. Limits differ"
-        " between configurations: profile the one that you want to make faster.",
-    )
-    kind: str | None = Field(
-        default=None,
-        description="Kind of values of the inputs, one of those that are timed; the first of them"
-        " without. The answer says which, and another name is answered with all of them.",
-    )
-
-
-class Disassemble(Arguments):
-    """The function to disassemble."""
-
-    function: str | None = Field(
-        default=None,
-        max_length=300,
-        description="A part of the kernel's or function's name, or the address of an instruction,"
-        " such as one that a profile names. Without: on a processor the function with the loop"
-        " nested deepest, on a GPU the longest kernel.",
-    )
-    first_line: int | None = Field(
-        default=None,
-        ge=1,
-        description="First line of its listing, from 1; where the hottest loop begins without.",
-    )
-    lines: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="How many lines; without, as many as fit into one answer.",
-    )
-
-
-class Scratch(Arguments):
-    """A small program to compile and run."""
-
-    files: dict[str, str] = Field(description="File name → text; one of them has main().")
-    configuration: str | None = Field(
-        default=None,
-        description="Scored configuration whose inputs the program gets, exactly as timed calls"
-        " get them: files NAME.bin beside it, and in C and C++ `inputs.h` with `inputs_NAME()` and"
-        " sizes `INPUTS_NAME`.",
-    )
-    kind: str | None = Field(
-        default=None,
-        description="Kind of values, as check and the machine's lines name them; the first timed"
-        " one without.",
-    )
-    seed: int = Field(default=1, ge=0, le=2**62, description="Other seeds give other values.")
-
 
 OWN_RUNS = (
     "Each was measured in a run of its own, on a machine that changes from minute to minute, so"
@@ -119,23 +32,38 @@ OWN_RUNS = (
 )
 
 
-async def _compile_candidate(space: Workspace, arguments: Compile) -> ToolAnswer:
+@tool("execution")
+async def compile(space: Workspace) -> str:
+    """Compile the working candidate: the compiler's log, registers, spills, instruction counts
+    where the backend knows them. Seconds; not counted as an evaluation."""
     report = await space.bench.evaluating.compile(space.working)
-    return ToolAnswer(report_text(report))
+    return report_text(report)
 
 
-async def _check_candidate(space: Workspace, arguments: Check) -> ToolAnswer:
+@tool("execution")
+async def check(space: Workspace) -> str:
+    """Compile and check the working candidate for correctness on every configuration, without
+    timing it. Not counted as an evaluation."""
     report = await space.bench.evaluating.check(space.working)
     if report.correct:
         space.correct.add(report.candidate)
     text = report_text(report)
-    return ToolAnswer(f"{text}\n{asked(space)}" if report.correct else text)
+    return f"{text}\n{asked(space)}" if report.correct else text
 
 
-async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
+@tool("execution")
+async def evaluate(
+    space: Workspace,
+    title: str = Field(
+        min_length=3, max_length=200, description="What is tried, in one line, for the record."
+    ),
+) -> str:
+    """The whole scoring function f: compile, check, benchmark. Recorded as an attempt and counted
+    in the budget, also where it does not compile: compile and check cost nothing of it. Answers
+    with the verdict, what went wrong and where, or the score on every configuration."""
     working = space.working
     known = space.bench.reading.find_attempt(working.id)
-    result = await space.bench.evaluating.evaluate(working, arguments.title)
+    result = await space.bench.evaluating.evaluate(working, title)
     space.evaluated[working.id] = result
     best = space.bench.reading.best()
     paired = space.bench.reading.paired(working.id)
@@ -150,21 +78,35 @@ async def _evaluate(space: Workspace, arguments: Evaluate) -> ToolAnswer:
         )
     else:
         text += "\n" + space.fitting(_next(result, best, asked(space)))
-    return ToolAnswer(text)
+    return text
 
 
-async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswer:
+@tool("execution")
+async def evaluate_many(
+    space: Workspace,
+    title: str = Field(
+        min_length=3, max_length=120, description="What is varied, in one line, for the record."
+    ),
+    sweep: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Macros to vary, each with its values: all combinations are evaluated (24 at"
+        " most), each with `#define NAME value` before the source.",
+    ),
+    flags: list[str] = FLAGS,
+) -> str:
+    """Evaluate variants of the working candidate by macros and compiler flags, as many at once as
+    the run has devices. Each is an attempt and counted in the budget, as by evaluate."""
     try:
-        if not arguments.sweep and not arguments.flags:
+        if not sweep and not flags:
             raise ToolError("Say what is varied: sweep, flags, or both.")
-        variants = sweep("", space.working, arguments.sweep, arguments.flags)
+        variants = variants_of("", space.working, sweep, flags)
     except ValueError as error:
         raise ToolError(str(error)) from error
     variants, broken = await _that_compile(space, variants)
     if not variants:
         text = "\n".join(broken)
         raise ToolError(f"Nothing was evaluated, and no evaluation was spent:\n{text}")
-    titled = [(v.candidate, f"{arguments.title}: {v.name}") for v in variants]
+    titled = [(v.candidate, f"{title}: {v.name}") for v in variants]
     results: list[AttemptResult] = []
 
     def each(result: AttemptResult) -> None:
@@ -180,7 +122,7 @@ async def _evaluate_many(space: Workspace, arguments: EvaluateMany) -> ToolAnswe
         if results:
             cut.brought = _variants_text(space, results, variants)
         raise
-    return ToolAnswer("\n".join([_variants_text(space, results, variants), *broken]))
+    return "\n".join([_variants_text(space, results, variants), *broken])
 
 
 async def _that_compile(
@@ -241,8 +183,24 @@ def _next(result: AttemptResult, best: Version, asked: str) -> str:
     )
 
 
-async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
-    configuration = arguments.configuration
+@tool("execution")
+async def profile(
+    space: Workspace,
+    configuration: str | None = Field(
+        default=None,
+        description="Configuration to profile, by name; the first scored one without. Limits differ"
+        " between configurations: profile the one that you want to make faster.",
+    ),
+    kind: str | None = Field(
+        default=None,
+        description="Kind of values of the inputs, one of those that are timed; the first of them"
+        " without. The answer says which, and another name is answered with all of them.",
+    ),
+) -> str:
+    """Profile the working candidate on one configuration: how busy arithmetic, memory and issue
+    slots are, occupancy, what warps wait for; on a CPU which loops take what share of the time
+    and what they consist of. The report is kept and shown in later openings. Says why, where
+    the machine has no profiler."""
     known = [c.name for c in space.bench.reading.task.configurations]
     if configuration is not None and configuration not in known:
         raise ToolError(
@@ -250,39 +208,81 @@ async def _profile(space: Workspace, arguments: Profile) -> ToolAnswer:
         )
     wanted = ProfileWanted(
         configuration=configuration or "",
-        kind=arguments.kind or "",
+        kind=kind or "",
         times="timing" not in space.without,
     )
     question = ProfileQuestion(files=space.working.files, wanted=wanted)
-    return ToolAnswer((await space.bench.evaluating.ask(question)).text)
+    return (await space.bench.evaluating.ask(question)).text
 
 
-async def _disassemble(space: Workspace, arguments: Disassemble) -> ToolAnswer:
-    window = Window(first_line=arguments.first_line, lines=arguments.lines)
-    question = ListingQuestion(
-        files=space.working.files, function=arguments.function, window=window
-    )
-    return ToolAnswer((await space.bench.evaluating.ask(question)).text)
+@tool("execution")
+async def disassemble(
+    space: Workspace,
+    function: str | None = Field(
+        default=None,
+        max_length=300,
+        description="A part of the kernel's or function's name, or the address of an instruction,"
+        " such as one that a profile names. Without: on a processor the function with the loop"
+        " nested deepest, on a GPU the longest kernel.",
+    ),
+    first_line: int | None = Field(
+        default=None,
+        ge=1,
+        description="First line of its listing, from 1; where the hottest loop begins without.",
+    ),
+    lines: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="How many lines; without, as many as fit into one answer.",
+    ),
+) -> str:
+    """The machine code that the working candidate compiles to: SASS of a CUDA kernel, assembly of
+    a C++ function, around its hottest loop where it is long (first_line reads any other part).
+    Shows what the compiler made of an idea: vectorised or not, spilled, unrolled, waits between
+    loads and use."""
+    window = Window(first_line=first_line, lines=lines)
+    question = ListingQuestion(files=space.working.files, function=function, window=window)
+    return (await space.bench.evaluating.ask(question)).text
 
 
-async def _scratch(space: Workspace, arguments: Scratch) -> ToolAnswer:
-    if not arguments.files:
+@tool("execution")
+async def scratch(
+    space: Workspace,
+    files: dict[str, str] = Field(description="File name → text; one of them has main()."),
+    configuration: str | None = Field(
+        default=None,
+        description="Scored configuration whose inputs the program gets, exactly as timed calls"
+        " get them: files NAME.bin beside it, and in C and C++ `inputs.h` with `inputs_NAME()` and"
+        " sizes `INPUTS_NAME`.",
+    ),
+    kind: str | None = Field(
+        default=None,
+        description="Kind of values, as check and the machine's lines name them; the first timed"
+        " one without.",
+    ),
+    seed: int = Field(default=1, ge=0, le=2**62, description="Other seeds give other values."),
+) -> str:
+    """Compile and run a small program of your own in the sandbox (no network, no files that stay,
+    a time limit, no arguments): to time an instruction, test a helper, print a layout. With
+    `configuration` it gets the very inputs of timed calls, as files and a header."""
+    if not files:
         raise ToolError("Give at least one file.")
-    for name in arguments.files:
+    for name in files:
         try:
             check_file_name(name)
         except ValueError as error:
             raise ToolError(f"{error}.") from None
     inputs = None
-    if arguments.configuration is not None or arguments.kind is not None:
+    if configuration is not None or kind is not None:
         inputs = InputsWanted(
-            configuration=arguments.configuration or "",
-            kind=arguments.kind or "",
-            seed=arguments.seed,
+            configuration=configuration or "",
+            kind=kind or "",
+            seed=seed,
         )
-    question = ScratchQuestion(files=arguments.files, inputs=inputs)
+    question = ScratchQuestion(files=files, inputs=inputs)
     report = await space.bench.evaluating.ask(question)
-    return ToolAnswer(_scratch_text(report))
+    return _scratch_text(report)
 
 
 def _scratch_text(report: ScratchReport) -> str:
@@ -295,70 +295,3 @@ def _scratch_text(report: ScratchReport) -> str:
     if report.stderr.strip():
         parts.append(f"standard error:\n{report.stderr.rstrip()}")
     return "\n".join(parts)
-
-
-TOOLS = (
-    Tool(
-        "compile",
-        "execution",
-        "Compile the working candidate: the compiler's log, registers, spills, instruction counts "
-        "where the backend knows them. Seconds; not counted as an evaluation.",
-        Compile,
-        _compile_candidate,
-    ),
-    Tool(
-        "check",
-        "execution",
-        "Compile and check the working candidate for correctness on every configuration, without "
-        "timing it. Not counted as an evaluation.",
-        Check,
-        _check_candidate,
-    ),
-    Tool(
-        "evaluate",
-        "execution",
-        "The whole scoring function f: compile, check, benchmark. Recorded as an attempt and "
-        "counted in the budget, also where it does not compile: compile and check cost nothing of "
-        "it. Answers with the verdict, what went wrong and where, or the score "
-        "on every configuration.",
-        Evaluate,
-        _evaluate,
-    ),
-    Tool(
-        "evaluate_many",
-        "execution",
-        "Evaluate variants of the working candidate by macros and compiler flags, as many at once "
-        "as the run has devices. Each is an attempt and counted in the budget, as by evaluate.",
-        EvaluateMany,
-        _evaluate_many,
-    ),
-    Tool(
-        "profile",
-        "execution",
-        "Profile the working candidate on one configuration: how busy arithmetic, memory and issue "
-        "slots are, occupancy, what warps wait for; on a CPU which loops take what share of the "
-        "time and what they consist of. The report is kept and shown in later openings. Says why, "
-        "where the machine has no profiler.",
-        Profile,
-        _profile,
-    ),
-    Tool(
-        "disassemble",
-        "execution",
-        "The machine code that the working candidate compiles to: SASS of a CUDA kernel, assembly "
-        "of a C++ function, around its hottest loop where it is long (first_line reads any other "
-        "part). Shows what the compiler made of an idea: vectorised or not, spilled, unrolled, "
-        "waits between loads and use.",
-        Disassemble,
-        _disassemble,
-    ),
-    Tool(
-        "scratch",
-        "execution",
-        "Compile and run a small program of your own in the sandbox (no network, no files that "
-        "stay, a time limit, no arguments): to time an instruction, test a helper, print a layout. "
-        "With `configuration` it gets the very inputs of timed calls, as files and a header.",
-        Scratch,
-        _scratch,
-    ),
-)

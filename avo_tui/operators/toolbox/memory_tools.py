@@ -10,7 +10,7 @@ from pydantic import Field
 from avo_tui.domain import memory
 from avo_tui.domain.records import Note, NoteCategory
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer, first_lines
+from avo_tui.operators.toolbox.tool import first_lines, tool
 from avo_tui.operators.toolbox.workspace import Workspace
 
 LONGEST = 5
@@ -22,64 +22,44 @@ _CATEGORY = (
 )
 
 
-class Remember(Arguments):
-    """A note."""
-
-    category: NoteCategory = Field(description=_CATEGORY)
+@tool("self")
+async def remember(
+    space: Workspace,
+    category: NoteCategory = Field(description=_CATEGORY),
     text: str = Field(
         min_length=5, max_length=800, description="One self-contained note with its numbers."
-    )
-
-
-class Recall(Arguments):
-    """Filters over the notes."""
-
-    category: Literal["worked", "failed", "idea", "fact"] | None = Field(default=None)
-    containing: str = Field(default="", max_length=100, description="Only notes with this text.")
-
-
-class Condense(Arguments):
-    """Several notes to be replaced by one that summarises them."""
-
-    notes: list[str] = Field(
-        min_length=1, max_length=40, description="Ids of the notes that go, as recall shows them."
-    )
-    category: NoteCategory = Field(description=_CATEGORY)
-    text: str = Field(
-        min_length=5, max_length=1600, description="What of them is worth keeping, with numbers."
-    )
-
-
-class Forget(Arguments):
-    """The note to remove."""
-
-    note: str = Field(description="Id of the note, as recall shows it.")
-
-
-async def _remember(space: Workspace, arguments: Remember) -> ToolAnswer:
+    ),
+) -> str:
+    """Write a note into the memory that every later step opens with. Short, self-contained, with
+    numbers; failures and their causes are worth as much as successes."""
     bench = space.bench
     for note in bench.reading.notes():
-        if note.text.strip() == arguments.text.strip():
-            return ToolAnswer(f"The memory holds this already, as note {note.id}.")
+        if note.text.strip() == text.strip():
+            return f"The memory holds this already, as note {note.id}."
     try:
-        note = bench.recording.write_note(arguments.category, arguments.text)
+        note = bench.recording.write_note(category, text)
     except ValueError as error:
         raise ToolError(_full(bench.reading.notes(), str(error))) from None
-    return ToolAnswer(f"Kept as note {note.id}; every later step will see it.{_crowded(space)}")
+    return f"Kept as note {note.id}; every later step will see it.{_crowded(space)}"
 
 
-async def _recall(space: Workspace, arguments: Recall) -> ToolAnswer:
-    wanted = arguments.containing.lower()
+@tool("self")
+async def recall(
+    space: Workspace,
+    category: Literal["worked", "failed", "idea", "fact"] | None = Field(default=None),
+    containing: str = Field(default="", max_length=100, description="Only notes with this text."),
+) -> str:
+    """Read the notes of the memory, with their ids and the versions that were built on them."""
+    wanted = containing.lower()
     notes = [
         n
         for n in space.bench.reading.notes()
-        if (arguments.category is None or n.category == arguments.category)
-        and wanted in n.text.lower()
+        if (category is None or n.category == category) and wanted in n.text.lower()
     ]
     if not notes:
-        return ToolAnswer("No notes match.")
+        return "No notes match."
     owing = memory.owing(space.bench.reading.versions())
-    return ToolAnswer("\n".join(_line(n, owing.get(n.id, ())) for n in notes))
+    return "\n".join(_line(n, owing.get(n.id, ())) for n in notes)
 
 
 def _line(note: Note, versions: Sequence[int]) -> str:
@@ -88,33 +68,48 @@ def _line(note: Note, versions: Sequence[int]) -> str:
     return f"[{note.id}] {note.category} ({about}): {note.text}"
 
 
-async def _condense(space: Workspace, arguments: Condense) -> ToolAnswer:
+@tool("self")
+async def condense(
+    space: Workspace,
+    notes: list[str] = Field(
+        min_length=1, max_length=40, description="Ids of the notes that go, as recall shows them."
+    ),
+    category: NoteCategory = Field(description=_CATEGORY),
+    text: str = Field(
+        min_length=5, max_length=1600, description="What of them is worth keeping, with numbers."
+    ),
+) -> str:
+    """Put one note in the place of several: say in fewer words what of them is worth keeping. The
+    memory has a limit; do this when it gets crowded."""
     bench = space.bench
-    replaced = notes_named(space, arguments.notes)
+    replaced = notes_named(space, notes)
     if kept := [n.id for n in replaced if n.author == "person"]:
         raise ToolError(_of_the_person(kept))
     before = memory.size(bench.reading.notes())
     try:
-        note = bench.recording.write_note(
-            arguments.category, arguments.text, [n.id for n in replaced]
-        )
+        note = bench.recording.write_note(category, text, [n.id for n in replaced])
     except ValueError as error:
         raise ToolError(_full(bench.reading.notes(), str(error))) from None
     space.forgotten.update(n.id for n in replaced)
     after = memory.size(bench.reading.notes())
-    return ToolAnswer(
+    return (
         f"Note {note.id} stands in the place of {', '.join(n.id for n in replaced)};"
         f" the memory went from {before} to {after} of {bench.reading.memory_limit} characters."
     )
 
 
-async def _forget(space: Workspace, arguments: Forget) -> ToolAnswer:
-    (note,) = notes_named(space, [arguments.note])
-    if note.author == "person":
-        raise ToolError(_of_the_person([note.id]))
-    space.bench.recording.forget_note(note.id)
-    space.forgotten.add(note.id)
-    return ToolAnswer("Forgotten.")
+@tool("self")
+async def forget(
+    space: Workspace,
+    note: str = Field(description="Id of the note, as recall shows it."),
+) -> str:
+    """Remove a note that is wrong or no longer helps."""
+    (named,) = notes_named(space, [note])
+    if named.author == "person":
+        raise ToolError(_of_the_person([named.id]))
+    space.bench.recording.forget_note(named.id)
+    space.forgotten.add(named.id)
+    return "Forgotten."
 
 
 def notes_named(space: Workspace, names: Sequence[str]) -> list[Note]:
@@ -152,31 +147,3 @@ def _full(notes: Sequence[Note], why: str) -> str:
         " matters, `forget` drops one that no longer helps; then write this note again. The"
         f" longest are:\n{longest}"
     )
-
-
-TOOLS = (
-    Tool(
-        "remember",
-        "self",
-        "Write a note into the memory that every later step opens with. Short, self-contained, "
-        "with numbers; failures and their causes are worth as much as successes.",
-        Remember,
-        _remember,
-    ),
-    Tool(
-        "recall",
-        "self",
-        "Read the notes of the memory, with their ids and the versions that were built on them.",
-        Recall,
-        _recall,
-    ),
-    Tool(
-        "condense",
-        "self",
-        "Put one note in the place of several: say in fewer words what of them is worth keeping. "
-        "The memory has a limit; do this when it gets crowded.",
-        Condense,
-        _condense,
-    ),
-    Tool("forget", "self", "Remove a note that is wrong or no longer helps.", Forget, _forget),
-)

@@ -22,31 +22,10 @@ from avo_tui.domain.questions import (
 )
 from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.timing_tools import VariantsToTime, chosen_variants
-from avo_tui.operators.toolbox.tool import Tool, ToolAnswer
+from avo_tui.operators.toolbox.timing_tools import AGAINST, ATTEMPTS, FLAGS, SWEEP, chosen_variants
+from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.variants import Begins, Variant, nobody_waits, trouble_lines
 from avo_tui.operators.toolbox.workspace import Workspace
-
-
-class QuickBench(VariantsToTime):
-    """The variants to compare, and what with."""
-
-    configuration: str | None = Field(
-        default=None, description="One scored configuration, by name; all of them without."
-    )
-    seconds: float = Field(
-        default=QUICK_SECONDS,
-        ge=0.5,
-        le=60,
-        description="Seconds of calls for each variant, over all configurations, warm and cold.",
-    )
-    most_seconds: float = Field(
-        default=MOST_SECONDS,
-        ge=1,
-        le=1800,
-        description="Seconds after which no further variant is begun: where others measure, each"
-        " variant waits for its turn. What was compared until then is answered.",
-    )
 
 
 @dataclass(frozen=True)
@@ -65,30 +44,58 @@ class QuickRow:
         return f"{self.variant.name} {each}"
 
 
-async def _quick_bench(space: Workspace, arguments: QuickBench) -> ToolAnswer:
-    number, other, variants = chosen_variants(space, arguments)
+@tool("execution")
+async def quick_bench(
+    space: Workspace,
+    sweep: dict[str, list[str]] = SWEEP,
+    flags: list[str] = FLAGS,
+    attempts: list[str] = ATTEMPTS,
+    against: int | None = AGAINST,
+    configuration: str | None = Field(
+        default=None, description="One scored configuration, by name; all of them without."
+    ),
+    seconds: float = Field(
+        default=QUICK_SECONDS,
+        ge=0.5,
+        le=60,
+        description="Seconds of calls for each variant, over all configurations, warm and cold.",
+    ),
+    most_seconds: float = Field(
+        default=MOST_SECONDS,
+        ge=1,
+        le=1800,
+        description="Seconds after which no further variant is begun: where others measure, each"
+        " variant waits for its turn. What was compared until then is answered.",
+    ),
+) -> str:
+    """Compare the working candidate, or variants of it, with a version, within seconds each where
+    nobody else measures: many calls in turn in one process, with warm and with cold caches,
+    with an interval. For differences of 0.2 to 1% on the way, which bench takes minutes to
+    show. Not what the gate measures, nothing is checked, not an attempt: bench or submit what
+    looks faster."""
+    number, other, variants = chosen_variants(space, sweep, flags, attempts, against)
     known = [c.name for c in space.bench.reading.task.configurations]
-    if arguments.configuration is not None and arguments.configuration not in known:
+    if configuration is not None and configuration not in known:
         raise ToolError(
-            f"There is no configuration {arguments.configuration!r}. There are: {', '.join(known)}."
+            f"There is no configuration {configuration!r}. There are: {', '.join(known)}."
         )
 
     async def compare(candidate: Candidate, more: bool) -> QuickComparison:
         return await space.bench.evaluating.ask(
             QuickQuestion(
-                files=candidate.files, other=other.files, configuration=arguments.configuration,
-                seconds=arguments.seconds, more=more,
+                files=candidate.files, other=other.files, configuration=configuration,
+                seconds=seconds, more=more,
             )
         )  # fmt: skip
 
     rows: list[QuickRow] = []
     try:
-        await quick_rows(rows, variants, compare, arguments.most_seconds, space.running.begin)
+        await quick_rows(rows, variants, compare, most_seconds, space.running.begin)
     except (Interrupted, StepEnded) as cut:
         if rows:
             cut.brought = quick_text(rows, f"v{number}")
         raise
-    return ToolAnswer(f"{quick_text(rows, f'v{number}')}{left_out(variants, rows)}")
+    return f"{quick_text(rows, f'v{number}')}{left_out(variants, rows)}"
 
 
 async def quick_rows(
@@ -194,18 +201,3 @@ def _beside(row: QuickRow, first: QuickRow, caches: Caches) -> str:
     if abs(a.mean - b.mean) <= wide:
         return "not told apart from the first"
     return "slower than the first" if b.mean < a.mean else "faster than the first"
-
-
-TOOLS = (
-    Tool(
-        "quick_bench",
-        "execution",
-        "Compare the working candidate, or variants of it, with a version, within seconds each "
-        "where nobody else measures: many calls in turn in one process, with warm and with cold "
-        "caches, with an interval. For differences of 0.2 to 1% on the way, which bench takes "
-        "minutes to show. Not what the gate measures, nothing is checked, not an attempt: bench or "
-        "submit what looks faster.",
-        QuickBench,
-        _quick_bench,
-    ),
-)

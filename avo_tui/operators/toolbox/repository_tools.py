@@ -15,44 +15,13 @@ from pydantic import Field
 
 from avo_tui.domain.plain import safe
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
+from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.workspace import Workspace
 from avo_tui.worktree import MARK, ChangeError, numbered, read_change
 
 _MOST_LISTED, _MOST_HITS, _MOST_BYTES = 300, 120, 2 << 20
 _LINE = 240
 _SEARCH_SECONDS = 20.0
-
-
-class ListFiles(Arguments):
-    """A folder of the repository."""
-
-    folder: str = Field(default="", description="Folder to list; the whole repository without.")
-    editable_only: bool = Field(default=False, description="Only files that may be changed.")
-
-
-class SearchFiles(Arguments):
-    """A regular expression."""
-
-    pattern: str = Field(min_length=1, description="Regular expression to find within a line.")
-    folder: str = Field(default="", description="Only below this folder.")
-    editable_only: bool = Field(default=False, description="Only files that may be changed.")
-
-
-class ReadFile(Arguments):
-    """A range of lines of any file of the repository."""
-
-    file: str = Field(min_length=1, description="Path in the repository.")
-    first_line: int = Field(default=1, ge=1, description="First line to read, from 1.")
-    last_line: int | None = Field(
-        default=None, ge=1, description="Last line; 400 lines are read without it."
-    )
-
-
-class TakeWorktree(Arguments):
-    """A worktree that was made by `avo worktree`."""
-
-    folder: str = Field(min_length=1, description="The worktree's folder.")
 
 
 def _tree(space: Workspace) -> Path:
@@ -81,8 +50,15 @@ def _below(name: str, folder: str) -> bool:
     return not folder or name == folder or name.startswith(f"{folder}/")
 
 
-async def _list_files(space: Workspace, arguments: ListFiles) -> ToolAnswer:
-    folder = _folder(arguments.folder)
+@tool("candidate")
+async def list_files(
+    space: Workspace,
+    folder: str = Field(default="", description="Folder to list; the whole repository without."),
+    editable_only: bool = Field(default=False, description="Only files that may be changed."),
+) -> str:
+    """List files of the repository: which may be changed, which you have changed. Of many, the
+    folders."""
+    folder = _folder(folder)
     mine, parent = space.working.files, space.parent.files
     rows = {
         name: f"{name}  {len(text.splitlines())} lines, editable"
@@ -90,7 +66,7 @@ async def _list_files(space: Workspace, arguments: ListFiles) -> ToolAnswer:
         for name, text in mine.items()
         if _below(name, folder)
     }
-    if not arguments.editable_only:
+    if not editable_only:
         rows |= {name: name for name in _protected(space, folder)}
     if not rows:
         raise ToolError(f"There is no file below {folder or 'the repository'}.")
@@ -99,8 +75,8 @@ async def _list_files(space: Workspace, arguments: ListFiles) -> ToolAnswer:
         counts = Counter("/".join(Path(name).parts[:depth]) for name in rows)
         lines = [f"{name}  {n} file{'s' if n > 1 else ''}" for name, n in sorted(counts.items())]
         head = f"{len(rows)} files; by folder, list_files folder=… shows one:"
-        return ToolAnswer("\n".join([head, *lines[:_MOST_LISTED]]))
-    return ToolAnswer("\n".join(rows[name] for name in sorted(rows)))
+        return "\n".join([head, *lines[:_MOST_LISTED]])
+    return "\n".join(rows[name] for name in sorted(rows))
 
 
 def _folder(text: str) -> str:
@@ -110,29 +86,37 @@ def _folder(text: str) -> str:
     return "" if folder == "." else folder
 
 
-async def _search_files(space: Workspace, arguments: SearchFiles) -> ToolAnswer:
+@tool("candidate")
+async def search_files(
+    space: Workspace,
+    pattern: str = Field(min_length=1, description="Regular expression to find within a line."),
+    folder: str = Field(default="", description="Only below this folder."),
+    editable_only: bool = Field(default=False, description="Only files that may be changed."),
+) -> str:
+    """Find a regular expression in all files of the repository, the working candidate's as they
+    are now."""
     try:
-        pattern = re.compile(arguments.pattern)
+        wanted = re.compile(pattern)
     except re.error as error:
         raise ToolError(f"The pattern is no regular expression: {error}.") from None
-    folder, end = _folder(arguments.folder), time.monotonic() + _SEARCH_SECONDS
+    folder, end = _folder(folder), time.monotonic() + _SEARCH_SECONDS
 
     def found() -> Iterator[str]:
         texts = {name: text for name, text in space.working.files.items() if _below(name, folder)}
         for name, text in texts.items():
-            yield from _hits(name, text, pattern)
-        for name in () if arguments.editable_only else _protected(space, folder):
+            yield from _hits(name, text, wanted)
+        for name in () if editable_only else _protected(space, folder):
             if time.monotonic() > end:
                 yield f"(stopped after {_SEARCH_SECONDS:g} s, at {name}: name a folder)"
                 return
             if (own := _text(_tree(space) / name)) is not None:
-                yield from _hits(name, own, pattern)
+                yield from _hits(name, own, wanted)
 
     hits = await asyncio.to_thread(lambda: list(islice(found(), _MOST_HITS + 1)))
     if not hits:
-        return ToolAnswer("Nothing was found.")
+        return "Nothing was found."
     more = ["(more: narrow the pattern or the folder)"] if len(hits) > _MOST_HITS else []
-    return ToolAnswer(safe("\n".join([*hits[:_MOST_HITS], *more])))
+    return safe("\n".join([*hits[:_MOST_HITS], *more]))
 
 
 def _hits(name: str, text: str, pattern: re.Pattern[str]) -> Iterator[str]:
@@ -149,8 +133,17 @@ def _text(path: Path) -> str | None:
     return None if b"\0" in data else data.decode(errors="replace")
 
 
-async def _read_file(space: Workspace, arguments: ReadFile) -> ToolAnswer:
-    name = _folder(arguments.file)
+@tool("candidate")
+async def read_file(
+    space: Workspace,
+    file: str = Field(min_length=1, description="Path in the repository."),
+    first_line: int = Field(default=1, ge=1, description="First line to read, from 1."),
+    last_line: int | None = Field(
+        default=None, ge=1, description="Last line; 400 lines are read without it."
+    ),
+) -> str:
+    """Read a range of lines of any file of the repository, editable or not, with line numbers."""
+    name = _folder(file)
     text: str | None = space.working.files.get(name)
     kind = "editable"
     if text is None:
@@ -160,56 +153,27 @@ async def _read_file(space: Workspace, arguments: ReadFile) -> ToolAnswer:
             raise ToolError(f"{name} is a link, binary, or too long to be read.")
         kind = "stays as it is"
     total = len(text.splitlines())
-    if arguments.first_line > max(total, 1):
+    if first_line > max(total, 1):
         raise ToolError(f"{name} has {total} lines.")
-    last = arguments.last_line or arguments.first_line + 399
-    body = numbered(text, arguments.first_line, last)
-    return ToolAnswer(safe(f"=== {name}, {total} lines, {kind}\n{body}"))
+    last = last_line or first_line + 399
+    body = numbered(text, first_line, last)
+    return safe(f"=== {name}, {total} lines, {kind}\n{body}")
 
 
-async def _take_worktree(space: Workspace, arguments: TakeWorktree) -> ToolAnswer:
-    folder = Path(arguments.folder)
-    if not folder.is_absolute():
+@tool("candidate")
+async def take_worktree(
+    space: Workspace,
+    folder: str = Field(min_length=1, description="The worktree's folder."),
+) -> str:
+    """Make the working candidate what stands in a worktree that `avo worktree` laid out and you
+    edited with your own tools."""
+    path = Path(folder)
+    if not path.is_absolute():
         raise ToolError("Give the worktree's whole path: this runs in another folder than yours.")
-    if not (folder / MARK).is_file():
-        raise ToolError(f"{folder} is no worktree of avo; avo worktree NAME FOLDER makes one.")
+    if not (path / MARK).is_file():
+        raise ToolError(f"{path} is no worktree of avo; avo worktree NAME FOLDER makes one.")
     try:
-        candidate = await asyncio.to_thread(read_change, folder, space.bench.reading.task)
+        candidate = await asyncio.to_thread(read_change, path, space.bench.reading.task)
     except ChangeError as error:
         raise ToolError(f"{error}.") from None
-    return ToolAnswer(space.change(candidate, f"Took the worktree {folder.name}"))
-
-
-TOOLS = (
-    Tool(
-        "list_files",
-        "candidate",
-        "List files of the repository: which may be changed, which you have changed. Of many, the "
-        "folders.",
-        ListFiles,
-        _list_files,
-    ),
-    Tool(
-        "search_files",
-        "candidate",
-        "Find a regular expression in all files of the repository, the working candidate's as they "
-        "are now.",
-        SearchFiles,
-        _search_files,
-    ),
-    Tool(
-        "read_file",
-        "candidate",
-        "Read a range of lines of any file of the repository, editable or not, with line numbers.",
-        ReadFile,
-        _read_file,
-    ),
-    Tool(
-        "take_worktree",
-        "candidate",
-        "Make the working candidate what stands in a worktree that `avo worktree` laid out and you "
-        "edited with your own tools.",
-        TakeWorktree,
-        _take_worktree,
-    ),
-)
+    return space.change(candidate, f"Took the worktree {path.name}")

@@ -23,7 +23,7 @@ from avo_tui.operators.toolbox.report_text import (
 )
 from avo_tui.operators.toolbox.running_call import unreturned
 from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
-from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
+from avo_tui.operators.toolbox.tool import ToolAnswer, tool
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
 Status = Literal["todo", "doing", "done", "dropped"]
@@ -36,102 +36,41 @@ class Item(Value):
     status: Status = Field(default="todo")
 
 
-class SetPlan(Arguments):
-    """The plan, or what changed of it."""
-
+@tool("self")
+async def set_plan(
+    space: Workspace,
     title: str = Field(
         default="",
         max_length=200,
         description="The hypothesis in one line, with the gain you predict and why. Without it, the"
         " title stays.",
-    )
+    ),
     items: list[Item] = Field(
         default_factory=list,
         max_length=20,
         description="The plan, in order. Without any, the items stay.",
-    )
+    ),
     status: dict[int, Status] = Field(
         default_factory=dict,
         description='Items whose status changes, by number: {"1": "done", "2": "doing"}.',
-    )
-
-
-class Submit(Arguments):
-    """What to say about the version."""
-
-    summary: str = Field(
-        min_length=10,
-        max_length=2000,
-        description="What changed and why it is faster, in 10 characters at least; the first line"
-        " stands alone in lists.",
-    )
-    idea: str = Field(
-        default="",
-        max_length=200,
-        description="What this very candidate changes and why that should be faster, in one line:"
-        " the version is listed under it. The plan stays the step's and may be of another idea by"
-        " now. Without it, the title of its evaluation.",
-    )
-    built_on: list[str] = Field(
-        default_factory=list,
-        max_length=BUILT_ON_LIMIT,
-        description="Ids of the notes of the memory that led to this version, if any did: what "
-        "they said to try, to avoid or to reckon with.",
-    )
-
-    until: Literal["decided", "settled"] = Field(
-        default="decided",
-        description="`settled`: where the gate finds the gain unclear, pairs are added until it is"
-        " accepted or refused, or until `most_pairs`. Without it, an unclear candidate is rejected"
-        " and may be submitted again, which adds pairs.",
-    )
-    most_pairs: int = Field(
-        default=MOST_REPLICATES,
-        ge=LOOKS[0],
-        le=MOST_REPLICATES,
-        description="With `settled`: pairs to measure at most, all together. The gate decides after"
-        " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
-    )
-
-    if_busy: Literal["measure", "say"] = IF_BUSY
-    attempt: str | None = Field(
-        default=None,
-        pattern=r"^\d+\.\d+$",
-        description="Attempt of this step to submit in place of the working candidate, such as"
-        " 12.3: its source becomes the working candidate.",
-    )
-
-
-class EndStep(Arguments):
-    """Why the step ends without a version."""
-
-    reason: str = Field(min_length=10, max_length=1000, description="What was learned.")
-
-
-class ReadResult(Arguments):
-    """The result to read, and the range of it."""
-
-    call: str = Field(description="Id of the call, as the cut result names it.")
-    offset: int = Field(default=0, ge=0, description="Character to begin at.")
-    limit: int = Field(default=12_000, ge=200, le=14_000, description="Characters to read.")
-
-
-async def _set_plan(space: Workspace, arguments: SetPlan) -> ToolAnswer:
-    title = arguments.title or space.plan_title
-    given = tuple(PlanItem(text=i.text, status=i.status) for i in arguments.items)
-    items = list(given or space.plan)
-    if len(title) < 3 or not items:
+    ),
+) -> str:
+    """Set the plan that the person sees: the hypothesis with its predicted gain, and the items
+    with their status. Call it at the start; later, `status` alone says what was done."""
+    title = title or space.plan_title
+    plan = [PlanItem(text=i.text, status=i.status) for i in items] or list(space.plan)
+    if len(title) < 3 or not plan:
         raise ToolError("There is no plan yet: give it a title (3 characters or more) and items.")
-    for number, status in arguments.status.items():
-        if not 1 <= number <= len(items):
-            raise ToolError(f"There is no item {number}; the plan has {len(items)}.")
-        items[number - 1] = items[number - 1].replaced(status=status)
-    if (title, tuple(items)) == (space.plan_title, space.plan):
-        return ToolAnswer("The plan is already so.")
-    space.plan_title, space.plan = title, tuple(items)
+    for number, word in status.items():
+        if not 1 <= number <= len(plan):
+            raise ToolError(f"There is no item {number}; the plan has {len(plan)}.")
+        plan[number - 1] = plan[number - 1].replaced(status=word)
+    if (title, tuple(plan)) == (space.plan_title, space.plan):
+        return "The plan is already so."
+    space.plan_title, space.plan = title, tuple(plan)
     space.bench.recording.record(PlanSet(title=title, items=space.plan))
-    open_items = sum(i.status in {"todo", "doing"} for i in items)
-    return ToolAnswer(f"Plan set: {len(items)} items, {open_items} open.")
+    open_items = sum(i.status in {"todo", "doing"} for i in plan)
+    return f"Plan set: {len(plan)} items, {open_items} open."
 
 
 _SETTLE = (
@@ -144,34 +83,81 @@ _GAIN_WANTED = (
 )
 
 
-async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
-    if arguments.attempt is not None:
-        named = space.attempt(arguments.attempt)
+@tool("self")
+async def submit(
+    space: Workspace,
+    summary: str = Field(
+        min_length=10,
+        max_length=2000,
+        description="What changed and why it is faster, in 10 characters at least; the first line"
+        " stands alone in lists.",
+    ),
+    idea: str = Field(
+        default="",
+        max_length=200,
+        description="What this very candidate changes and why that should be faster, in one line:"
+        " the version is listed under it. The plan stays the step's and may be of another idea by"
+        " now. Without it, the title of its evaluation.",
+    ),
+    built_on: list[str] = Field(
+        default_factory=list,
+        max_length=BUILT_ON_LIMIT,
+        description="Ids of the notes of the memory that led to this version, if any did: what "
+        "they said to try, to avoid or to reckon with.",
+    ),
+    until: Literal["decided", "settled"] = Field(
+        default="decided",
+        description="`settled`: where the gate finds the gain unclear, pairs are added until it is"
+        " accepted or refused, or until `most_pairs`. Without it, an unclear candidate is rejected"
+        " and may be submitted again, which adds pairs.",
+    ),
+    most_pairs: int = Field(
+        default=MOST_REPLICATES,
+        ge=LOOKS[0],
+        le=MOST_REPLICATES,
+        description="With `settled`: pairs to measure at most, all together. The gate decides after"
+        " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
+    ),
+    if_busy: Literal["measure", "say"] = IF_BUSY,
+    attempt: str | None = Field(
+        default=None,
+        pattern=r"^\d+\.\d+$",
+        description="Attempt of this step to submit in place of the working candidate, such as"
+        " 12.3: its source becomes the working candidate.",
+    ),
+) -> str | ToolAnswer:
+    """Submit the working candidate, or an attempt of this step, to the acceptance gate; one that
+    was not evaluated in this step is evaluated first. The gate measures it again, interleaved
+    with the best version; if it passes it is committed and the step ends. Name the notes that
+    it was built on."""
+    if attempt is not None:
+        named = space.attempt(attempt)
         source = load_candidate(space.bench, named.candidate)
         if source.id != space.working.id:
-            space.change(source, f"Took the source of attempt {arguments.attempt}")
+            space.change(source, f"Took the source of attempt {attempt}")
     working = space.working
     if working.id == space.parent.id:
         raise ToolError(
             "The working candidate is the unchanged parent; there is nothing to submit."
         )
-    built_on = notes_named(space, arguments.built_on)
-    if arguments.if_busy == "say" and (why := not_now(space)):
-        return ToolAnswer(why)
-    attempt = space.evaluated.get(working.id) or await _evaluated(space, arguments)
-    if attempt.report.score is None:
+    notes = notes_named(space, built_on)
+    if if_busy == "say" and (why := not_now(space)):
+        return why
+    idea = " ".join(idea.split())
+    tried = space.evaluated.get(working.id) or await _evaluated(
+        space, idea or first_sentence(summary)
+    )
+    if tried.report.score is None:
         raise ToolError(
-            f"Not submitted: attempt {attempt.step}.{attempt.number} is not correct, and only a"
-            f" correct candidate can pass the gate.\n{report_text(attempt.report)}"
+            f"Not submitted: attempt {tried.step}.{tried.number} is not correct, and only a"
+            f" correct candidate can pass the gate.\n{report_text(tried.report)}"
         )
     busy = busy_line(space)
     plan = plan_text(space.plan_title, space.plan)
-    idea = " ".join(arguments.idea.split()) or _title(space, attempt)
+    idea = idea or _title(space, tried)
     while True:
-        result = await space.bench.evaluating.submit(
-            attempt, plan, arguments.summary, built_on, idea=idea
-        )
-        most = next_look(arguments.most_pairs - 1) if arguments.until == "settled" else 0
+        result = await space.bench.evaluating.submit(tried, plan, summary, notes, idea=idea)
+        most = next_look(most_pairs - 1) if until == "settled" else 0
         if not may_settle(result.decision, most):
             break
     decision = result.decision.reason if result.decision else result.reason
@@ -187,20 +173,19 @@ async def _submit(space: Workspace, arguments: Submit) -> ToolAnswer:
         )
     reason = result.reason or decision
     advice = _SETTLE if may_settle(result.decision, MOST_REPLICATES) else _GAIN_WANTED
-    return ToolAnswer(
+    return (
         f"Not committed: {reason}\nThe gate compares with v{space.bench.reading.best().number} in"
         f" runs interleaved with it. {advice}{took}{measured}"
     )
 
 
-async def _evaluated(space: Workspace, arguments: Submit) -> AttemptResult:
+async def _evaluated(space: Workspace, title: str) -> AttemptResult:
     """Evaluate the working candidate, which was not evaluated in this step. Raises ToolError."""
     if (used_up := space.bench.control.budget_left()) is not None:
         raise ToolError(
             f"The working candidate was not evaluated in this step, and nothing more can be:"
             f" {used_up}. An attempt of this step may still be submitted (submit attempt=…)."
         )
-    title = " ".join(arguments.idea.split()) or first_sentence(arguments.summary)
     space.running.begin("evaluates the candidate before the gate")
     result = await space.bench.evaluating.evaluate(space.working, title)
     space.evaluated[result.candidate] = result
@@ -213,57 +198,33 @@ def _title(space: Workspace, attempt: AttemptResult) -> str:
     return next((a.title for a in named if a.number == attempt.number), "")
 
 
-async def _end_step(space: Workspace, arguments: EndStep) -> ToolAnswer:
+@tool("self")
+async def end_step(
+    space: Workspace,
+    reason: str = Field(min_length=10, max_length=1000, description="What was learned."),
+) -> ToolAnswer:
+    """End the step without a version when this line is exhausted, saying what was learned."""
     return ToolAnswer(
-        "The step ends without a version.", StepOutcome(outcome="nothing", reason=arguments.reason)
+        "The step ends without a version.", StepOutcome(outcome="nothing", reason=reason)
     )
 
 
-async def _read_result(space: Workspace, arguments: ReadResult) -> ToolAnswer:
+@tool("self")
+async def read_result(
+    space: Workspace,
+    call: str = Field(description="Id of the call, as the cut result names it."),
+    offset: int = Field(default=0, ge=0, description="Character to begin at."),
+    limit: int = Field(default=12_000, ge=200, le=14_000, description="Characters to read."),
+) -> str:
+    """Read on in a result that was cut or cleared from the conversation, by its call id."""
     for event in space.bench.reading.step_events():
-        if isinstance(event, ToolReturned) and event.call == arguments.call and event.ref:
+        if isinstance(event, ToolReturned) and event.call == call and event.ref:
             text = space.bench.reading.fetch(event.ref).decode(errors="replace")
-            part = text[arguments.offset : arguments.offset + arguments.limit]
-            end = arguments.offset + len(part)
+            part = text[offset : offset + limit]
+            end = offset + len(part)
             more = f"\n(go on with offset {end} of {len(text)})" if end < len(text) else ""
-            return ToolAnswer((part or f"(the result has {len(text)} characters)") + more)
-    if results := unreturned(space.bench.reading.step_events()).get(arguments.call):
+            return (part or f"(the result has {len(text)} characters)") + more
+    if results := unreturned(space.bench.reading.step_events()).get(call):
         lines = "\n".join(results)
-        return ToolAnswer(f"This call has given no answer. What it brought so far:\n{lines}")
-    raise ToolError(f"This step has no result of a call {arguments.call!r}.")
-
-
-TOOLS = (
-    Tool(
-        "set_plan",
-        "self",
-        "Set the plan that the person sees: the hypothesis with its predicted gain, and the items "
-        "with their status. Call it at the start; later, `status` alone says what was done.",
-        SetPlan,
-        _set_plan,
-    ),
-    Tool(
-        "submit",
-        "self",
-        "Submit the working candidate, or an attempt of this step, to the acceptance gate; one "
-        "that was not evaluated in this step is evaluated first. The gate measures it again, "
-        "interleaved with the best version; if it passes it is committed and the step ends. Name "
-        "the notes that it was built on.",
-        Submit,
-        _submit,
-    ),
-    Tool(
-        "end_step",
-        "self",
-        "End the step without a version when this line is exhausted, saying what was learned.",
-        EndStep,
-        _end_step,
-    ),
-    Tool(
-        "read_result",
-        "self",
-        "Read on in a result that was cut or cleared from the conversation, by its call id.",
-        ReadResult,
-        _read_result,
-    ),
-)
+        return f"This call has given no answer. What it brought so far:\n{lines}"
+    raise ToolError(f"This step has no result of a call {call!r}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,16 +14,16 @@ from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.tool import Arguments, Tool, ToolAnswer
+from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.variants import (
     MOST_PAIRS,
     Timed,
     Variant,
     check_variants,
-    sweep,
     table_text,
     time_variants,
     unique,
+    variants_of,
 )
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
@@ -40,45 +41,22 @@ FLAGS: Any = Field(
 )
 
 
-class VariantsToTime(Arguments):
-    """Variants of the working candidate, and the version to time them with."""
+SWEEP: Any = Field(
+    default_factory=dict,
+    description="Macros to vary, each with its values: all combinations are timed (24 at most),"
+    " each with `#define NAME value` before the source. Write `#ifndef NAME`, `#define NAME"
+    " 32`, `#endif` for the default. Without any, the working candidate is timed as it is.",
+)
 
-    sweep: dict[str, list[str]] = Field(
-        default_factory=dict,
-        description="Macros to vary, each with its values: all combinations are timed (24 at most),"
-        " each with `#define NAME value` before the source. Write `#ifndef NAME`, `#define NAME"
-        " 32`, `#endif` for the default. Without any, the working candidate is timed as it is.",
-    )
-    flags: list[str] = FLAGS
-    attempts: list[str] = Field(
-        default_factory=list,
-        max_length=8,
-        description="Earlier attempts to time as well, such as 12.3.",
-    )
-    against: int | None = Field(
-        default=None, description="Version to time beside; this step's parent without it."
-    )
+ATTEMPTS: Any = Field(
+    default_factory=list,
+    max_length=8,
+    description="Earlier attempts to time as well, such as 12.3.",
+)
 
-
-class Bench(VariantsToTime):
-    """The variants, and how much is to be measured."""
-
-    if_busy: Literal["measure", "say"] = IF_BUSY
-    pairs: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_PAIRS,
-        description="Pairs of fresh processes for each variant: 1 without, and with `precision` at"
-        f" most so many ({MOST_PAIRS} without).",
-    )
-    precision: float | None = Field(
-        default=None,
-        ge=0.0005,
-        le=0.2,
-        description="For small differences: add pairs until the 95% interval of a variant is no"
-        " wider than this on either side (0.003 is ±0.3%), or until another one is shown to be"
-        " faster.",
-    )
+AGAINST: Any = Field(
+    default=None, description="Version to time beside; this step's parent without it."
+)
 
 
 def asked(space: Workspace) -> str:
@@ -88,19 +66,22 @@ def asked(space: Workspace) -> str:
 
 
 def chosen_variants(
-    space: Workspace, arguments: VariantsToTime
+    space: Workspace,
+    macros: Mapping[str, Sequence[str]],
+    flags: Sequence[str],
+    attempts: Sequence[str],
+    against: int | None,
 ) -> tuple[int, Candidate, list[Variant]]:
     """(number of the version to time with, its source, the variants). Raises ToolError."""
-    bench = space.bench
-    number = bench.reading.head.number if arguments.against is None else arguments.against
-    other = bench.reading.candidate(space.version(number).candidate)
-    name = "the working candidate"
+    reading = space.bench.reading
+    number = reading.head.number if against is None else against
+    other = reading.candidate(space.version(number).candidate)
     try:
-        variants = sweep(name, space.working, arguments.sweep, arguments.flags)
+        variants = variants_of("the working candidate", space.working, macros, flags)
     except ValueError as error:
         raise ToolError(f"{error}.") from None
-    for attempt in arguments.attempts:
-        source = load_candidate(bench, space.attempt(attempt).candidate)
+    for attempt in attempts:
+        source = load_candidate(space.bench, space.attempt(attempt).candidate)
         variants.append(Variant(f"attempt {attempt}", source))
     return number, other, unique(variants)
 
@@ -123,15 +104,44 @@ def not_now(space: Workspace) -> str:
     )
 
 
-async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
+@tool("execution")
+async def bench(
+    space: Workspace,
+    sweep: dict[str, list[str]] = SWEEP,
+    flags: list[str] = FLAGS,
+    attempts: list[str] = ATTEMPTS,
+    against: int | None = AGAINST,
+    if_busy: Literal["measure", "say"] = IF_BUSY,
+    pairs: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PAIRS,
+        description="Pairs of fresh processes for each variant: 1 without, and with `precision` at"
+        f" most so many ({MOST_PAIRS} without).",
+    ),
+    precision: float | None = Field(
+        default=None,
+        ge=0.0005,
+        le=0.2,
+        description="For small differences: add pairs until the 95% interval of a variant is no"
+        " wider than this on either side (0.003 is ±0.3%), or until another one is shown to be"
+        " faster.",
+    ),
+) -> str:
+    """Time the working candidate, or variants of it by macros and compiler flags, beside a
+    version: in turn, in fresh processes, on cold inputs, as the gate does, with the interval of
+    each and whether it is told apart from the fastest. It takes variants × `pairs` × the
+    seconds of a pair that check and the opening name. Variants that were not checked before are
+    checked on the small configurations first, and a wrong one gets no pair. Not an attempt. For
+    choosing between variants before one of them is evaluated."""
     bench = space.bench
-    if arguments.if_busy == "say" and (why := not_now(space)):
-        return ToolAnswer(why)
+    if if_busy == "say" and (why := not_now(space)):
+        return why
     busy = busy_line(space)
-    number, other, variants = chosen_variants(space, arguments)
+    number, other, variants = chosen_variants(space, sweep, flags, attempts, against)
     timed = [Timed(variant) for variant in variants]
     spread = bench.reading.spread()
-    pairs = arguments.pairs or (1 if arguments.precision is None else MOST_PAIRS)
+    pairs = pairs or (1 if precision is None else MOST_PAIRS)
 
     async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
         return await bench.evaluating.compare(candidate, other, replicate, more=more)
@@ -144,9 +154,7 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
         ]
         await check_variants(unchecked, functools.partial(check_quickly, space), begins)
         began = time.monotonic()
-        await time_variants(
-            timed, compare, spread.prior, pairs, arguments.precision, begins, at_once=far
-        )
+        await time_variants(timed, compare, spread.prior, pairs, precision, begins, at_once=far)
     except (Interrupted, StepEnded) as cut:
         if any(row.pairs or row.trouble for row in timed):
             cut.brought = table_text(timed, f"v{number}", spread)
@@ -154,8 +162,8 @@ async def _bench(space: Workspace, arguments: Bench) -> ToolAnswer:
     took = time.monotonic() - began
     count = sum(len(row.pairs) for row in timed)
     pace = f"{count} pairs in {took:.1f} s, {took / count:.1f} s each." if count else ""
-    return ToolAnswer(
-        "\n".join(filter(None, [busy, table_text(timed, f"v{number}", spread), pace, asked(space)]))
+    return "\n".join(
+        filter(None, [busy, table_text(timed, f"v{number}", spread), pace, asked(space)])
     )
 
 
@@ -172,20 +180,3 @@ async def check_quickly(space: Workspace, candidate: Candidate) -> EvaluationRep
     if report.correct:
         space.correct.add(candidate.id)
     return report
-
-
-TOOLS = (
-    Tool(
-        "bench",
-        "execution",
-        "Time the working candidate, or variants of it by macros and compiler flags, beside a "
-        "version: in turn, in fresh processes, on cold inputs, as the gate does, with the interval "
-        "of each and whether it is told apart from the fastest. It takes variants × `pairs` × the "
-        "seconds of a pair that check and the opening name. Variants that were not checked before "
-        "are checked on the small configurations first, and a wrong one gets no pair. Not an "
-        "attempt. "
-        "For choosing between variants before one of them is evaluated.",
-        Bench,
-        _bench,
-    ),
-)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, create_model
 
 from avo_tui.domain.base import Value
 
 if TYPE_CHECKING:
     from avo_tui.operators.ports import StepOutcome
-    from avo_tui.operators.toolbox.workspace import Workspace
 
 Group = Literal["lineage", "knowledge", "candidate", "execution", "self"]
 
@@ -47,22 +47,36 @@ class ToolAnswer:
     ends_step: StepOutcome | None = None
 
 
-A = TypeVar("A", bound=Arguments)
+Handler = Callable[..., Awaitable[str | ToolAnswer]]
 
 
 @dataclass(frozen=True)
-class Tool(Generic[A]):
+class Tool:
     """One tool of the toolbox."""
 
     name: str
     group: Group
     description: str
-    arguments: type[A]
-    function: Callable[[Workspace, A], Awaitable[ToolAnswer]]
+    arguments: type[Arguments]
+    function: Handler
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the arguments, without titles."""
         return _schema(self.arguments)
+
+
+def tool(group: Group) -> Callable[[Handler], Tool]:
+    """Makes a tool of a function: its name, its docstring and its parameters after the workspace
+    are what a caller is told and may give."""
+
+    def make(function: Handler) -> Tool:
+        hints, parameters = get_type_hints(function), list(signature(function).parameters.values())
+        fields: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in parameters[1:]}
+        name, description = function.__name__, " ".join((function.__doc__ or "").split())
+        arguments = create_model(name, __base__=Arguments, **fields)
+        return Tool(name, group, description, arguments, function)
+
+    return make
 
 
 @cache

@@ -51,7 +51,7 @@ class Variant:
     candidate: Candidate
 
 
-def sweep(
+def variants_of(
     name: str,
     candidate: Candidate,
     values: Mapping[str, Sequence[str]],

@@ -17,10 +17,10 @@ from avo_tui.operators.toolbox.variants import (
     Timed,
     Variant,
     defined,
-    sweep,
     table_text,
     time_variants,
     unique,
+    variants_of,
 )
 from tests.operators.fake_workbench import FakeWorkbench
 from tests.operators.toy_task import judge, source
@@ -28,7 +28,7 @@ from tests.operators.toy_task import judge, source
 
 def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> None:
     origin = Candidate(files={"k.cu": "int x;\n", "launch.json": "{}\n"})
-    variants = sweep("mine", origin, {"TILE": ["32", "64"], "FAST": ["1"]})
+    variants = variants_of("mine", origin, {"TILE": ["32", "64"], "FAST": ["1"]})
     assert [v.name for v in variants] == ["mine TILE=32 FAST=1", "mine TILE=64 FAST=1"]
     files = variants[1].candidate.files
     assert files["k.cu"] == "#define TILE 64\n#define FAST 1\n#line 1\nint x;\n"
@@ -47,7 +47,7 @@ def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> N
 )
 def test_what_is_no_sweep_is_a_sentence(values: dict[str, list[str]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        sweep("mine", Candidate(files={"k.cpp": ""}), values)
+        variants_of("mine", Candidate(files={"k.cpp": ""}), values)
 
 
 async def test_bench_tells_the_fastest_first_and_why_one_cannot_be_timed() -> None:
@@ -94,7 +94,9 @@ def test_times_never_contradict_the_ratio() -> None:
 
 def test_flags_are_varied_with_macros_and_without() -> None:
     origin = Candidate(files={"k.cpp": "// flags: -O1\nint x;\n"})
-    variants = sweep("mine", origin, {"T": ["1", "2"]}, ["-O2 -fno-inline", "", "-O2 -fno-inline"])
+    variants = variants_of(
+        "mine", origin, {"T": ["1", "2"]}, ["-O2 -fno-inline", "", "-O2 -fno-inline"]
+    )
     assert [v.name for v in variants] == [
         "mine T=1 flags `-O2 -fno-inline`",
         "mine T=2 flags `-O2 -fno-inline`",
@@ -105,10 +107,10 @@ def test_flags_are_varied_with_macros_and_without() -> None:
         "#define T 1\n#line 1\n// flags: -O2 -fno-inline\nint x;\n"
     )
     assert "-O" not in variants[2].candidate.files["k.cpp"]
-    alone = sweep("mine", origin, {}, ["-O3"])
+    alone = variants_of("mine", origin, {}, ["-O3"])
     assert [v.name for v in alone] == ["mine flags `-O3`"]
     with pytest.raises(ValueError, match="26 variants are more than 24"):
-        sweep("mine", origin, {"T": [str(n) for n in range(13)]}, ["-O2", "-O3"])
+        variants_of("mine", origin, {"T": [str(n) for n in range(13)]}, ["-O2", "-O3"])
 
 
 def _variant(name: str, text: str) -> Variant:
