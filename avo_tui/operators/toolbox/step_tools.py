@@ -12,7 +12,7 @@ from avo_tui.domain.evidence import LOOKS, MOST_REPLICATES, next_look
 from avo_tui.domain.gate_rules import may_settle
 from avo_tui.domain.memory import BUILT_ON_LIMIT
 from avo_tui.domain.records import PlanItem
-from avo_tui.operators.ports import AttemptResult, StepOutcome
+from avo_tui.operators.ports import AttemptResult, StepOutcome, SubmitResult
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.memory_tools import notes_named
 from avo_tui.operators.toolbox.report_text import (
@@ -160,10 +160,15 @@ async def submit(
         most = next_look(most_pairs - 1) if until == "settled" else 0
         if not may_settle(result.decision, most):
             break
+    return _answer(space, result, busy)
+
+
+def _answer(space: Workspace, result: SubmitResult, busy: str) -> str | ToolAnswer:
+    """What the gate decided on the working candidate, and what to do next."""
     decision = result.decision.reason if result.decision else result.reason
     took = f"\n{result.decision.time}" if result.decision and result.decision.time else ""
     took += f"\n{busy}" if busy and result.decision and result.decision.replicates else ""
-    gains = gains_text(space.bench.reading.paired(working.id))
+    gains = gains_text(space.bench.reading.paired(space.working.id))
     measured = f"\n{gains}" if gains else ""
     if result.version is not None:
         version = result.version
