@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -83,6 +83,21 @@ _GAIN_WANTED = (
 )
 
 
+_UNTIL: Any = Field(
+    default="decided",
+    description="`settled`: where the gate finds the gain unclear, pairs are added until it is"
+    " accepted or refused, or until `most_pairs`. Without it, an unclear candidate is rejected"
+    " and may be submitted again, which adds pairs.",
+)
+_MOST_PAIRS: Any = Field(
+    default=MOST_REPLICATES,
+    ge=LOOKS[0],
+    le=MOST_REPLICATES,
+    description="With `settled`: pairs to measure at most, all together. The gate decides after"
+    " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
+)
+
+
 @tool("self")
 async def submit(
     space: Workspace,
@@ -105,19 +120,8 @@ async def submit(
         description="Ids of the notes of the memory that led to this version, if any did: what "
         "they said to try, to avoid or to reckon with.",
     ),
-    until: Literal["decided", "settled"] = Field(
-        default="decided",
-        description="`settled`: where the gate finds the gain unclear, pairs are added until it is"
-        " accepted or refused, or until `most_pairs`. Without it, an unclear candidate is rejected"
-        " and may be submitted again, which adds pairs.",
-    ),
-    most_pairs: int = Field(
-        default=MOST_REPLICATES,
-        ge=LOOKS[0],
-        le=MOST_REPLICATES,
-        description="With `settled`: pairs to measure at most, all together. The gate decides after"
-        " 2, 4, 8, 16, 24 and 32; a number between counts as the next of these.",
-    ),
+    until: Literal["decided", "settled"] = _UNTIL,
+    most_pairs: int = _MOST_PAIRS,
     if_busy: Literal["measure", "say"] = IF_BUSY,
     attempt: str | None = Field(
         default=None,
@@ -130,21 +134,12 @@ async def submit(
     was not evaluated in this step is evaluated first. The gate measures it again, interleaved
     with the best version; if it passes it is committed and the step ends. Name the notes that
     it was built on."""
-    if attempt is not None:
-        named = space.attempt(attempt)
-        source = load_candidate(space.bench, named.candidate)
-        if source.id != space.working.id:
-            space.change(source, f"Took the source of attempt {attempt}")
-    working = space.working
-    if working.id == space.parent.id:
-        raise ToolError(
-            "The working candidate is the unchanged parent; there is nothing to submit."
-        )
+    _take_up(space, attempt)
     notes = notes_named(space, built_on)
     if if_busy == "say" and (why := not_now(space)):
         return why
     idea = " ".join(idea.split())
-    tried = space.evaluated.get(working.id) or await _evaluated(
+    tried = space.evaluated.get(space.working.id) or await _evaluated(
         space, idea or first_sentence(summary)
     )
     if tried.report.score is None:
@@ -161,6 +156,18 @@ async def submit(
         if not may_settle(result.decision, most):
             break
     return _answer(space, result, busy)
+
+
+def _take_up(space: Workspace, attempt: str | None) -> None:
+    """Make the attempt that is named the working candidate. Raises ToolError."""
+    if attempt is not None:
+        source = load_candidate(space.bench, space.attempt(attempt).candidate)
+        if source.id != space.working.id:
+            space.change(source, f"Took the source of attempt {attempt}")
+    if space.working.id == space.parent.id:
+        raise ToolError(
+            "The working candidate is the unchanged parent; there is nothing to submit."
+        )
 
 
 def _answer(space: Workspace, result: SubmitResult, busy: str) -> str | ToolAnswer:
