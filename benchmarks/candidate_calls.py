@@ -19,8 +19,7 @@ from pathlib import Path
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
-from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
-from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner
+from avo_tui.evaluation.backends.cpp.process import Call, Runner, Start, in_thread, session
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model, find_toolchain
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.evaluation_run import person

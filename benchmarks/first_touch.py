@@ -5,7 +5,7 @@
 Linux accounts processor time to a process that are none of its instructions: finding, clearing and
 mapping a page at its first touch, and in a virtual machine the host's work to back that page, which
 no guest can tell from work of its own. So no candidate is accused because it used time at a moment
-when it had nothing to compute; see `_ADVICE_SECONDS` in `backends/cpp/timed_calls.py`.
+when it had nothing to compute; see `_ADVICE_SECONDS` in `backends/cpp/process.py`.
 """
 
 from __future__ import annotations

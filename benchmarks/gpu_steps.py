@@ -264,8 +264,8 @@ def mutants(report: Report) -> None:
 
     from avo_tui.evaluation.backends.base import Rejected
     from avo_tui.evaluation.backends.cuda.backend import CudaBackend
-    from avo_tui.evaluation.backends.cuda.checking import Check
     from avo_tui.evaluation.backends.cuda.fresh_processes import load
+    from avo_tui.evaluation.backends.cuda.measuring import Check
 
     alive, accused = [], []
     task, (ctx, _) = helpers.small_task(), helpers.context()

@@ -20,8 +20,7 @@ from pathlib import Path
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.backend import CppBackend
-from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
-from avo_tui.evaluation.backends.cpp.overhead import Overhead
+from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess, Overhead
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch

@@ -16,7 +16,7 @@ from avo_tui.cli.task_check import check
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import InputsWanted
 from avo_tui.evaluation import roots
-from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
+from avo_tui.evaluation.backends.cpp.glue import INPUTS_HEADER, c_header
 from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
 from avo_tui.evaluation.measurement.cases import counted
 from avo_tui.evaluation.tasks import find_tasks
@@ -104,11 +104,11 @@ def inputs(
     drawn = drawn_inputs(task, InputsWanted(configuration=configuration, kind=kind, seed=seed))
     to.mkdir(parents=True, exist_ok=True)
     files = write_input_files(task, drawn, to)
-    (to / HEADER).write_text(c_header(drawn, files), encoding="utf-8")
+    (to / INPUTS_HEADER).write_text(c_header(drawn, files), encoding="utf-8")
     if as_json:
         emit({
             "task": name, "configuration": drawn.configuration.name, "kind": drawn.kind,
-            "seed": seed, "header": str(to / HEADER),
+            "seed": seed, "header": str(to / INPUTS_HEADER),
             "inputs": [
                 {"name": f.name, "file": str(to / f.file), "shape": f.shape, "dtype": f.dtype}
                 for f in files
@@ -118,7 +118,7 @@ def inputs(
     typer.echo(f"{drawn.about}:")
     for f in files:
         typer.echo(f"  {to / f.file}: {' x '.join(map(str, f.shape)) or 'one element'}, {f.dtype}")
-    typer.echo(f"  {to / HEADER}: reads them in C and C++")
+    typer.echo(f"  {to / INPUTS_HEADER}: reads them in C and C++")
 
 
 def _named(text: str) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from avo_tui.domain.questions import ProfileQuestion
 from avo_tui.domain.report import EvaluationProgress
-from avo_tui.evaluation.backends.cuda.sanitizer import parse_tools
+from avo_tui.evaluation.backends.cuda.device_tools import parse_tools
 from avo_tui.evaluation.backends.cuda.toolkit import architecture
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline

@@ -18,6 +18,15 @@ def moment(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_MEASURED = {
+    "name", "parameters", "throughput", "p20", "p80", "ratio", "baselines", "milliseconds", "flags",
+}  # fmt: skip
+_PLAIN = {
+    "number", "parent", "author", "step", "candidate", "gate", "plan", "summary", "bookmark",
+    "note", "built_on", "resources", "device", "holds", "audits",
+}  # fmt: skip
+
+
 def score_form(score: Score | None) -> Form | None:
     """A score; `aggregate` is the geomean of the ratios."""
     if score is None:
@@ -29,46 +38,20 @@ def score_form(score: Score | None) -> Form | None:
         "unit": score.unit,
         "reference_baseline": score.reference_baseline,
         "configurations": [
-            {
-                "name": c.name,
-                "parameters": c.parameters,
-                "throughput": c.throughput,
-                "p20": c.p20,
-                "p80": c.p80,
-                "ratio": c.ratio,
-                "baselines": c.baselines,
-                "milliseconds": c.milliseconds,
-                "flags": list(c.flags),
-            }
-            for c in score.configurations
+            c.model_dump(mode="json", include=_MEASURED) for c in score.configurations
         ],
     }
 
 
 def version_form(version: Version) -> Form:
     """One version of a lineage."""
-    return {
-        "number": version.number,
-        "parent": version.parent,
-        "author": version.author,
+    return version.model_dump(mode="json", include=_PLAIN) | {
         "origin": version.origin or None,
-        "step": version.step,
-        "candidate": version.candidate,
         "score": score_form(version.score),
-        "gate": version.gate.model_dump(mode="json"),
         "idea": version.idea or None,
-        "plan": version.plan,
-        "summary": version.summary,
         "created": moment(version.created),
-        "bookmark": version.bookmark,
-        "note": version.note,
-        "built_on": [note.model_dump(mode="json") for note in version.built_on],
-        "resources": version.resources.model_dump(mode="json"),
-        "device": version.device,
         "remeasurements": [
             {"at": moment(m.at), "score": score_form(m.score), "device": m.device}
             for m in version.remeasurements
         ],
-        "holds": version.holds,
-        "audits": [audit.model_dump(mode="json") for audit in version.audits],
     }

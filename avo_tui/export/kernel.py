@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from avo_tui.domain.deployment import SingleSource
 from avo_tui.domain.plain import safe
 from avo_tui.domain.records import Version
+from avo_tui.domain.score import Score
 from avo_tui.domain.state import SessionState
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
 from avo_tui.export.json_documents import version_form
@@ -60,13 +61,14 @@ def version_of(state: SessionState, number: int | None) -> Version:
     return version
 
 
-def score_table(version: Version) -> str:
-    """The score as a Markdown table: a row for each configuration, a column for each baseline."""
-    score = version.score
+def score_rows(score: Score, aggregate: float, ratio: str, every: str) -> list[list[str]]:
+    """A score as a table: a row for each configuration, a column for each baseline.
+
+    `ratio` is the heading of the ratio to the reference, `every` that of the last row.
+    """
     baselines = sorted({b for c in score.configurations for b in c.baselines})
-    header = ["configuration", score.unit, "p20–p80", f"ratio to {score.reference_baseline}"]
-    header += baselines
-    rows = [
+    rows = [["configuration", score.unit, "p20–p80", ratio, *baselines]]
+    rows += [
         [
             c.name,
             f"{c.throughput:.4g}",
@@ -76,10 +78,17 @@ def score_table(version: Version) -> str:
         ]
         for c in score.configurations
     ]
-    rows.append(["all (geometric mean)", f"{score.geomean:.4g}", "", f"{version.aggregate:.4f}"])
-    rows[-1] += [f"{score.baseline_geomean(b):.4g}" for b in baselines]
-    table = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+    means = (f"{score.baseline_geomean(b):.4g}" for b in baselines)
+    return [*rows, [every, f"{score.geomean:.4g}", "", f"{aggregate:.4f}", *means]]
+
+
+def score_table(version: Version) -> str:
+    """The score of a version as a Markdown table."""
+    reference = f"ratio to {version.score.reference_baseline}"
+    rows = score_rows(version.score, version.aggregate, reference, "all (geometric mean)")
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    )
 
 
 def _readme(state: SessionState, version: Version, files: list[str], source: SingleSource) -> str:

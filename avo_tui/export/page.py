@@ -14,6 +14,7 @@ from avo_tui.domain.score import Score
 from avo_tui.domain.state import SessionState
 from avo_tui.export.chart import lineage_drawing, score_chart
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
+from avo_tui.export.kernel import score_rows
 from avo_tui.export.style import STYLE
 from avo_tui.store import DamagedSession, SessionReader
 
@@ -102,16 +103,11 @@ def _summary(state: SessionState) -> str:
 
 
 def _versions(state: SessionState) -> str:
-    baselines = _baselines(state)
+    scores = (version.score for version in state.versions.values())
+    baselines = sorted({b for s in scores for c in s.configurations for b in c.baselines})
     unit = text(state.session.task.unit)
-    head = "".join(
-        f"<th>{cell}</th>"
-        for cell in (
-            "version", "from", "by", "what changed", "gain", "aggregate", unit,
-            *(f"× {text(b)}" for b in baselines),
-        )
-    )  # fmt: skip
-    best, rows = state.best, []
+    head = ["version", "from", "by", "what changed", "gain", "aggregate", unit]
+    best, rows = state.best, [[*head, *(f"× {text(b)}" for b in baselines)]]
     for number in sorted(state.versions, reverse=True):
         version = state.versions[number]
         marks = "".join(
@@ -136,22 +132,12 @@ def _versions(state: SessionState) -> str:
             f"{version.score.geomean:.4g}",
             *(f"{ratio:.3f}" if ratio > 0 else "" for ratio in against),
         ]
-        rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        rows.append(cells)
     return (
         "<h2>Versions</h2>\n<p>A gain is what the gate measured by timing a version and the one to"
         f" beat in turn; {ABOUT} compares two separate runs.</p>\n"
-        f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+        f"{_table(rows)}"
     )
-
-
-def _baselines(state: SessionState) -> list[str]:
-    named = {
-        baseline: None
-        for version in state.versions.values()
-        for c in version.score.configurations
-        for baseline in c.baselines
-    }
-    return sorted(named)
 
 
 def _best(state: SessionState) -> str:
@@ -163,24 +149,15 @@ def _best(state: SessionState) -> str:
 
 def _score(score: Score) -> str:
     """A score as a table, each configuration beside its baselines."""
-    baselines = sorted({b for c in score.configurations for b in c.baselines})
-    head = ["configuration", text(score.unit), "p20–p80", f"× {text(score.reference_baseline)}"]
-    head += [text(b) for b in baselines]
-    rows = [
-        [
-            text(c.name),
-            f"{c.throughput:.4g}",
-            f"{c.p20:.4g}–{c.p80:.4g}",
-            f"{c.ratio:.4f}",
-            *(f"{c.baselines[b]:.4g}" if b in c.baselines else "" for b in baselines),
-        ]
-        for c in score.configurations
-    ]
-    rows.append(["all", f"{score.geomean:.4g}", "", f"{score.aggregate:.4f}"])
-    rows[-1] += [f"{score.baseline_geomean(b):.4g}" for b in baselines]
-    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    cells = "".join(f"<th>{cell}</th>" for cell in head)
-    return f'<div class="wide"><table><tr>{cells}</tr>{lines}</table></div>'
+    rows = score_rows(score, score.aggregate, f"× {score.reference_baseline}", "all")
+    return _table([[text(cell) for cell in row] for row in rows])
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Rows of HTML, the first of them the head."""
+    head = "".join(f"<th>{cell}</th>" for cell in rows[0])
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[1:])
+    return f'<div class="wide"><table><tr>{head}</tr>{lines}</table></div>'
 
 
 def _supervision(state: SessionState) -> str:

@@ -32,8 +32,11 @@ from avo_tui.domain.task import Configuration  # noqa: E402
 from avo_tui.evaluation.backends.base import Context  # noqa: E402
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend  # noqa: E402
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled  # noqa: E402
-from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers  # noqa: E402
-from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner  # noqa: E402
+from avo_tui.evaluation.backends.cuda.harness.launch import (  # noqa: E402
+    Buffers,
+    Module,
+    Runner,
+)
 from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan  # noqa: E402
 from avo_tui.evaluation.backends.cuda.task import CudaTask  # noqa: E402
 from avo_tui.evaluation.candidates import read_candidate  # noqa: E402

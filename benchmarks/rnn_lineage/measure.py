@@ -28,6 +28,7 @@ if str(ROOT) not in sys.path:  # the checkout need not be installed
     sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain.task import Configuration  # noqa: E402
+from avo_tui.evaluation.backends.base import Rejected  # noqa: E402
 from avo_tui.evaluation.backends.cuda import toolkit  # noqa: E402
 from avo_tui.evaluation.backends.cuda.compiled import plans_for  # noqa: E402
 from avo_tui.evaluation.backends.cuda.compiler import Compiler  # noqa: E402
@@ -82,8 +83,7 @@ def floor(
     memory: int = 1 << 24,
 ) -> float:
     """µs per step of one kernel of floors.cu; those without a cluster get `memory` zeroed bytes."""
-    from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
-    from avo_tui.evaluation.backends.cuda.harness.launch import Module, Runner
+    from avo_tui.evaluation.backends.cuda.harness.launch import Buffers, Module, Runner
 
     params = [] if cluster else [PlannedParam(kind="pointer", buffer=MEMORY)]
     params += [PlannedParam(kind="i32", value=n) for n in numbers]
@@ -144,9 +144,10 @@ async def candidates(task: CudaTask, folders: list[Path], gpu: Gpu) -> list[Row]
     for folder in folders:
         candidate = read_candidate(folder)
         plans = plans_for(task, candidate, gpu.facts)
-        unit = await compiler.compile(candidate, gpu.architecture)
-        if not unit.ok:
-            rows.append({"candidate": folder.name, "failed": unit.feedback.summary})
+        try:
+            unit = await compiler.compile(candidate, gpu.architecture)
+        except Rejected as error:
+            rows.append({"candidate": folder.name, "failed": error.feedback.summary})
             continue
         for configuration in task.configurations:
             plan = plans[configuration.name]
@@ -165,8 +166,8 @@ def run(
     symbols: dict[str, str],
 ) -> Row:
     """Judges one run of a candidate and times others."""
-    from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
     from avo_tui.evaluation.backends.cuda.harness.launch import (
+        Buffers,
         Module,
         Preparer,
         Runner,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp import flags, glue
+from avo_tui.evaluation.backends.cpp import driver, glue
 from avo_tui.evaluation.task import Task
 from benchmarks.verdict_margins.variants import Variant
 
@@ -71,7 +71,7 @@ def build(task: Task, files: Mapping[str, str], more: tuple[str, ...], folder: P
     here.mkdir()
     for name, text in {**files, glue.HEADER: glue.header(task)}.items():
         (here / name).write_text(text, encoding="utf-8")
-    options = (*flags.FIXED, *flags.declared_flags(Candidate(files=dict(files))), *more)
+    options = (*driver.Driver().options(Candidate(files=dict(files))), *more)
     sources = [name for name in files if name.endswith(".cpp")]
     compiler = shutil.which("g++") or "clang++"
     for source in sources:

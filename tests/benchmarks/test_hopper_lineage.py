@@ -13,7 +13,7 @@ from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.base import Context
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import plans_for
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.sandbox.run import Sandbox

@@ -12,14 +12,14 @@ from tests.evaluation.evaluation_support import TASKS
 @pytest.fixture(scope="module")
 def quick() -> Iterator[None]:
     """A benchmark and time limits short enough for tests."""
-    from avo_tui.evaluation.backends.cpp import benchmark, candidate_process, process, sampling
+    from avo_tui.evaluation.backends.cpp import benchmark, candidate_process, process
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark, "WARM_UP", 0.0)
         patch.setattr(benchmark, "RETRIES", 0)
-        patch.setattr(sampling, "SHORTEST", 0.0)
-        patch.setattr(sampling, "SAMPLES", 12)
-        patch.setattr(sampling, "PAIRED_SHORTEST", 0.0)
+        patch.setattr(benchmark, "SHORTEST", 0.0)
+        patch.setattr(benchmark, "SAMPLES", 12)
+        patch.setattr(benchmark, "PAIRED_SHORTEST", 0.0)
         patch.setattr(candidate_process, "_BASE_SECONDS", 1.0)
         # little output, so that what prints too much need not wait for a busy harness to read it
         limits = replace(process.LIMITS, memory_bytes=200 << 20, output_bytes=96 << 10)

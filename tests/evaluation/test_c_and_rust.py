@@ -13,7 +13,7 @@ from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.rust import driver as rust_driver
+from avo_tui.evaluation.backends.cpp.toolchain import output_of
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.tasks import find_tasks
 from tests.evaluation.toolchains import no_rust
@@ -179,4 +179,4 @@ async def test_the_standard_library_of_rust_brings_nothing_in(
 
 
 async def test_a_warning_of_the_compiler_is_no_part_of_its_answer() -> None:
-    assert await rust_driver._output("sh", "-c", "echo beware >&2; echo 1.90") == "1.90"
+    assert await output_of("sh", "-c", "echo beware >&2; echo 1.90", trouble="no") == "1.90"

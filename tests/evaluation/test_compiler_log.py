@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation.backends.cpp.compiler_log import without_header_warnings
+from avo_tui.evaluation.backends.cpp.compiler import without_header_warnings
 from tests.evaluation.evaluation_support import needs_compiler
 
 HEADER = "/usr/lib/gcc/x86_64-linux-gnu/12/include/avx512fintrin.h"

@@ -15,9 +15,9 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp import glue, reports
+from avo_tui.evaluation.backends.cpp import glue, process
 from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
-from avo_tui.evaluation.backends.cpp.timed_calls import Runner
+from avo_tui.evaluation.backends.cpp.process import Runner
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
@@ -41,7 +41,7 @@ def interrupted(real: Callable[..., object], times: list[int]) -> Callable[..., 
 
     def ioctl(descriptor: int, request: int, data: bytes) -> object:
         answer = real(descriptor, request, data)
-        if request == reports._RECEIVE and len(times) < 4:
+        if request == process._RECEIVE and len(times) < 4:
             identity, pid = struct.unpack_from("=QI", data)
             times.append(pid)
             os.kill(pid, signal.SIGSTOP)

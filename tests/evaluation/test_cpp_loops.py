@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.backends.cpp.loops import CHAIN, innermost_loops, loops_text
-from avo_tui.evaluation.backends.cpp.nesting import natural_loops
+from avo_tui.evaluation.backends.cpp.loops import CHAIN, innermost_loops, loops_text, natural_loops
 
 LISTING = """\
 0000000000001100 <attention>:

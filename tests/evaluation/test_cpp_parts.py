@@ -22,17 +22,14 @@ from avo_tui.domain.report import Resources
 from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp import (
-    allowed_symbols,
-    benchmark,
-    disassembly,
-    flags,
-    glue,
-    sampling,
-)
-from avo_tui.evaluation.backends.cpp.arenas import PAGE, Arena, place
+from avo_tui.evaluation.backends.cpp import allowed_symbols, benchmark, driver, glue, loops
 from avo_tui.evaluation.backends.cpp.benchmark import too_short
-from avo_tui.evaluation.backends.cpp.candidate_process import Stage
+from avo_tui.evaluation.backends.cpp.candidate_process import (
+    Calibration,
+    Overhead,
+    Stage,
+    empty_kernel,
+)
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.elf import (
     ElfError,
@@ -41,10 +38,8 @@ from avo_tui.evaluation.backends.cpp.elf import (
     read_object,
     read_shared_object,
 )
-from avo_tui.evaluation.backends.cpp.layout import Layouts
-from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.overhead import Overhead, empty_kernel
-from avo_tui.evaluation.backends.cpp.timed_calls import Call
+from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, Layouts, place
+from avo_tui.evaluation.backends.cpp.process import Call
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
 
@@ -55,8 +50,8 @@ def source(text: str) -> Candidate:
 
 class TestFlags:
     def test_finds_them_in_the_source(self) -> None:
-        found = flags.declared_flags(source("// flags: -ffast-math -funroll-loops\n//x\n"))
-        assert found == ("-ffast-math", "-funroll-loops")
+        found = driver.Driver().options(source("// flags: -ffast-math -funroll-loops\n//x\n"))
+        assert found == (*driver.FIXED, "-ffast-math", "-funroll-loops")
 
     @pytest.mark.parametrize(
         "flag",
@@ -64,8 +59,8 @@ class TestFlags:
          "-xnone", "-B/tmp", "-lblas", "-DX=\"$(id)\"", "-fopenmp;id", "/etc/passwd", "-Wa,-x"],
     )  # fmt: skip
     def test_refuses_what_reaches_outside(self, flag: str) -> None:
-        with pytest.raises(flags.FlagError, match="not allowed"):
-            flags.declared_flags(source(f"// flags: -O3 {flag}\n"))
+        with pytest.raises(driver.FlagError, match="not allowed"):
+            driver.Driver().options(source(f"// flags: -O3 {flag}\n"))
 
 
 class TestElf:
@@ -205,7 +200,7 @@ def test_counts_vector_instructions() -> None:
         "    110d:\tvdivps %ymm1,%ymm2,%ymm3\n"
         "    1111:\tcall   1030 <expf@plt>\n"
     )
-    counts = disassembly.count(listing)
+    counts = loops.count(listing)
     assert counts["instructions"] == 6
     assert counts["fma 256-bit"] == 1 and counts["fma scalar"] == 1
     assert counts["vector stack moves"] == 1
@@ -226,7 +221,7 @@ def test_counts_vector_instructions() -> None:
 )
 def test_an_instruction_that_flushes_caches_is_named(line: str, told: str) -> None:
     listing = f"    10f9:\tvmovups %ymm4,(%rsp)\n    10fe:\t{line}\n    1102:\tret\n"
-    assert disassembly.cache_flush(listing) == told
+    assert loops.cache_flush(listing) == told
 
 
 def test_the_header_declares_the_entry_point() -> None:
@@ -329,11 +324,11 @@ def test_inputs_cannot_be_written_however_they_are_opened() -> None:
 
 def test_calls_that_are_far_longer_than_the_median_count() -> None:
     steady = [1.0, 1.01, 0.99] * 8
-    assert sampling.even(steady, steady) == steady
+    assert benchmark.even(steady, steady) == steady
     paid_later = [1.0, 1.0, 4.0] * 8
-    assert sum(sampling.even(paid_later, steady)) / 24 > 1.9
-    assert sampling.even(paid_later, paid_later) == paid_later  # the machine did it to both
-    assert sampling.even([], []) == []
+    assert sum(benchmark.even(paid_later, steady)) / 24 > 1.9
+    assert benchmark.even(paid_later, paid_later) == paid_later  # the machine did it to both
+    assert benchmark.even([], []) == []
 
 
 def test_a_kernel_that_the_exchange_outweighs_is_marked() -> None:

@@ -11,9 +11,14 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import ProfileQuestion, ProfileWanted, tells_times
-from avo_tui.evaluation.backends.cpp import sampled
-from avo_tui.evaluation.backends.cpp.loop_profile import reached_text, sampled_text
-from avo_tui.evaluation.backends.cpp.sampled import NotSampledError, Samples, read_samples
+from avo_tui.evaluation.backends.cpp import profile
+from avo_tui.evaluation.backends.cpp.profile import (
+    NotSampledError,
+    Samples,
+    reached_text,
+    read_samples,
+    sampled_text,
+)
 from avo_tui.evaluation.measurement.metric import Work
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
@@ -46,7 +51,7 @@ async def profiled(pipeline: Pipeline, kernel: Candidate, **wanted: Any) -> str:
 async def test_only_what_runs_on_the_configuration_is_listed(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampled, "SECONDS", 0.2)
+    monkeypatch.setattr(profile, "SECONDS", 0.2)
     kernel = Candidate(files={"kernel.cpp": KERNEL})
     for configuration, busy, idle in (
         ("causal-64", "when_causal", "when_full"),
@@ -101,7 +106,7 @@ def test_without_times_nothing_tells_what_a_call_takes() -> None:
 async def test_the_kind_of_inputs_is_one_that_is_timed(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampled, "SECONDS", 0.2)
+    monkeypatch.setattr(profile, "SECONDS", 0.2)
     kernel = Candidate(files={"kernel.cpp": KERNEL})
     timed = pipeline.tasks.get("tiny_attention").timed
     text = await profiled(pipeline, kernel, kind=timed[-1], times=False)

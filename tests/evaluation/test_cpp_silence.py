@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avo_tui.evaluation.backends.cpp import failures
-from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
+from avo_tui.evaluation.backends.cpp.process import Stopped
 from avo_tui.evaluation.sandbox.policy import Outcome
 from avo_tui.evaluation.tasks import find_tasks
 

@@ -15,13 +15,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import (
-    candidate_process,
-    process,
-    sampling,
-    time_account,
-    timed_calls,
-)
+from avo_tui.evaluation.backends.cpp import benchmark, candidate_process, process
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -100,15 +94,15 @@ async def test_a_hang_is_told_near_its_limit(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sleeps: that is what is counted against it, not a multiple of its limit."""
-    accounts: list[time_account.TimeAccount] = []
-    real = time_account.TimeAccount.look
+    accounts: list[process.TimeAccount] = []
+    real = process.TimeAccount.look
 
-    def look(self: time_account.TimeAccount, now: object, seconds: float, state: str) -> None:
+    def look(self: process.TimeAccount, now: object, seconds: float, state: str) -> None:
         real(self, now, seconds, state)  # type: ignore[arg-type]
         if self.over:
             accounts.append(self)
 
-    monkeypatch.setattr(time_account.TimeAccount, "look", look)
+    monkeypatch.setattr(process.TimeAccount, "look", look)
     report = await pipeline.evaluate(
         "tiny_attention", candidate(CANDIDATES / "deadlocks.cpp"), "check", lambda progress: None
     )
@@ -122,12 +116,12 @@ async def test_time_asleep_counts_as_if_it_computed(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call cannot sleep for a given time; but it may wait for memory, for one."""
-    real = timed_calls.Runner.call
+    real = process.Runner.call
 
-    def call(self: timed_calls.Runner, slot: int, seconds: float) -> timed_calls.Call:
+    def call(self: process.Runner, slot: int, seconds: float) -> process.Call:
         return replace(real(self, slot, seconds), asleep=300_000_000)
 
-    monkeypatch.setattr(timed_calls.Runner, "call", call)
+    monkeypatch.setattr(process.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -138,13 +132,13 @@ async def test_what_every_call_costs_is_taken_off(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a machine on which waking and stopping a process costs seconds."""
-    real = timed_calls.Runner.call
+    real = process.Runner.call
 
-    def call(self: timed_calls.Runner, slot: int, seconds: float) -> timed_calls.Call:
+    def call(self: process.Runner, slot: int, seconds: float) -> process.Call:
         answer = real(self, slot, seconds)
         return replace(answer, used=answer.used + 10**10, passed=answer.passed + 10**10)
 
-    monkeypatch.setattr(timed_calls.Runner, "call", call)
+    monkeypatch.setattr(process.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -155,18 +149,18 @@ async def test_outputs_cost_a_kernel_no_page_faults(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: list[int] = []
-    real = timed_calls.Runner.call
+    real = process.Runner.call
 
     def count(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
-    def call(self: timed_calls.Runner, slot: int, seconds: float) -> timed_calls.Call:
+    def call(self: process.Runner, slot: int, seconds: float) -> process.Call:
         before = count(self.pid)
         answer = real(self, slot, seconds)
         faults.append(count(self.pid) - before)
         return answer
 
-    monkeypatch.setattr(timed_calls.Runner, "call", call)
+    monkeypatch.setattr(process.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -186,7 +180,7 @@ async def test_a_process_that_is_timed_sees_no_hidden_case(
         return real(self, configuration, inputs)
 
     monkeypatch.setattr(candidate_process.CandidateProcess, "run", watched)
-    monkeypatch.setattr(sampling, "DISGUISED", 60)
+    monkeypatch.setattr(benchmark, "DISGUISED", 60)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await pipeline.evaluate("tiny_attention", honest, "check", lambda progress: None)
     assert report.correct and 77 in shapes
@@ -264,7 +258,7 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
 
     def watched(
         sandbox: Sandbox, start: process.Start
-    ) -> AbstractAsyncContextManager[timed_calls.Runner]:
+    ) -> AbstractAsyncContextManager[process.Runner]:
         assert start.library is not None and start.arenas is not None
         sizes = [arena.size for arena in start.arenas]
         same = (start.runner, start.library.name, start.entry, sizes, start.threads, start.limits)

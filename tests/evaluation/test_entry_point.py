@@ -7,9 +7,9 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.c.driver import CDriver
+from avo_tui.evaluation.backends.c import CDriver
 from avo_tui.evaluation.backends.cpp.compiler import Compiler
-from avo_tui.evaluation.backends.cpp.driver import CppDriver
+from avo_tui.evaluation.backends.cpp.driver import Driver
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Argument, Task
 from avo_tui.evaluation.tasks import find_tasks
@@ -36,7 +36,7 @@ class Codes(type(find_tasks().get("attention_cpu"))):  # type: ignore[misc]
     arguments = ARGUMENTS
 
 
-async def compile_(driver: CppDriver, text: str) -> None:
+async def compile_(driver: Driver, text: str) -> None:
     task: Task = Codes()
     compiler = Compiler(await driver.toolchain(), driver)
     candidate = Candidate(files={f"kernel{driver.suffixes[0]}": text})
@@ -54,7 +54,7 @@ async def compile_(driver: CppDriver, text: str) -> None:
     ],
 )
 async def test_other_ways_to_say_the_same_compile(text: str) -> None:
-    await compile_(CppDriver(), text)
+    await compile_(Driver(), text)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ async def test_other_types_do_not(old: str, new: str) -> None:
     text = f'#include <cstdint>\nextern "C" void codes_of({RIGHT}) {{}}'
     assert old in text
     with pytest.raises(Rejected) as caught:
-        await compile_(CppDriver(), text.replace(old, new).replace(") {}", ") { throw 1; }"))
+        await compile_(Driver(), text.replace(old, new).replace(") {}", ") { throw 1; }"))
     assert caught.value.verdict is Verdict.COMPILE_ERROR
     told = caught.value.feedback.summary
     assert "codes_of has other types than the task's" in told
@@ -90,5 +90,5 @@ async def test_in_c_too() -> None:
 
 async def test_a_missing_one_is_told_with_its_types() -> None:
     with pytest.raises(Rejected, match="defines no extern") as caught:
-        await compile_(CppDriver(), "namespace own { void codes_of() {} }")
+        await compile_(Driver(), "namespace own { void codes_of() {} }")
     assert f'it must be: extern "C" void codes_of({RIGHT})' in caught.value.feedback.summary

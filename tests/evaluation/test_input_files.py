@@ -11,7 +11,7 @@ import torch
 
 from avo_tui.domain.questions import InputsWanted, ScratchQuestion
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp.input_header import c_header
+from avo_tui.evaluation.backends.cpp.glue import c_header
 from avo_tui.evaluation.input_files import DrawnInputs, drawn_inputs, write_input_files
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError

@@ -9,7 +9,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import ListingQuestion, ProfileQuestion, ProfileWanted, Window
-from avo_tui.evaluation.backends.cpp.assembly import deepest
+from avo_tui.evaluation.backends.cpp.profile import deepest
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
 from avo_tui.evaluation.evaluators import LocalEvaluator
 from tests.evaluation.test_cpp_loops import NESTED

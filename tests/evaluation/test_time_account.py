@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.backends.cpp.time_account import MOST, WITHOUT_BOOKS, Books, TimeAccount
+from avo_tui.evaluation.backends.cpp.process import MOST, WITHOUT_BOOKS, Books, TimeAccount
 
 LIMIT, LOOK = 3.0, 0.05
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import cache
 
-from avo_tui.evaluation.backends.rust.driver import RustDriver
+from avo_tui.evaluation.backends.rust import RustDriver
 from avo_tui.evaluation.ports import EvaluatorError
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avo_tui.evaluation.backends.cuda.compiled import plans_for
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.measurement.judge import expect, judge

@@ -114,10 +114,11 @@ def test_cpp_example_compiles_and_runs(example: Example, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("example", MANIFESTS, ids=label)
 def test_manifest_resolves_for_the_attention_tasks(example: Example) -> None:
-    text = pytest.importorskip("avo_tui.evaluation.backends.cuda.manifest_text")
+    text = pytest.importorskip("avo_tui.evaluation.backends.cuda.manifest")
     plan = pytest.importorskip("avo_tui.evaluation.backends.cuda.resolve")
     manifest = text.parse(example.code)
-    device = plan.DeviceFacts.of_architecture("sm_90a")
+    launches = pytest.importorskip("avo_tui.evaluation.backends.cuda.launch_plan")
+    device = launches.DeviceFacts.of_architecture("sm_90a")
     for folder, class_ in (("mha_forward", "MhaForward"), ("gqa_forward", "GqaForward")):
         place = ROOT / "kernels" / folder / "task.py"
         spec = importlib.util.spec_from_file_location(f"example_{folder}", place)
@@ -142,7 +143,7 @@ def test_manifest_resolves_for_the_attention_tasks(example: Example) -> None:
     [("manifest-plain", "mma-attention"), ("manifest-tma", "attention-kernel")],
 )
 def test_manifest_fits_its_kernel(manifest: str, kernel: str) -> None:
-    text = pytest.importorskip("avo_tui.evaluation.backends.cuda.manifest_text")
+    text = pytest.importorskip("avo_tui.evaluation.backends.cuda.manifest")
     by_name = {item.name: item for item in ALL}
     parsed = text.parse(by_name[manifest].code)
     entry = parsed.stages[0].entry

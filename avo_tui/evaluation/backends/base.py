@@ -11,7 +11,7 @@ from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import ProfileWanted, QuickComparison, ScratchReport, Window
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress, Resources
-from avo_tui.domain.score import PairedMeasurement, Score
+from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.input_files import DrawnInputs
@@ -44,6 +44,14 @@ class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
         """True if hidden inputs were in use; then not even exact times are reported."""
 
 
+def refused(
+    verdict: Verdict, summary: str, resources: Resources | None = None, **told: str | None
+) -> Rejected:
+    """A rejection with these words; `told` are further fields of its feedback."""
+    feedback = Feedback.model_validate({"summary": summary, **told})
+    return Rejected(verdict, feedback, resources=resources)
+
+
 @dataclass(frozen=True)
 class Context:
     """The environment of one evaluation: the sandbox, and the receiver of progress."""
@@ -54,6 +62,18 @@ class Context:
     """Check only the cheap cases, that is, the small configurations."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     """Stopwatch that records the phases of the running stage."""
+
+    def scored(self, task: Task, scores: Sequence[ConfigurationScore]) -> None:
+        """Tells of the configuration that was timed last."""
+        last = scores[-1]
+        self.progress(
+            EvaluationProgress(
+                stage="benchmark", state="configuration", index=len(scores),
+                count=len(task.configurations), configuration=last.name,
+                throughput=last.throughput, p20=last.p20, p80=last.p80, ratio=last.ratio,
+                unit=task.unit, baselines=last.baselines, detail=", ".join(last.flags),
+            )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

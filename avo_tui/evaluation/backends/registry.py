@@ -12,11 +12,11 @@ from avo_tui.evaluation.ports import EvaluatorError
 
 BUILT_IN: Mapping[str, str] = {
     "cpp": "avo_tui.evaluation.backends.cpp.descriptor",
-    "c": "avo_tui.evaluation.backends.c.descriptor",
-    "rust": "avo_tui.evaluation.backends.rust.descriptor",
+    "c": "avo_tui.evaluation.backends.c",
+    "rust": "avo_tui.evaluation.backends.rust",
     "cuda": "avo_tui.evaluation.backends.cuda.descriptor",
-    "cute": "avo_tui.evaluation.backends.cute.descriptor",
-    "triton": "avo_tui.evaluation.backends.triton.descriptor",
+    "cute": "avo_tui.evaluation.backends.cute.language",
+    "triton": "avo_tui.evaluation.backends.triton.language",
     "repository": "avo_tui.evaluation.backends.command.descriptor",
 }
 """Language → module whose `DESCRIPTOR` it is."""

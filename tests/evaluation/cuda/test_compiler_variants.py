@@ -8,6 +8,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from tests.evaluation.cuda.cuda_helpers import SANDBOX
 
@@ -29,6 +30,7 @@ def test_an_error_in_several_variants_is_told_and_leaves_nothing_behind() -> Non
     """The event loop ends: no compiler is left that it would wait for."""
     files = {"k.cu": 'extern "C" __global__ void k(float* o) { int = N; }', "launch.toml": MANIFEST}
     compiling = Compiler(SANDBOX).compile(Candidate(files=files), "sm_90a")
-    result = asyncio.run(compiling)
-    assert result.verdict is Verdict.COMPILE_ERROR
-    assert "k.cu" in result.feedback.summary
+    with pytest.raises(Rejected) as caught:
+        asyncio.run(compiling)
+    assert caught.value.verdict is Verdict.COMPILE_ERROR
+    assert "k.cu" in caught.value.feedback.summary

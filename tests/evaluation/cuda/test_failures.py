@@ -1,7 +1,7 @@
 import pytest
 
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.cuda import failures
+from avo_tui.evaluation.backends.cuda import conversation
 from avo_tui.evaluation.backends.cuda.process import ProcessDiedError, ProcessTimeoutError
 
 
@@ -27,24 +27,24 @@ def driver(name: str, stage: str = "") -> dict[str, object]:
     ],
 )
 def test_every_answer_has_its_verdict(reply: dict[str, object], verdict: str) -> None:
-    found = failures.of_reply(reply, "full-4k", "printed")
+    found = conversation.of_reply(reply, "full-4k", "printed")
     assert found.verdict is verdict
     assert "full-4k" in found.feedback.summary
     assert found.feedback.configuration == "full-4k"
 
 
 def test_a_launch_error_names_the_stage() -> None:
-    found = failures.of_reply(driver("CUDA_ERROR_INVALID_CLUSTER_SIZE", "stages[2]"), "c", "")
+    found = conversation.of_reply(driver("CUDA_ERROR_INVALID_CLUSTER_SIZE", "stages[2]"), "c", "")
     assert found.feedback.summary.startswith("stages[2]: ")
 
 
 def test_what_is_hidden_stays_hidden() -> None:
-    found = failures.of_reply(driver("CUDA_ERROR_ILLEGAL_ADDRESS"), None, "")
+    found = conversation.of_reply(driver("CUDA_ERROR_ILLEGAL_ADDRESS"), None, "")
     assert "hidden" in found.feedback.summary
     assert found.feedback.configuration is None
 
 
 def test_time_outs_and_deaths() -> None:
-    assert failures.of_timeout(ProcessTimeoutError(3), "c").verdict is Verdict.TIMEOUT
-    assert failures.of_death(ProcessDiedError(-11), "c", "").verdict is Verdict.CRASH
-    assert failures.of_death(ProcessDiedError(1), "c", "").verdict is Verdict.HARNESS_ERROR
+    assert conversation.of_timeout(ProcessTimeoutError(3), "c").verdict is Verdict.TIMEOUT
+    assert conversation.of_death(ProcessDiedError(-11), "c", "").verdict is Verdict.CRASH
+    assert conversation.of_death(ProcessDiedError(1), "c", "").verdict is Verdict.HARNESS_ERROR

@@ -4,7 +4,7 @@ import pytest
 from cuda.bindings import driver
 
 from avo_tui.evaluation.backends.cuda.harness import launch
-from avo_tui.evaluation.backends.cuda.harness.errors import DriverError
+from avo_tui.evaluation.backends.cuda.harness.launch import DriverError
 from avo_tui.evaluation.backends.cuda.launch_plan import PlannedStage
 
 Triple = tuple[int, int, int]

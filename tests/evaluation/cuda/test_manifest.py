@@ -1,19 +1,14 @@
 import pytest
 
-from avo_tui.evaluation.backends.cuda.manifest_text import (
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, LaunchPlan, TensorSpec
+from avo_tui.evaluation.backends.cuda.manifest import (
     ManifestError,
     dotted,
     line_of,
     parse,
     undotted,
 )
-from avo_tui.evaluation.backends.cuda.resolve import (
-    DeviceFacts,
-    LaunchPlan,
-    Origin,
-    TensorSpec,
-    resolve,
-)
+from avo_tui.evaluation.backends.cuda.resolve import Origin, resolve
 from tests.evaluation.cuda.cuda_helpers import CANDIDATES
 
 HOPPER = DeviceFacts.of_architecture("sm_90a")

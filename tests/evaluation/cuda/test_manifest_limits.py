@@ -9,7 +9,7 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda.compiled import plans_for
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.loading import load_task
 from avo_tui.evaluation.templates import write_template

@@ -1,8 +1,7 @@
 import pytest
 
 from avo_tui.domain.questions import tells_times
-from avo_tui.evaluation.backends.cuda.profiler import summarise
-from avo_tui.evaluation.backends.cuda.tool_run import WatchError
+from avo_tui.evaluation.backends.cuda.device_tools import WatchError, summarise
 
 HEAD = (
     '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",'

@@ -13,10 +13,10 @@ from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Resource
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
-from avo_tui.evaluation.backends.cuda import sanitizer, toolkit
+from avo_tui.evaluation.backends.cuda import device_tools, toolkit
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.cuda.tool_run import WatchError, run_tool, watched
+from avo_tui.evaluation.backends.cuda.device_tools import WatchError, run_tool, watched
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.cuda.cuda_helpers import HERE, candidate, context, small_task
 
@@ -45,16 +45,16 @@ SYMBOLS = ("attention_forward", "copy_out")
 
 @pytest.mark.parametrize("text", [CLEAN, NO_RACE, "kernel's own\n" + CLEAN + "more\n"])
 def test_nothing_found(text: str) -> None:
-    assert sanitizer.findings(text, SYMBOLS) == []
+    assert device_tools.findings(text, SYMBOLS) == []
 
 
 def test_only_the_candidates_kernels_count() -> None:
-    (found,) = sanitizer.findings(OUTSIDE, SYMBOLS)
+    (found,) = device_tools.findings(OUTSIDE, SYMBOLS)
     assert found.startswith("Invalid __global__ read of size 16 bytes\n")
     assert "thread (31,0,0)" in found
-    (race,) = sanitizer.findings(RACE, SYMBOLS)
+    (race,) = device_tools.findings(RACE, SYMBOLS)
     assert "Write access at copy_out" in race
-    assert sanitizer.findings(RACE, ("attention_forward",)) == []
+    assert device_tools.findings(RACE, ("attention_forward",)) == []
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def test_only_the_candidates_kernels_count() -> None:
 )
 def test_a_tool_that_did_not_work_has_a_reason(text: str, said: str) -> None:
     with pytest.raises(WatchError, match=said):
-        sanitizer.findings(text, SYMBOLS)
+        device_tools.findings(text, SYMBOLS)
 
 
 def test_tools_are_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sanitizer.parse_tools("all") == sanitizer.TOOLS
-    assert sanitizer.parse_tools("off") == sanitizer.parse_tools("") == ()
-    assert sanitizer.parse_tools("racecheck, memcheck") == ("racecheck", "memcheck")
-    monkeypatch.setenv(sanitizer.SETTING, "memchek")
+    assert device_tools.parse_tools("all") == device_tools.TOOLS
+    assert device_tools.parse_tools("off") == device_tools.parse_tools("") == ()
+    assert device_tools.parse_tools("racecheck, memcheck") == ("racecheck", "memcheck")
+    monkeypatch.setenv(device_tools.SETTING, "memchek")
     with pytest.raises(ValueError, match=r"AVO_SANITIZER.*'memchek'.*memcheck"):
-        sanitizer.wanted()
+        device_tools.wanted()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
 
 
 async def run(pipelined: CudaCompiled, tools: Sequence[str]) -> str:
-    return await sanitizer.sanitize(small_task(), pipelined, 0, tools)
+    return await device_tools.sanitize(small_task(), pipelined, 0, tools)
 
 
 async def test_every_tool_is_told_and_the_smallest_of_each_variant_is_run(
@@ -111,7 +111,7 @@ async def test_every_tool_is_told_and_the_smallest_of_each_variant_is_run(
         f'echo "$@" >>{log}; cat >>{log}\n'
         f"[ $2 = racecheck ] && cat <<'END' || echo '{CLEAN}'\n{RACE}\nEND"
     )
-    said = await run(pipelined, sanitizer.TOOLS)
+    said = await run(pipelined, device_tools.TOOLS)
     where = "on small-full, small-causal"
     assert f"memcheck: nothing found {where}" in said
     assert f"initcheck: nothing found {where}" in said
@@ -135,7 +135,7 @@ async def test_what_is_not_there_or_does_not_end_is_said(
     pipelined: CudaCompiled, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program("exec sleep 1000")
-    monkeypatch.setattr(sanitizer, "SECONDS", 0.5)
+    monkeypatch.setattr(device_tools, "SECONDS", 0.5)
     said = await run(pipelined, ["memcheck"])
     assert "no result" in said
     assert "did not end within" in said
@@ -148,7 +148,7 @@ async def test_what_a_tool_started_ends_with_it(
 ) -> None:
     pid = tmp_path / "pid"
     program(f"setsid sleep 1000 & echo $! >{pid}.new; mv {pid}.new {pid}; wait")
-    monkeypatch.setattr(sanitizer, "SECONDS", 3600.0)
+    monkeypatch.setattr(device_tools, "SECONDS", 3600.0)
     running = asyncio.create_task(run(pipelined, ["memcheck"]))
     async with asyncio.timeout(500):
         while not pid.exists():
@@ -173,9 +173,9 @@ async def test_a_finalist_is_looked_at_where_the_setting_says_so(
     pipelined: CudaCompiled, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = CudaBackend()
-    monkeypatch.delenv(sanitizer.SETTING, raising=False)
+    monkeypatch.delenv(device_tools.SETTING, raising=False)
     assert await backend.finalist(small_task(), pipelined) == ""
-    monkeypatch.setenv(sanitizer.SETTING, "everything")
+    monkeypatch.setenv(device_tools.SETTING, "everything")
     with pytest.raises(Rejected) as caught:
         await backend.finalist(small_task(), pipelined)
     assert caught.value.verdict is Verdict.HARNESS_ERROR
@@ -248,7 +248,7 @@ async def test_what_is_found_of_a_finalist_is_told(
 async def test_a_finalist_that_reads_outside_its_memory_is_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    refusal = sanitizer._outside(["Invalid __global__ read of size 16 bytes\n  at k"])
+    refusal = device_tools._outside(["Invalid __global__ read of size 16 bytes\n  at k"])
     report, _ = await remeasured(monkeypatch, tmp_path, refusal)
     assert report.verdict is Verdict.ILLEGAL_ACCESS
     assert report.paired is None

@@ -15,17 +15,16 @@ import pytest_asyncio
 
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import checking, process, scrubbing
+from avo_tui.evaluation.backends.cuda import fresh_processes, measuring, process
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
-from avo_tui.evaluation.backends.cuda.checking import Check
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
 from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing
 from avo_tui.evaluation.backends.cuda.device import Gpu
-from avo_tui.evaluation.backends.cuda.measuring import measure
+from avo_tui.evaluation.backends.cuda.fresh_processes import Scrub
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.measuring import Check, measure
 from avo_tui.evaluation.backends.cuda.process import GpuProcess, Reply
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
-from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
 from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context
@@ -90,7 +89,7 @@ def stubbed() -> Iterator[None]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scrub(honest: CudaCompiled) -> Scrub:
     """What each backend compiles once; here one compilation does for all of them."""
-    return await scrubbing.compiled(Compiler(SANDBOX), honest.facts)
+    return await fresh_processes.compiled(Compiler(SANDBOX), honest.facts)
 
 
 def with_scrub(scrub: Scrub) -> CudaBackend:
@@ -181,7 +180,7 @@ async def test_a_wrong_result_does_not_end_the_check(
     found = await refused(check.all(running))
     assert found.feedback.configuration == "small" and not found.silent
     assert [(c.name, c.ok) for c in found.checks] == [("small", False), ("full", True)]
-    monkeypatch.setattr(checking, "MORE_SECONDS", -1.0)
+    monkeypatch.setattr(measuring, "MORE_SECONDS", -1.0)
     check = Check(TASK, behaving(honest, "unwritten"), [cases[0]] * 4, context()[0])
     found = await refused(check.all(running))
     assert 1 <= len(found.checks) < 4

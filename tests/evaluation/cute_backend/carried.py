@@ -25,7 +25,7 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda.compiled import every_configuration
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate
 from avo_tui.evaluation.backends.cuda.front import Plans
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cute.language import CUTE
 from avo_tui.evaluation.backends.traced.front import TracedFrontEnd

@@ -14,7 +14,7 @@ import torch
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import SingleSource
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.traced.front import TracedFrontEnd
 from avo_tui.evaluation.backends.triton.language import TRITON

@@ -15,9 +15,9 @@ from pathlib import Path
 from avo_tui.domain.questions import CACHES, Alternation, Caches, QuickComparison
 from avo_tui.domain.score import geomean
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cpp.argument_file import argument_file
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler
 from avo_tui.evaluation.backends.cpp.elf import read_shared_object
+from avo_tui.evaluation.backends.cpp.glue import argument_file
 from avo_tui.evaluation.backends.cpp.process import limits_of
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
 from avo_tui.evaluation.input_files import DrawnInputs, write_input_files

@@ -24,23 +24,25 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.cpp import (
     allowed_symbols,
-    assembly,
     benchmark,
     ceiling,
     check,
-    deploying,
     machine,
-    single_source,
+    profile,
 )
 from avo_tui.evaluation.backends.cpp.alternating import Alternating, NotComparedError, Pair
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
-from avo_tui.evaluation.backends.cpp.candidate_process import Stage
+from avo_tui.evaluation.backends.cpp.candidate_process import (
+    Calibration,
+    Stage,
+    calibrate,
+    empty_kernel,
+)
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
-from avo_tui.evaluation.backends.cpp.driver import Driver
-from avo_tui.evaluation.backends.cpp.input_header import HEADER, c_header
-from avo_tui.evaluation.backends.cpp.layout import Layouts
-from avo_tui.evaluation.backends.cpp.machine import Calibration, benchmark_cpu
-from avo_tui.evaluation.backends.cpp.overhead import empty_kernel
+from avo_tui.evaluation.backends.cpp.driver import Driver, deployment, single_source
+from avo_tui.evaluation.backends.cpp.glue import INPUTS_HEADER, c_header
+from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
+from avo_tui.evaluation.backends.cpp.memory import Layouts
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, cpu_model, find_toolchain
 from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
@@ -159,7 +161,7 @@ class CppBackend:
         await self.compile(task, candidate, context)
         build = driver.build(task, candidate, roots)
         needs = f"a compiler of {driver.label}"
-        return deploying.deployment(task, configurations, build, needs)
+        return deployment(task, configurations, build, needs)
 
     async def single_source(
         self,
@@ -179,8 +181,8 @@ class CppBackend:
         one = driver.merged(task, candidate, [name.removeprefix("./") for name in roots])
         await self.compile(task, one, context)
         compiler = Path((await self.toolchain()).compiler).name
-        standalone = driver.standalone(task, one, compiler)
-        return single_source.single_source(task, next(iter(one.files)), standalone, configurations)
+        text, command = driver.standalone(task, one, compiler)
+        return single_source(task, next(iter(one.files)), text, command, configurations)
 
     async def _exported(
         self, candidate: Candidate, architectures: Sequence[str]
@@ -198,7 +200,7 @@ class CppBackend:
     ) -> str:
         """The assembly of a function of the candidate's shared object."""
         assert isinstance(compiled, CompiledCpp)
-        return await assembly.disassemble(compiled, context.sandbox, function, window)
+        return await profile.disassemble(compiled, context.sandbox, function, window)
 
     async def profile(
         self, task: Task, compiled: Compiled, context: Context, wanted: ProfileWanted
@@ -209,7 +211,7 @@ class CppBackend:
         drawn = drawn_inputs(task, inputs)
         tools = await self.compiler()
         reached = await self._ceiling(context.sandbox) if wanted.times else None
-        return await assembly.profile(task, compiled, drawn, tools, context.sandbox, reached)
+        return await profile.profile(task, compiled, drawn, tools, context.sandbox, reached)
 
     async def compare_quickly(
         self,
@@ -243,7 +245,7 @@ class CppBackend:
             self._layouts[task.name] = Layouts(task)
         layouts = self._layouts[task.name]
         if task.name not in self._calibration:
-            self._calibration[task.name] = await machine.calibrate(
+            self._calibration[task.name] = await calibrate(
                 sandbox, runner, task.threads, layouts, await self._ceiling(sandbox)
             )
         calibration = self._calibration[task.name]
@@ -300,7 +302,7 @@ class CppBackend:
             files, beside = experiment.files, 0
             if experiment.inputs is not None:
                 drawn = await asyncio.to_thread(write_input_files, task, experiment.inputs, folder)
-                files = {HEADER: c_header(experiment.inputs, drawn), **files}
+                files = {INPUTS_HEADER: c_header(experiment.inputs, drawn), **files}
                 beside = sum(file.bytes for file in drawn)
             built = await tools.experiment(files, folder, context.sandbox)
             log = (built.stderr + built.stdout).replace(f"{folder}/", "")

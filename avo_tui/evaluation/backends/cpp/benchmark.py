@@ -1,9 +1,19 @@
-"""The benchmark: times a candidate together with its baselines."""
+"""The benchmark: times a candidate, or two in turn, together with the baselines.
+
+Every timed call gets new inputs and writes to memory that it has not written before. Each output is
+compared with the library's output for the same inputs, and some, chosen at random, with the
+reference in high precision. A few of the public check cases are mixed in, so that a size or a
+distribution reveals little about whether a call is timed. A timed process sees no hidden shapes,
+because it could reveal them by its times.
+"""
 
 from __future__ import annotations
 
+import random
+import secrets
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.report import EvaluationProgress
@@ -11,19 +21,296 @@ from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
-from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess, Stage
+from avo_tui.evaluation.backends.cpp.candidate_process import (
+    CallResult,
+    CandidateProcess,
+    Overhead,
+    Stage,
+    Trespass,
+)
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.overhead import Overhead
-from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.sampling import Bench, Samples, even
-from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
+from avo_tui.evaluation.backends.cpp.process import Stopped, in_thread
 from avo_tui.evaluation.measurement import statistics, verdicts
-from avo_tui.evaluation.measurement.statistics import drift, quantile
-from avo_tui.evaluation.pool import Sample
+from avo_tui.evaluation.measurement.judge import Expected, Glance, judge
+from avo_tui.evaluation.measurement.statistics import drift, median, paired_orders, quantile
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
+from avo_tui.evaluation.pool import Sample, fresh_seed, make_expected
 from avo_tui.evaluation.sandbox.running_command import Running
+from avo_tui.evaluation.task import Task
 
 if TYPE_CHECKING:
-    from avo_tui.evaluation.task import Baseline
+    from avo_tui.evaluation.task import Baseline, Tensors
+
+
+SAMPLES = 20
+FEWEST = 5
+"""Fewest samples, for a candidate so slow that `LONGEST` runs out first."""
+MOST = 100
+SHORTEST, LONGEST = 0.2, 1.0
+"""Seconds measured per configuration: the minimum, and the maximum once there are FEWEST
+samples."""
+PAIRED_SAMPLES, PAIRED_SHORTEST = 12, 0.12
+"""Samples, and least seconds, of each of two candidates in one replicate. Fewer than in a
+benchmark: more samples do not reduce the variation between processes, so the gate takes more
+replicates instead."""
+JUDGED = 2
+"""Number of timed outputs per candidate and configuration that are judged in full."""
+DISGUISED = 2
+"""Number of check cases mixed in among the timed calls of a configuration."""
+_UNEVEN = 1.25
+"""Factor by which the mean may exceed the median, relative to the baseline's."""
+
+
+@dataclass
+class Samples:
+    """Seconds per call, in order, of a candidate and of the baselines timed with it."""
+
+    candidate: list[float] = field(default_factory=list)
+    beside: dict[str, list[float]] = field(default_factory=dict)
+
+
+def even(seconds: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """The samples, all scaled up if some calls took far longer than the median.
+
+    A median ignores up to half of the calls, however long they took. If the mean exceeds the median
+    by much more than the baseline's did at the same time, the mean is the true cost of a call.
+    """
+    if not seconds or not baseline:
+        return list(seconds)
+    factor = _mean(seconds) / median(seconds) / (_mean(baseline) / median(baseline))
+    return [s * factor for s in seconds] if factor > _UNEVEN else list(seconds)
+
+
+def _of(subject: CandidateProcess, ruling: verdicts.Ruling) -> Rejected:
+    rejected = Rejected(*ruling)
+    rejected.whose = subject.identity
+    return rejected
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _elements(tensors: Tensors) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
+
+
+def enough(count: int, seconds: float, samples: int, shortest: float) -> bool:
+    """Whether there are enough samples for the `seconds` that were spent on them.
+
+    `samples` and `shortest` are the fewest samples and seconds that suffice.
+    """
+    if count >= samples and seconds >= shortest:
+        return True
+    return count >= FEWEST and seconds >= LONGEST
+
+
+class Bench:
+    """Times candidates on one configuration."""
+
+    def __init__(
+        self,
+        task: Task,
+        configuration: Configuration,
+        baselines: Mapping[str, Baseline],
+        disguise: Sequence[tuple[Configuration, Sample]],
+        empty: CandidateProcess,
+        watch: Stopwatch,
+    ) -> None:
+        """`disguise`: public cases of the check, to be run among the timed calls; `empty`: the
+        kernel that does nothing, which shares its overhead with the candidates."""
+        self.task, self.configuration = task, configuration
+        self._baselines = baselines
+        self._disguise = disguise
+        self._empty = empty
+        self._watch = watch
+        self._glances: dict[str, dict[str, Glance]] = {}
+        self._chance = random.SystemRandom()
+
+    def _fresh(self) -> tuple[str, Tensors]:
+        """New inputs, with the name of their distribution."""
+        with self._watch.phase("inputs"):
+            kind = self._chance.choice(self.task.timed)
+            return kind, self.task.make_inputs(self.configuration, fresh_seed(), kind)
+
+    def _idle(self, inputs: Tensors) -> None:
+        """One call of the empty kernel."""
+        with self._watch.phase("overhead"):
+            self._empty.measure_overhead(self.configuration, inputs)
+
+    def _call(self, subject: CandidateProcess, inputs: Tensors) -> CallResult:
+        with self._watch.phase("samples"):
+            try:
+                return subject.run(self.configuration, inputs)
+            except Trespass as damage:
+                name = self.configuration.name
+                raise _of(subject, verdicts.wrote_outside(str(damage), name)) from damage
+
+    def _library(self, inputs: Tensors) -> tuple[dict[str, float], Tensors]:
+        """Seconds of one call of each baseline, and the outputs of the reference baseline."""
+        clock = time.thread_time if self.task.threads == 1 else time.perf_counter
+        seconds: dict[str, float] = {}
+        own: Tensors = {}
+        with self._watch.phase("baselines"):
+            for tensor in inputs.values():
+                tensor.sum()  # reads the inputs into the caches
+            for name, run in self._baselines.items():
+                began = clock()
+                outputs = run(self.configuration, inputs)
+                seconds[name] = clock() - began
+                if name == self.task.reference_baseline:
+                    own = outputs
+        return seconds, own
+
+    def _compare(
+        self,
+        subject: CandidateProcess,
+        answer: CallResult,
+        kind: str,
+        inputs: Tensors,
+        own: Tensors,
+        in_full: bool,
+    ) -> None:
+        """Raises Rejected for a timed output that is wrong."""
+        with self._watch.phase("judging"):
+            glances = self._glances.get(kind)
+            if glances is None or in_full:
+                self._judge(subject, answer, kind, inputs, own)
+                return
+            for name, output in answer.outputs.items():
+                if not glances[name].look(name, output, own[name]).ok:
+                    self._judge(subject, answer, kind, inputs, own)
+                    return
+
+    def _judge(
+        self,
+        subject: CandidateProcess,
+        answer: CallResult,
+        kind: str,
+        inputs: Tensors,
+        own: Tensors,
+    ) -> None:
+        """Compares all outputs with the reference; `_compare` looks at a few values only."""
+        expected = make_expected(self.task, self.configuration, inputs, own)
+        if kind not in self._glances:
+            self._glances[kind] = {n: Glance.of(e, own[n]) for n, e in expected.items()}
+        self._refuse_wrong(subject, answer, expected)
+
+    def _refuse_wrong(
+        self,
+        subject: CandidateProcess,
+        answer: CallResult,
+        expected: Mapping[str, Expected],
+        *,
+        tell: bool = True,
+    ) -> None:
+        """Raises Rejected for the first output that is wrong; without values unless `tell`."""
+        for name, output in answer.outputs.items():
+            verdict = judge(name, output, expected[name], answer.salt)
+            if not verdict.ok:
+                timed = self.configuration.name
+                raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=tell))
+
+    def _pretend(self, subject: CandidateProcess, timed: Tensors) -> None:
+        """Run and judge one call with a check case, of no larger inputs than those `timed`.
+
+        A larger one would not pass for a timed call, and costs more than one.
+        """
+        if not self._disguise:
+            return
+        size = _elements(timed)
+        alike = [d for d in self._disguise if _elements(d[1].inputs) <= size]
+        configuration, sample = self._chance.choice(alike or self._disguise)
+        with self._watch.phase("judging"):
+            try:
+                answer = subject.run(configuration, sample.inputs)
+            except Trespass as damage:
+                raise _of(subject, verdicts.wrote_outside(str(damage), None)) from damage
+            self._refuse_wrong(subject, answer, sample.expected, tell=False)
+
+    def warm(self, subjects: Sequence[CandidateProcess], seconds: float) -> None:
+        """Run everything in turn for `seconds`, at least once; outputs are judged as always."""
+        with self._watch.phase("warm-up"):
+            end = time.perf_counter() + seconds
+            while True:
+                kind, inputs = self._fresh()
+                _, own = self._library(inputs)
+                self._idle(inputs)
+                for subject in subjects:
+                    answer = self._call(subject, inputs)
+                    self._compare(subject, answer, kind, inputs, own, in_full=False)
+                if time.perf_counter() >= end:
+                    return
+
+    def sample(self, subject: CandidateProcess) -> Samples:
+        """Time candidate and baselines in turn, in random order, each time on new inputs."""
+        samples = Samples(beside={name: [] for name in self._baselines})
+        judged = self._some_turns(JUDGED)
+        pretended = self._some_turns(DISGUISED)
+        spent = 0.0
+        for turn in range(MOST):
+            kind, inputs = self._fresh()
+            first = self._call(subject, inputs) if secrets.randbelow(2) else None
+            if first is None:
+                self._idle(inputs)
+            seconds, own = self._library(inputs)
+            answer = first or self._call(subject, inputs)
+            if first is not None:
+                self._idle(inputs)
+            self._compare(subject, answer, kind, inputs, own, in_full=turn in judged)
+            if turn in pretended:
+                self._pretend(subject, inputs)
+            samples.candidate.append(answer.seconds)
+            for name, value in seconds.items():
+                samples.beside[name].append(value)
+            spent += answer.seconds + sum(seconds.values())
+            if enough(turn + 1, spent, SAMPLES, SHORTEST):
+                break
+        return samples
+
+    @staticmethod
+    def _some_turns(count: int) -> set[int]:
+        """Randomly chosen turns; half of them among those that every candidate has at least."""
+        early = {secrets.randbelow(FEWEST) for _ in range((count + 1) // 2)}
+        return early | {secrets.randbelow(SAMPLES) for _ in range(count // 2)}
+
+    def paired(
+        self, mine: CandidateProcess, other: CandidateProcess
+    ) -> tuple[list[float], tuple[float, float]]:
+        """Ratios of throughput mine/other, one a round of A B B A or B A A B, and both's seconds.
+
+        The seconds are medians of one call.
+
+        Both candidates of a pair get the same inputs; neither can tell which it is.
+        """
+        subjects = (mine, other)
+        judged = [self._some_turns(JUDGED) for _ in subjects]
+        pretended = self._some_turns(DISGUISED)
+        times: list[tuple[float, float]] = []
+        library: list[float] = []
+        for turn, order in enumerate(paired_orders(MOST // 2, self._chance)):
+            seconds = [0.0, 0.0]
+            for half in (order[:2], order[2:]):
+                kind, inputs = self._fresh()
+                answers = {which: self._call(subjects[which], inputs) for which in half}
+                self._idle(inputs)
+                spent, own = self._library(inputs)
+                library.append(spent[self.task.reference_baseline])
+                for which, answer in answers.items():
+                    seconds[which] += answer.seconds
+                    in_full = turn in judged[which]
+                    self._compare(subjects[which], answer, kind, inputs, own, in_full)
+            if turn in pretended:
+                for which in order[:2]:
+                    self._pretend(subjects[which], inputs)
+            times.append((seconds[0], seconds[1]))
+            if enough(2 * len(times), sum(map(sum, times)), PAIRED_SAMPLES, PAIRED_SHORTEST):
+                break
+        ours = even([t[0] for t in times], library)
+        theirs = even([t[1] for t in times], library)
+        typical = (median(ours) / 2, median(theirs) / 2)  # a round has two calls of each
+        return [b / a for a, b in zip(ours, theirs, strict=True)], typical
+
 
 WARM_UP = 0.3
 """Seconds under load before the first sample (warm-up)."""
@@ -118,7 +405,7 @@ async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, besid
 
                 score = await in_thread(work, subject.runner.running, cpu=stage.cpu)
                 scores.append(refuse_impossible(stage, configuration, score))
-                context.progress(_progress(task.unit, scores, len(task.configurations)))
+                context.scored(task, scores)
     except Stopped as stop:
         name = task.configurations[min(len(scores), len(task.configurations) - 1)].name
         raise failures.rejected(
@@ -137,15 +424,6 @@ def _bench(
     context: Context,
 ) -> Bench:
     return Bench(stage.task, configuration, beside.baselines, beside.disguise, empty, context.watch)
-
-
-def _progress(unit: str, scores: list[ConfigurationScore], count: int) -> EvaluationProgress:
-    last = scores[-1]
-    return EvaluationProgress(
-        stage="benchmark", state="configuration", index=len(scores), count=count,
-        configuration=last.name, throughput=last.throughput, p20=last.p20, p80=last.p80,
-        ratio=last.ratio, unit=unit, baselines=last.baselines, detail=", ".join(last.flags),
-    )  # fmt: skip
 
 
 async def paired(

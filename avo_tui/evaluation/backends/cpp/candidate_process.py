@@ -4,26 +4,47 @@ Check, benchmark and gate all run candidates through this class, so that they ca
 from inside: the memory has the same size, addresses are chosen anew for each call, the outputs
 contain the same patterns, and the messages are the same. Two candidates that are compared get
 separate processes and memory, so that neither can see an output of the other.
+
+Waking a process, its answer and stopping it are accounted to the process, and cost two to five
+times as much on a busy machine, or with cold caches, as in a quick loop on a quiet one. So while
+candidates are timed, a kernel that does nothing is called in turn with them, through the same door,
+and the median of its latest calls is taken off theirs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
+import statistics
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.backends.cpp import glue
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory, Slot
-from avo_tui.evaluation.backends.cpp.machine import Calibration
-from avo_tui.evaluation.backends.cpp.overhead import Overhead
-from avo_tui.evaluation.backends.cpp.process import Start, limits_of, session
-from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner, Stopped, owned
+from avo_tui.evaluation.backends.cpp.machine import (
+    benchmark_cpu,
+    flops_per_cycle,
+    maximum_frequency,
+)
+from avo_tui.evaluation.backends.cpp.memory import Layouts, Memory, Slot
+from avo_tui.evaluation.backends.cpp.process import (
+    Call,
+    Runner,
+    Start,
+    Stopped,
+    in_thread,
+    limits_of,
+    owned,
+    session,
+)
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.metric import Ceilings
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -31,6 +52,119 @@ from avo_tui.evaluation.task import Task
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Tensors
+
+
+_LATEST = 15
+"""Calls that the overhead is taken from: it follows the machine's load within as many turns."""
+
+
+def empty_kernel(task: Task) -> Candidate:
+    """A kernel of the task that returns at once."""
+    declared = glue.header(task).rstrip().removesuffix(";")
+    return Candidate(files={"empty.cpp": f"{declared} {{}}\n"})
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured once per worker, without any candidate."""
+
+    hertz: float
+    exchange: Call
+    """Cost of a call without a candidate: waking the process, its answer, stopping it."""
+    mapping: Mapping[tuple[str, ...], int]
+    """Words of a `bind` command → nanoseconds of processor time that it takes."""
+    flops_per_cycle: float
+    """Single precision, one core, at most."""
+    measured_ceiling: float
+    """FLOP/s of fused multiply-adds that one core reached; 0 where that was not measured."""
+
+    def peak(self, threads: int) -> float:
+        """FLOP/s that no program can exceed, with room for a clock that rises later."""
+        return 1.25 * self.hertz * self.flops_per_cycle * threads
+
+    def ceilings(self, threads: int) -> Ceilings:
+        """The limits for this number of threads; the memory's are unknown, as caches hold the
+        inputs."""
+        return Ceilings(
+            peak_flops=self.peak(threads), measured_flops=self.measured_ceiling * threads
+        )
+
+
+class Overhead:
+    """What is not a kernel's own in the time of a call, by the latest calls of an empty one."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        """Starts from what was measured when the worker began."""
+        self._calibration = calibration
+        self._calls: deque[Call] = deque(maxlen=_LATEST)
+        self._mapped: dict[tuple[str, ...], deque[int]] = {}
+
+    def note(self, arguments: tuple[str, ...], mapped: int, call: Call) -> None:
+        """One call of the empty kernel; `mapped`: nanoseconds that binding `arguments` took."""
+        self._calls.append(call)
+        self._mapped.setdefault(arguments, deque(maxlen=_LATEST)).append(mapped)
+
+    @property
+    def exchange(self) -> Call:
+        """The part of a call's times in which no kernel computes."""
+        if not self._calls:
+            return self._calibration.exchange
+        passed = statistics.median(call.passed for call in self._calls)
+        return Call(int(passed), int(statistics.median(call.used for call in self._calls)))
+
+    @property
+    def resolution(self) -> float:
+        """Nanoseconds below which a call's own time cannot be told from the overhead's scatter.
+
+        A kernel that takes less counts as taking so long: what is left of it after the overhead
+        is chance, and could be nothing at all.
+        """
+        if len(self._calls) < 2:
+            return 1.0
+        used = [call.used for call in self._calls]
+        return max(1.0, statistics.median(used) - statistics.quantiles(used, n=5)[0])
+
+    def mapping(self, arguments: tuple[str, ...]) -> float:
+        """Nanoseconds of processor time that binding these words takes."""
+        seen = self._mapped.get(arguments)
+        before = self._calibration.mapping[arguments]
+        return max(before, statistics.median(seen)) if seen else before
+
+
+async def calibrate(
+    sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts, reached: float
+) -> Calibration:
+    """Runs the bare runner for the clock rate and the time of each kind of exchange.
+
+    `reached`: operations per second of one core, see `ceiling`.
+    """
+    cpu = benchmark_cpu()
+    memory = Memory(layouts.all())
+    try:
+        start = Start(runner, None, "", memory.arenas, threads=threads, cpu=cpu)
+        async with session(sandbox, start) as talk:
+            return await in_thread(lambda: _measure(talk, layouts, reached), talk.running, cpu=cpu)
+    finally:
+        memory.close()
+
+
+def _measure(talk: Runner, layouts: Layouts, reached: float) -> Calibration:
+    hertz = max(talk.clock_rate(20), maximum_frequency())
+    idle = [talk.idle() for _ in range(60)]
+    # A low quantile: subtracting more than an exchange costs would favour the candidate.
+    exchange = Call(_low(c.passed for c in idle), _low(c.used for c in idle))
+    mapping = {
+        slot.arguments: int(
+            statistics.median(talk.bind(slot.number, list(slot.arguments)) for _ in range(3))
+        )
+        for slot in layouts.all()
+    }
+    return Calibration(hertz, exchange, mapping, flops_per_cycle(), reached)
+
+
+def _low(values: Iterable[int]) -> int:
+    return int(statistics.quantiles(values, n=5)[0])
+
 
 _BASE_SECONDS = 3.0
 _SLOWEST_FLOPS = 1e8

@@ -22,8 +22,7 @@ from avo_tui.evaluation.backends.cpp.candidate_process import (
     Trespass,
 )
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
-from avo_tui.evaluation.backends.cpp.process import in_thread
-from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
+from avo_tui.evaluation.backends.cpp.process import Stopped, in_thread
 from avo_tui.evaluation.measurement import verdicts
 from avo_tui.evaluation.measurement.cases import (
     MORE_SECONDS,

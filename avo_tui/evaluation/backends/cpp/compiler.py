@@ -15,14 +15,50 @@ from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.report import Resources
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Compiled, Rejected
-from avo_tui.evaluation.backends.cpp import allowed_symbols, disassembly, elf, flags, glue
-from avo_tui.evaluation.backends.cpp.compiler_log import without_header_warnings
-from avo_tui.evaluation.backends.cpp.driver import OWN_OBJECT, CppDriver, Driver
+from avo_tui.evaluation.backends.cpp import allowed_symbols, driver, elf, glue, loops
+from avo_tui.evaluation.backends.cpp.driver import OWN_OBJECT, Driver
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import COMPILE_DATE, MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
+
+_LOCATED = re.compile(r"(?P<path>\S[^:\n]*):\d+:(?:\d+:)? (?P<kind>warning|note): ")
+_OF_INTRINSICS = re.compile(r"/\S*intrin\.h:\d+:.* warning: .*\[-W(?:maybe-)?uninitialized\]$")
+_CONTEXT = re.compile(
+    r"In file included from |\s+from \S|\s+inlined from |In .*function|\S*intrin\.h: In "
+)
+_QUOTED = re.compile(r"\s*\d* +\|")
+"""A line of the source that a diagnostic quotes, or the marks below it."""
+
+
+def without_header_warnings(log: str) -> str:
+    """The log without warnings of uninitialized values inside headers of intrinsics; a last line
+    says how many were left out. Every other line stays, in its order."""
+    kept: list[str] = []
+    before: list[str] = []
+    """Lines that say where the next diagnostic is, such as "In function"."""
+    dropped, dropping = 0, False
+    for line in log.splitlines():
+        located = _LOCATED.match(line)
+        if located and located["kind"] == "warning":
+            dropping = bool(_OF_INTRINSICS.match(line))
+            dropped += dropping
+        elif located:  # a note belongs to what stands before it
+            dropping = dropping and located["path"].endswith("intrin.h")
+        elif _CONTEXT.match(line):
+            before.append(line)
+            continue
+        else:
+            dropping = dropping and not before and bool(_QUOTED.match(line))
+        kept += [] if dropping else [*before, line]
+        before = []
+    if not dropped:
+        return log
+    s = "s" if dropped > 1 else ""
+    left = f"({dropped} warning{s} inside headers of the compiler left out)"
+    return "\n".join([*kept, *before, left]) + "\n"
+
 
 LIMITS = Limits(
     seconds=60,
@@ -192,7 +228,7 @@ class Compiler:
     def __init__(self, toolchain: Toolchain, driver: Driver | None = None) -> None:
         """`driver` is how candidates are compiled; without it they are in C++."""
         self.toolchain = toolchain
-        self.driver: Driver = driver or CppDriver()
+        self.driver = driver or Driver()
         self._candidates = CompileCache("candidates")
         self._runners = CompileCache("runners")
 
@@ -200,7 +236,7 @@ class Compiler:
         """The candidate's shared object; raises Rejected."""
         try:
             options = self.driver.options(candidate)
-        except flags.FlagError as error:
+        except driver.FlagError as error:
             raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
         roots = sources(candidate.files, self.driver.suffixes)
         if not roots:
@@ -243,7 +279,7 @@ class Compiler:
             # It has no task, and so no declaration of an entry point.
             _write(scratch, {glue.PROTOTYPE: "", **candidate.files})
             key = self.toolchain.key(_KEPT, candidate.id, "trial")
-            folder = await self._compile(key, flags.FIXED, ["./trial.cpp"], scratch, sandbox)
+            folder = await self._compile(key, driver.FIXED, ["./trial.cpp"], scratch, sandbox)
         return _judged(candidate, folder, "trial", 'extern "C" float trial(int n)')
 
     async def _compile(
@@ -271,11 +307,11 @@ class Compiler:
             _read_elf(scratch / _LIBRARY, elf.read_shared_object, log)
             kept.append(OWN_OBJECT)
         warnings = tuple(dict.fromkeys(_WARNING.findall(log)))[:20]
-        facts = disassembly.resources(listing, code_bytes, warnings)
+        facts = loops.resources(listing, code_bytes, warnings)
         about = {
             "log": log,
             "resources": facts.model_dump(mode="json"),
-            "cache_flush": disassembly.cache_flush(listing),
+            "cache_flush": loops.cache_flush(listing),
         }
         files = {name: read_untrusted(scratch / name) for name in kept}
         return self._candidates.put(key, {**files, "about.json": json.dumps(about).encode()})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
 import stat
 from pathlib import Path
 
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp.compiler import OPENMP_ARCHIVE, CompiledCpp, Compiler
-from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, find_toolchain
+from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, find_toolchain, output_of
 from avo_tui.evaluation.finding import Finding
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -71,15 +69,8 @@ def _what(rejected: Rejected) -> str:
 
 async def _why_not_shared(compiler: str, library: str) -> str:
     """Why the sandboxed compiler does not link the shared `library`, and what helps."""
-    process = await asyncio.create_subprocess_exec(
-        compiler,
-        f"-print-file-name={library}",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    answer, _ = await process.communicate()
-    return _why_not_read(Path(os.fsdecode(answer.strip())))
+    answer = await output_of(compiler, f"-print-file-name={library}", trouble="set CXX to another")
+    return _why_not_read(Path(answer))
 
 
 def _why_not_read(named: Path) -> str:

@@ -6,8 +6,7 @@ import signal
 
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp.process import LIMITS, limits_of
-from avo_tui.evaluation.backends.cpp.timed_calls import Stopped
+from avo_tui.evaluation.backends.cpp.process import LIMITS, Stopped, limits_of
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Outcome
 from avo_tui.evaluation.task import Task

@@ -1,10 +1,14 @@
-"""Generates, from a task's arguments, the header a candidate includes and the runner's call."""
+"""A task's arguments as a candidate's header, the runner's call, and files for other programs."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from avo_tui.evaluation.input_files import DrawnInputs, InputFile
+from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Argument, Task
 
@@ -100,3 +104,75 @@ def glue(task: Task) -> str:
         "inline void invoke(void* entry, const Value* values) {\n"
         f"    reinterpret_cast<Entry>(entry)(\n        {values});\n}}\n"
     )
+
+
+def argument_file(task: Task, drawn: DrawnInputs, files: Sequence[InputFile]) -> str:
+    """The lines of `arguments.txt`, one an argument: see native/sampler.cpp."""
+    inputs = {file.name: file for file in files}
+    outputs = task.outputs(drawn.configuration)
+    lines = []
+    for argument in task.arguments:
+        if argument.kind == "input":
+            file = inputs[argument.name]
+            lines.append(f"i {file.file} {file.bytes}")
+        elif argument.kind == "output":
+            shape, dtype = outputs[argument.name]
+            lines.append(f"o {math.prod(shape) * dtypes.dtype(dtype).bytes}")
+        else:
+            value = drawn.configuration.parameters[argument.name]
+            real = argument.kind == "real"
+            lines.append(f"r {float(value)!r}" if real else f"v {int(value)}")
+    return "\n".join([*lines, ""])
+
+
+INPUTS_HEADER = "inputs.h"
+"""Its name, beside the files."""
+
+
+def c_header(drawn: DrawnInputs, files: tuple[InputFile, ...]) -> str:
+    """A header for C and C++ that reads the files: `inputs_NAME()` for each, and the sizes.
+
+    Arrays begin at addresses that are multiples of 64 bytes and may be written to. What the
+    configuration gives (sizes, flags) are constants `INPUTS_NAME`.
+    """
+    lines = [
+        f"// {drawn.about}: as the harness draws them.",
+        "// inputs_NAME() gives the elements of NAME.bin; INPUTS_NAME is a size or a flag.",
+        "#ifndef INPUTS_H",
+        "#define INPUTS_H",
+        "#include <stdbool.h>",
+        "#include <stdint.h>",
+        "#include <stdio.h>",
+        "#include <stdlib.h>",
+        _READ,
+    ]
+    for name, value in drawn.configuration.parameters.items():
+        if isinstance(value, str):
+            continue
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+        lines.append(f"#define INPUTS_{name} {text}")
+    for file in files:
+        shape = " x ".join(str(size) for size in file.shape) or "one element"
+        kind = ELEMENTS[file.dtype]
+        lines += [
+            f"// {file.name}: {shape}, {file.dtype}",
+            f"static inline {kind}* inputs_{file.name}(void) {{",
+            f"    static {kind}* data;",
+            f'    if (data == NULL) data = ({kind}*)inputs_read("{file.file}", {file.bytes});',
+            "    return data;",
+            "}",
+        ]
+    return "\n".join([*lines, "#endif", ""])
+
+
+_READ = """\
+static inline void* inputs_read(const char* name, size_t bytes) {
+    void* data = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    FILE* file = fopen(name, "rb");
+    if (data == NULL || file == NULL || fread(data, 1, bytes, file) != bytes) {
+        fprintf(stderr, "%s cannot be read\\n", name);
+        exit(1);
+    }
+    fclose(file);
+    return data;
+}"""

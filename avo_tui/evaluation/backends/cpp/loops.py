@@ -14,8 +14,184 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
-from avo_tui.evaluation.backends.cpp.disassembly import count
-from avo_tui.evaluation.backends.cpp.nesting import depths, innermost, natural_loops
+from avo_tui.domain.report import Resources
+
+_LINE = re.compile(r"^\s+[0-9a-f]+:\t(?:[0-9a-f]{2} )*\s*([a-z][\w.]*)\s*(.*)$", re.MULTILINE)
+_WIDTHS = (("zmm", "512-bit"), ("ymm", "256-bit"), ("xmm", "128-bit"))
+_ARM_VECTOR = re.compile(r"\bv\d+\.(4s|2d|8h|16b)")
+_STACK = re.compile(r"-?(?:0x[0-9a-f]+)?\(%r[sb]p")
+_FLUSHES = re.compile(r"clflush(opt)?|clwb|cldemote|wb(no)?invd|invd")
+_FLUSHES_ON_ARM = re.compile(r"(c|ci|i)va[cpu]\w*")
+"""Operands of `dc`, which a program may use on AArch64."""
+
+
+def _width(operands: str) -> str:
+    for register, name in _WIDTHS:
+        if register in operands:
+            return name
+    if _ARM_VECTOR.search(operands):
+        return "128-bit"
+    return "scalar"
+
+
+def count(listing: str) -> dict[str, int]:
+    """Class of instruction → how many: fused multiply-adds by width, vector spills, divisions."""
+    counts: dict[str, int] = {}
+
+    def add(name: str) -> None:
+        counts[name] = counts.get(name, 0) + 1
+
+    for mnemonic, operands in _LINE.findall(listing):
+        add("instructions")
+        single = mnemonic.endswith(("ss", "sd"))
+        width = "scalar" if single else _width(operands)
+        if mnemonic.startswith(("vfmadd", "vfnmadd", "vfmsub", "vfnmsub", "fmla", "fmadd")):
+            add(f"fma {width}")
+        elif mnemonic.startswith(("vmul", "mulp", "muls", "fmul")):
+            add(f"multiply {width}")
+        elif mnemonic.startswith(("vdiv", "divp", "divs", "fdiv", "vsqrt", "fsqrt")):
+            add("divisions")
+        elif mnemonic.startswith(("vgather", "vpgather")):
+            add("gathers")
+        elif mnemonic.startswith(("call", "bl")) and not mnemonic.startswith("blend"):
+            add("calls")
+        if width not in ("scalar",) and "mov" in mnemonic and _STACK.search(operands):
+            add("vector stack moves")
+    return counts
+
+
+def cache_flush(listing: str) -> str:
+    """The first instruction that takes memory out of the caches; empty if there is none.
+
+    A kernel has no use for one. The code of the C library is in memory that all processes share:
+    a candidate that flushes it slows the one that is timed after it, at next to no cost of its own.
+    """
+    for mnemonic, operands in _LINE.findall(listing):
+        word = operands.partition(",")[0].strip()
+        if _FLUSHES.fullmatch(mnemonic):
+            return str(mnemonic)
+        if mnemonic == "dc" and _FLUSHES_ON_ARM.fullmatch(word):
+            return f"dc {word}"
+    return ""
+
+
+def resources(listing: str, code_bytes: int, warnings: tuple[str, ...]) -> Resources:
+    """The static facts of a compiled candidate; counts are over all of its code."""
+    return Resources(code_bytes=code_bytes, instructions=count(listing), warnings=warnings)
+
+
+_ROOT = -1
+"""Stands for whatever enters the function, before block 0."""
+
+
+def natural_loops(following: Sequence[Sequence[int]]) -> dict[int, frozenset[int]]:
+    """Header → the blocks of its loop, the header included.
+
+    `following[i]` are the blocks that can run after block `i`; block 0 is entered first. What
+    cannot be reached from there is in no loop.
+    """
+    if not following:
+        return {}
+    before: dict[int, list[int]] = {i: [] for i in range(len(following))}
+    order = _order(following)
+    for block, targets in enumerate(following):
+        for target in targets if block in order else ():
+            before[target].append(block)
+    parent = _dominators(order, before)
+    loops: dict[int, set[int]] = {}
+    for block, targets in enumerate(following):
+        for header in targets:
+            if _dominates(header, block, parent, order):
+                loops.setdefault(header, {header}).update(_body(header, block, before))
+    return {header: frozenset(body) for header, body in loops.items()}
+
+
+def depths(loops: Mapping[int, frozenset[int]], blocks: int) -> list[int]:
+    """Block → how many loops contain it."""
+    depth = [0] * blocks
+    for body in loops.values():
+        for block in body:
+            depth[block] += 1
+    return depth
+
+
+def innermost(loops: Mapping[int, frozenset[int]]) -> list[int]:
+    """Headers of the loops that contain no other loop."""
+    return [
+        header
+        for header, body in loops.items()
+        if not any(other in body for other in loops if other != header)
+    ]
+
+
+def _order(following: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Block that can be reached → its number in reverse postorder, in which a block follows its
+    dominators."""
+    done: list[int] = []
+    seen = {0}
+    stack = [(0, iter(following[0]))]
+    while stack:
+        block, targets = stack[-1]
+        target = next((t for t in targets if t not in seen), None)
+        if target is None:
+            done.append(block)
+            stack.pop()
+        else:
+            seen.add(target)
+            stack.append((target, iter(following[target])))
+    return {_ROOT: 0} | {block: i for i, block in enumerate(reversed(done), start=1)}
+
+
+def _dominators(order: Mapping[int, int], before: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """Block → its immediate dominator (Cooper, Harvey and Kennedy, "A simple, fast dominance
+    algorithm")."""
+    parent = {_ROOT: _ROOT}
+    changed = True
+    while changed:
+        changed = False
+        for block in order:
+            if block == _ROOT:
+                continue
+            known = [_ROOT] if block == 0 else [p for p in before[block] if p in parent]
+            new = known[0]
+            for other in known[1:]:
+                new = _common(new, other, parent, order)
+            if parent.get(block) != new:
+                parent[block] = new
+                changed = True
+    return parent
+
+
+def _common(one: int, other: int, parent: Mapping[int, int], order: Mapping[int, int]) -> int:
+    while one != other:
+        while order[one] > order[other]:
+            one = parent[one]
+        while order[other] > order[one]:
+            other = parent[other]
+    return one
+
+
+def _dominates(
+    header: int, block: int, parent: Mapping[int, int], order: Mapping[int, int]
+) -> bool:
+    if block not in parent:
+        return False  # nothing leads there
+    while order[block] > order[header]:
+        block = parent[block]
+    return block == header
+
+
+def _body(header: int, latch: int, before: Mapping[int, Sequence[int]]) -> set[int]:
+    """The blocks that reach `latch` without passing the header."""
+    body = {header}
+    stack = [latch]
+    while stack:
+        block = stack.pop()
+        if block not in body:
+            body.add(block)
+            stack += before[block]
+    return body
+
 
 MOST = 16
 """Largest number of loops reported."""
@@ -27,7 +203,7 @@ CHAIN = 8
 _FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 _INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(\S+)\s*(.*)$")
 _TARGET = re.compile(r"^([0-9a-f]+)\b")
-_STACK = re.compile(r"\(%r[sb]p")
+_ON_STACK = re.compile(r"\(%r[sb]p")
 _ADDRESS_ONLY = ("lea", "nop", "prefetch", "call", "j")
 """Beginnings of mnemonics whose memory operand is not read or written by the instruction."""
 _PREFIXES = frozenset({"notrack", "bnd"})
@@ -63,7 +239,7 @@ class Loop:
     @property
     def stack(self) -> int:
         """Instructions that read or write the stack."""
-        return sum(bool(_STACK.search(line)) for line in self.lines)
+        return sum(bool(_ON_STACK.search(line)) for line in self.lines)
 
     @property
     def moves(self) -> int:

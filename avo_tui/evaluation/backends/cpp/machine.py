@@ -4,45 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from avo_tui.evaluation.backends.cpp import flags
-from avo_tui.evaluation.backends.cpp.layout import Layouts, Memory
-from avo_tui.evaluation.backends.cpp.process import Start, in_thread, session
-from avo_tui.evaluation.backends.cpp.timed_calls import Call, Runner
+from avo_tui.evaluation.backends.cpp import driver
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_features
-from avo_tui.evaluation.measurement.metric import Ceilings
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.sandbox.run import Sandbox
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Measured once per worker, without any candidate."""
-
-    hertz: float
-    exchange: Call
-    """Cost of a call without a candidate: waking the process, its answer, stopping it."""
-    mapping: Mapping[tuple[str, ...], int]
-    """Words of a `bind` command → nanoseconds of processor time that it takes."""
-    flops_per_cycle: float
-    """Single precision, one core, at most."""
-    measured_ceiling: float
-    """FLOP/s of fused multiply-adds that one core reached; 0 where that was not measured."""
-
-    def peak(self, threads: int) -> float:
-        """FLOP/s that no program can exceed, with room for a clock that rises later."""
-        return 1.25 * self.hertz * self.flops_per_cycle * threads
-
-    def ceilings(self, threads: int) -> Ceilings:
-        """The limits for this number of threads; the memory's are unknown, as caches hold the
-        inputs."""
-        return Ceilings(
-            peak_flops=self.peak(threads), measured_flops=self.measured_ceiling * threads
-        )
 
 
 def flops_per_cycle() -> float:
@@ -54,7 +20,7 @@ def flops_per_cycle() -> float:
     return lanes * 2 * 2.0
 
 
-def _maximum_frequency() -> float:
+def maximum_frequency() -> float:
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
     try:
         return float(path.read_text()) * 1e3
@@ -112,44 +78,9 @@ def benchmark_cpu() -> int:
     return max(idle, key=lambda cpu: (idle[cpu], cpu))
 
 
-async def calibrate(
-    sandbox: Sandbox, runner: Path, threads: int, layouts: Layouts, reached: float
-) -> Calibration:
-    """Runs the bare runner for the clock rate and the time of each kind of exchange.
-
-    `reached`: operations per second of one core, see `ceiling`.
-    """
-    cpu = benchmark_cpu()
-    memory = Memory(layouts.all())
-    try:
-        start = Start(runner, None, "", memory.arenas, threads=threads, cpu=cpu)
-        async with session(sandbox, start) as talk:
-            return await in_thread(lambda: _measure(talk, layouts, reached), talk.running, cpu=cpu)
-    finally:
-        memory.close()
-
-
-def _measure(talk: Runner, layouts: Layouts, reached: float) -> Calibration:
-    hertz = max(talk.clock_rate(20), _maximum_frequency())
-    idle = [talk.idle() for _ in range(60)]
-    # A low quantile: subtracting more than an exchange costs would favour the candidate.
-    exchange = Call(_low(c.passed for c in idle), _low(c.used for c in idle))
-    mapping = {
-        slot.arguments: int(
-            statistics.median(talk.bind(slot.number, list(slot.arguments)) for _ in range(3))
-        )
-        for slot in layouts.all()
-    }
-    return Calibration(hertz, exchange, mapping, flops_per_cycle(), reached)
-
-
-def _low(values: Iterable[int]) -> int:
-    return int(statistics.quantiles(values, n=5)[0])
-
-
 def nominal_peak(threads: int) -> float:
     """FLOP/s in single precision at the highest clock that the system tells of; 0 without one."""
-    hertz = _maximum_frequency()
+    hertz = maximum_frequency()
     if not hertz:
         try:
             text = Path("/proc/cpuinfo").read_text()
@@ -183,7 +114,7 @@ def facts() -> tuple[str, ...]:
             caches.append(f"L{level} {size}")
     if caches:
         lines.append(f"caches: {', '.join(caches)}")
-    lines.append(f"options: {' '.join(flags.FIXED)}")
+    lines.append(f"options: {' '.join(driver.FIXED)}")
     lines.append(
         "inputs are cold: every timed call gets inputs in memory that was never used before,"
         " written by another process; the pages of inputs and outputs are mapped before the clock"

@@ -36,28 +36,42 @@ class Toolchain:
         return hashlib.sha256(body.encode()).hexdigest()
 
 
+def _cpuinfo(*names: str) -> str:
+    """The first line of /proc/cpuinfo that begins with one of the names; empty without any."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((x.partition(":")[2].strip() for x in lines if x.startswith(names)), "")
+
+
 def cpu_model() -> str:
     """Name of the processor, such as `AMD EPYC 7B13`."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.machine()
-    for line in text.splitlines():
-        if line.startswith(("model name", "Processor")):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    return _cpuinfo("model name", "Processor") or platform.machine()
 
 
 def cpu_features() -> frozenset[str]:
     """Names of instruction set extensions, as /proc/cpuinfo has them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return frozenset()
-    for line in text.splitlines():
-        if line.startswith(("flags", "Features")):
-            return frozenset(line.partition(":")[2].split())
-    return frozenset()
+    return frozenset(_cpuinfo("flags", "Features").split())
+
+
+def cpu_of() -> str:
+    """Model and features of the processor, as toolchains tell them apart."""
+    return f"{cpu_model()} {' '.join(sorted(cpu_features()))}"
+
+
+async def output_of(*command: str, trouble: str) -> str:
+    """What a compiler says of itself. Raises EvaluatorError with `trouble` where it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    text, _ = await process.communicate()
+    if process.returncode != 0:
+        raise EvaluatorError(f"{' '.join(command)} fails; {trouble}")
+    return text.decode(errors="replace").strip()
 
 
 async def find_toolchain(
@@ -80,21 +94,9 @@ async def find_toolchain(
             f"there is no {language} compiler; install {usual[0]} (or {usual[1]}), or set "
             f"{variable}"
         )
-    process = await asyncio.create_subprocess_exec(
-        path,
-        "--version",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    text, _ = await process.communicate()
-    if process.returncode != 0:
-        raise EvaluatorError(
-            f"{path} --version fails; set {variable} to a working {language} compiler"
-        )
-    version = text.decode(errors="replace").splitlines()[0].strip()
-    cpu = f"{cpu_model()} {' '.join(sorted(cpu_features()))}"
-    return Toolchain(path, version, cpu)
+    trouble = f"set {variable} to a working {language} compiler"
+    version = (await output_of(path, "--version", trouble=trouble)).partition("\n")[0].strip()
+    return Toolchain(path, version, cpu_of())
 
 
 class CompileCache:

@@ -5,34 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import ProfileWanted, ScratchReport, Window
-from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress
+from avo_tui.domain.report import ConfigurationCheck
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.backends.base import Compiled, Context, Experiment, Rejected
-from avo_tui.evaluation.backends.cuda import (
-    deploying,
-    judging,
-    profiler,
-    sanitizer,
-    sass,
-    scrubbing,
-    toolkit,
-)
-from avo_tui.evaluation.backends.cuda.checking import Check, run_request
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Compiled, Context, Experiment, Rejected, refused
+from avo_tui.evaluation.backends.cuda import conversation, device_tools, fresh_processes, toolkit
 from avo_tui.evaluation.backends.cuda.compiled import (
     CudaCompiled,
     every_configuration,
     public_names,
     with_dynamic,
 )
-from avo_tui.evaluation.backends.cuda.compiler import Compiler
+from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
 from avo_tui.evaluation.backends.cuda.conversation import Timing, ask
 from avo_tui.evaluation.backends.cuda.device import (
     DEFAULT_ARCHITECTURE,
@@ -41,14 +33,12 @@ from avo_tui.evaluation.backends.cuda.device import (
     machine_limits,
     probe,
 )
-from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses
-from avo_tui.evaluation.backends.cuda.front import CudaFrontEnd, FrontEnd
-from avo_tui.evaluation.backends.cuda.measuring import measure
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
-from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
-from avo_tui.evaluation.backends.cuda.side_by_side import compare_in_turn
+from avo_tui.evaluation.backends.cuda.device_tools import WatchError, sanitize
+from avo_tui.evaluation.backends.cuda.fresh_processes import FreshProcesses, Scrub
+from avo_tui.evaluation.backends.cuda.front import CudaFrontEnd, FrontEnd, Plans, deploy, devices
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
+from avo_tui.evaluation.backends.cuda.measuring import Check, compare_in_turn, measure, run_request
 from avo_tui.evaluation.backends.cuda.task import CudaTask
-from avo_tui.evaluation.backends.cuda.tool_run import WatchError
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION, dtypes
 from avo_tui.evaluation.measurement.cases import CheckCase
@@ -57,6 +47,8 @@ from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
 
 HARNESS = "cuda-2"
+KEPT = 24
+"""Compiled candidates that are remembered."""
 
 
 class CudaBackend:
@@ -84,6 +76,8 @@ class CudaBackend:
         self._compiler: Compiler | None = None
         self._make_front_end = front_end
         self._front_end: FrontEnd | None = None
+        self._known: OrderedDict[tuple[str, ...], tuple[CompiledCandidate, Plans]] = OrderedDict()
+        """Candidates compiled last, by content, task, architecture and configurations."""
         self.processes = FreshProcesses(device, self._scrubbing)
         self._scrub: Scrub | None = None
         self._ceiling = 0.0
@@ -136,7 +130,7 @@ class CudaBackend:
         """Start a process for the first candidate and create the worker's own GPU context."""
         if isinstance(await self.gpu(), Gpu):
             await self.processes.prepare(_cuda(task))
-            await asyncio.to_thread(judging.warm_up)
+            await asyncio.to_thread(conversation.warm_up)
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> CudaCompiled:
         """Cubins, and a launch plan for every configuration the task has."""
@@ -145,14 +139,19 @@ class CudaBackend:
         gpu = await self.gpu()
         if isinstance(gpu, Gpu):
             await self.processes.prepare(cuda)
-        unit, plans = await self._front(context.sandbox).compile(
-            cuda, candidate, facts, *every_configuration(cuda)
-        )
+        configurations, hidden = every_configuration(cuda)
+        names = (configuration.name for configuration in configurations)
+        key = (candidate.id, task.name, facts.architecture, str(facts.sms), *names)
+        if key not in self._known:
+            front = self._front(context.sandbox)
+            self._known[key] = await front.compile(cuda, candidate, facts, configurations, hidden)
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        unit, plans = self._known[key]
         resources = with_dynamic(unit, plans, facts, public_names(cuda))
         return CudaCompiled(
-            candidate, resources, unit.feedback.log, unit, facts, plans,
-            saw_hidden=unit.launch_saw_hidden,
-        )  # fmt: skip
+            candidate, resources, unit.log, unit, facts, plans, saw_hidden=unit.launch_saw_hidden
+        )
 
     def _front(self, sandbox: Sandbox) -> FrontEnd:
         """What compiles candidates."""
@@ -171,9 +170,9 @@ class CudaBackend:
         context: Context,
     ) -> Deployment:
         """Cubins and launches for the architectures; for the device's own where none is named."""
-        devices = deploying.devices(architectures, await self.facts())
+        wanted = devices(architectures, await self.facts())
         front = self._front(context.sandbox)
-        return await deploying.deploy(_cuda(task), candidate, configurations, devices, front)
+        return await deploy(_cuda(task), candidate, configurations, wanted, front)
 
     async def single_source(
         self,
@@ -185,11 +184,11 @@ class CudaBackend:
         context: Context,
     ) -> SingleSource:
         """One file with the launches of one architecture."""
-        devices = deploying.devices(architectures, await self.facts())
-        if len(devices) > 1:
+        wanted = devices(architectures, await self.facts())
+        if len(wanted) > 1:
             raise EvaluatorError("one file holds the launches of one architecture; name one")
         front = self._front(context.sandbox)
-        return front.single_source(_cuda(task), candidate, configurations, devices[0], function)
+        return front.single_source(_cuda(task), candidate, configurations, wanted[0], function)
 
     async def check(
         self, task: Task, compiled: Compiled, context: Context
@@ -218,28 +217,11 @@ class CudaBackend:
         ):
             if not self._ceiling:
                 self._ceiling = (await ask(process, {"op": "ceiling"}, 60, None))["ceiling"]
-            count = len(cuda.configurations)
             ceilings = gpu.ceilings(eight_bits=_eight_bits(cuda), measured_flops=self._ceiling)
-            for index, configuration in enumerate(cuda.configurations, start=1):
+            for configuration in cuda.configurations:
                 alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
-                result = await measure(cuda, ours, configuration, timing, ceilings, alone)
-                scores.append(result)
-                context.progress(
-                    EvaluationProgress(
-                        stage="benchmark",
-                        state="configuration",
-                        index=index,
-                        count=count,
-                        configuration=configuration.name,
-                        throughput=result.throughput,
-                        p20=result.p20,
-                        p80=result.p80,
-                        ratio=result.ratio,
-                        unit=cuda.unit,
-                        baselines=result.baselines,
-                        detail=", ".join(result.flags),
-                    )
-                )
+                scores.append(await measure(cuda, ours, configuration, timing, ceilings, alone))
+                context.scored(cuda, scores)
             await timing.settle()
             await self.processes.prepare(cuda)  # kept for the next candidate
         return Score(
@@ -275,24 +257,20 @@ class CudaBackend:
         if inputs is not None:
             case, seed = CheckCase(inputs.configuration, inputs.kind), inputs.seed
         async with self.processes.running(cuda, ours) as process:
+            request = run_request(ours, case, seed, steady=False)
             try:
-                request = run_request(ours, case, seed, steady=False)
                 reply = await ask(process, request, experiment.seconds, case.configuration.name)
+                took = reply["milliseconds"]
+                outcome = f"ran on {case.configuration.name} in {took:.3f} ms"
+                ended = {"exit_code": 0, "seconds": took / 1e3}
             except Rejected as error:
-                return ScratchReport(
-                    compiled=True,
-                    outcome=error.feedback.summary,
-                    compiler_log=ours.log,
-                    stdout=process.printed(),
-                )
-            outcome = f"ran on {case.configuration.name} in {reply['milliseconds']:.3f} ms"
+                outcome, ended = error.feedback.summary, {}
             return ScratchReport(
                 compiled=True,
-                exit_code=0,
                 outcome=outcome,
                 compiler_log=ours.log,
                 stdout=process.printed(),
-                seconds=reply["milliseconds"] / 1e3,
+                **ended,
             )
 
     async def profile(
@@ -302,7 +280,7 @@ class CudaBackend:
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
         try:
-            return await profiler.profile(cuda, ours, wanted, self._index)
+            return await device_tools.profile(cuda, ours, wanted, self._index)
         except WatchError as error:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
@@ -310,21 +288,21 @@ class CudaBackend:
         self, compiled: Compiled, context: Context, function: str | None, window: Window
     ) -> str:
         """The SASS of a kernel, with lines of the source where it was compiled with `line_info`."""
-        return await sass.disassemble(_ours(compiled), context.sandbox, function, window)
+        return await device_tools.disassemble(_ours(compiled), context.sandbox, function, window)
 
     async def sanitize(self, task: Task, compiled: Compiled, tools: Sequence[str]) -> str:
         """What compute-sanitizer finds, a line for each tool."""
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
-        return await sanitizer.sanitize(cuda, ours, self._index, tools)
+        return await sanitize(cuda, ours, self._index, tools)
 
     async def finalist(self, task: Task, compiled: Compiled) -> str:
         """Remarks on a candidate that is about to be committed; empty if there are none."""
         try:
-            tools = sanitizer.wanted()
+            wanted = device_tools.wanted()
         except ValueError as error:
-            raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
-        return await self.sanitize(task, compiled, tools) if tools else ""
+            raise refused(Verdict.HARNESS_ERROR, str(error)) from error
+        return await self.sanitize(task, compiled, wanted) if wanted else ""
 
     async def close(self) -> None:
         """End the process that is kept ready."""
@@ -341,20 +319,18 @@ class CudaBackend:
             )
         else:
             return gpu
-        raise Rejected(
+        raise refused(
             Verdict.NO_DEVICE,
-            Feedback(
-                summary=f"compiled, but not run: {reason}",
-                hint="Checking and timing need an NVIDIA GPU of the architecture compiled for.",
-            ),
-            resources=compiled.resources,
+            f"compiled, but not run: {reason}",
+            compiled.resources,
+            hint="Checking and timing need an NVIDIA GPU of the architecture compiled for.",
         )
 
     async def _scrubbing(self) -> Scrub:
         """The kernel that overwrites shared memory, compiled once."""
         if self._scrub is None:
             assert self._compiler is not None, "a candidate is compiled before it is run"
-            self._scrub = await scrubbing.compiled(self._compiler, await self.facts())
+            self._scrub = await fresh_processes.compiled(self._compiler, await self.facts())
         return self._scrub
 
 

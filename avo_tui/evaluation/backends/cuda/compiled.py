@@ -11,16 +11,16 @@ from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.report import Resources
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.backends.base import Compiled, Rejected
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Compiled, Rejected, refused
 from avo_tui.evaluation.backends.cuda.compiler import (
     CompiledCandidate,
-    manifest_feedback,
+    manifest_refused,
     read_manifest,
 )
-from avo_tui.evaluation.backends.cuda.manifest import Manifest
-from avo_tui.evaluation.backends.cuda.manifest_text import Issue, ManifestError
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan, Origin, resolve
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.manifest import Issue, Manifest, ManifestError
+from avo_tui.evaluation.backends.cuda.resolve import Origin, resolve
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import verdicts
 
@@ -80,7 +80,7 @@ def resolve_plans(
         manifest, text, file = read_manifest(candidate)
         _few_enough(task, manifest, file)
     except ManifestError as error:
-        raise Rejected(Verdict.MANIFEST_ERROR, manifest_feedback(error)) from error
+        raise manifest_refused(error) from error
     constants = _constants(candidate)
     plans = {}
     for configuration in configurations:
@@ -97,10 +97,7 @@ def resolve_plans(
         except ManifestError as error:
             if name in hidden:
                 raise hidden_refusal(f"{file}: {error.issues[0].path}") from None
-            feedback = manifest_feedback(error)
-            raise Rejected(
-                Verdict.MANIFEST_ERROR, feedback.model_copy(update={"configuration": name})
-            ) from error
+            raise manifest_refused(error, name) from error
     return plans
 
 
@@ -112,12 +109,10 @@ def public_names(task: CudaTask) -> frozenset[str]:
 
 def hidden_refusal(where: str) -> Rejected:
     """The rejection for a launch that a hidden configuration does not allow; tells no number."""
-    rejection = Rejected(
+    rejection = refused(
         Verdict.MANIFEST_ERROR,
-        Feedback(
-            summary=f"{where} cannot be launched on a hidden configuration",
-            hint=verdicts.ANY_SHAPE,
-        ),
+        f"{where} cannot be launched on a hidden configuration",
+        hint=verdicts.ANY_SHAPE,
     )
     rejection.silent = True
     return rejection
@@ -148,15 +143,13 @@ def with_dynamic(
             if total > facts.shared_memory and name not in public:
                 raise hidden_refusal(f"{unit.manifest_file}: {stage.path}.shared_memory")
             if total > facts.shared_memory:
-                raise Rejected(
+                raise refused(
                     Verdict.MANIFEST_ERROR,
-                    Feedback(
-                        summary=f"{unit.manifest_file}: {stage.path}.shared_memory: "
-                        f"{stage.shared_memory} bytes and {static} static ones are more than the "
-                        f"{facts.shared_memory} that a block can have",
-                        configuration=name,
-                    ),
-                    resources=unit.resources,
+                    f"{unit.manifest_file}: {stage.path}.shared_memory: "
+                    f"{stage.shared_memory} bytes and {static} static ones are more than the "
+                    f"{facts.shared_memory} that a block can have",
+                    unit.resources,
+                    configuration=name,
                 )
             if name in public:
                 most = max(most, total)

@@ -6,16 +6,45 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cuda import judging
+from avo_tui.evaluation.backends.cuda import conversation
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
+from avo_tui.evaluation.backends.cuda.compiler import Compiler
 from avo_tui.evaluation.backends.cuda.conversation import ask
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.process import GpuProcess
-from avo_tui.evaluation.backends.cuda.scrubbing import Scrub
+from avo_tui.evaluation.backends.cuda.resolve import resolve
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.ports import EvaluatorError
+
+_FOLDER = Path(__file__).parent / "harness" / "scrub"
+
+
+@dataclass(frozen=True)
+class Scrub:
+    """The kernel that overwrites shared memory between runs, as the GPU process launches it."""
+
+    code: bytes
+    symbols: dict[str, str]
+    plan: dict[str, object]
+
+
+async def compiled(compiler: Compiler, facts: DeviceFacts) -> Scrub:
+    """Compiles it. Raises EvaluatorError where that fails: the harness is broken then."""
+    files = {name: (_FOLDER / name).read_text("utf-8") for name in ("scrub.cu", "launch.toml")}
+    try:
+        unit = await compiler.compile(Candidate(files=files), facts.architecture)
+    except Rejected as error:
+        message = f"{error.feedback.summary} {error.feedback.log}"[:500]
+        raise EvaluatorError(f"the harness's own kernel does not compile: {message}") from error
+    assert unit.manifest is not None
+    plan = resolve(unit.manifest, {"BYTES": facts.shared_memory}, (), facts)
+    return Scrub(unit.units[0].code, unit.units[0].symbols, plan.model_dump())
 
 
 class FreshProcesses:
@@ -103,14 +132,15 @@ class FreshProcesses:
     ) -> None:
         """Creates its context, unless it has one, and loads a candidate."""
         process.opened = process.opened or asyncio.create_task(self._open(process, task))
-        await asyncio.to_thread(judging.warm_up)
+        await asyncio.to_thread(conversation.warm_up)
         await process.opened
         with tempfile.TemporaryDirectory(prefix="avo-cubins-") as folder:
             await load(process, who, candidate, Path(folder))
             scrub = await self._scrub()
             code = Path(folder, "scrub.cubin")
             await asyncio.to_thread(code.write_bytes, scrub.code)
-            await ask(process, scrub.request(code), 60, None)
+            request = {"path": str(code), "symbols": scrub.symbols, "plan": scrub.plan}
+            await ask(process, {"op": "scrub", **request}, 60, None)
 
     async def close(self) -> None:
         """End the spare process."""

@@ -1,20 +1,23 @@
-"""The front end of a GPU language: turns a candidate's sources into cubins and launch plans."""
+"""The front end of a GPU language turns a candidate's sources into cubins and launch plans."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import SingleSource
+from avo_tui.domain.deployment import Deployment, SingleSource
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cuda import single_source, toolkit
 from avo_tui.evaluation.backends.cuda.compiled import resolve_plans
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
+from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.shapes import shape_of
 
 Plans = Mapping[str, LaunchPlan]
 """Name of a configuration → what one run on it launches."""
@@ -53,6 +56,8 @@ class FrontEnd(Protocol):
 class CudaFrontEnd:
     """CUDA C++ with a launch manifest, compiled by NVRTC."""
 
+    single_source = staticmethod(single_source.single_source)
+
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
 
@@ -70,21 +75,65 @@ class CudaFrontEnd:
     ) -> tuple[CompiledCandidate, Plans]:
         """Resolves the manifest first, which takes no time, then compiles."""
         plans = resolve_plans(task, candidate, facts, configurations, hidden)
-        try:
-            unit = await self._compiler.compile(candidate, facts.architecture)
-        except toolkit.ToolkitError as error:
-            raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
-        if not unit.ok:
-            raise Rejected(unit.verdict, unit.feedback)
-        return unit, plans
+        return await self._compiler.compile(candidate, facts.architecture), plans
 
-    def single_source(
-        self,
-        task: CudaTask,
-        candidate: Candidate,
-        configurations: Sequence[Configuration],
-        facts: DeviceFacts,
-        function: str,
-    ) -> SingleSource:
-        """A `.cu` for nvcc; nothing is compiled here."""
-        return single_source.single_source(task, candidate, configurations, facts, function)
+
+LAUNCHER = Path(__file__).with_name("package_launch.py")
+"""The launcher of packages; a part of them, not of avo-tui."""
+
+
+def devices(architectures: Sequence[str], here: DeviceFacts) -> list[DeviceFacts]:
+    """What to make launches for; `here` where nothing is named. Raises EvaluatorError."""
+    for name in architectures:
+        try:
+            architecture_number(name)
+        except ValueError as error:
+            raise EvaluatorError(str(error)) from error
+    return [
+        here if name == here.architecture else DeviceFacts.of_architecture(name)
+        for name in dict.fromkeys(architectures or (here.architecture,))
+    ]
+
+
+async def deploy(
+    task: CudaTask,
+    candidate: Candidate,
+    configurations: Sequence[Configuration],
+    devices: Sequence[DeviceFacts],
+    front: FrontEnd,
+) -> Deployment:
+    """Cubins for all `devices` with the launches of every configuration. Raises Rejected."""
+    files: dict[str, bytes] = {}
+    launches: dict[str, dict[str, object]] = {c.name: {} for c in configurations}
+    for facts in devices:
+        compiled, plans = await front.compile(task, candidate, facts, configurations, frozenset())
+        names = [f"{facts.architecture}-{number}.cubin" for number in range(len(compiled.units))]
+        files |= {name: unit.code for name, unit in zip(names, compiled.units, strict=True)}
+        for name, plan in plans.items():
+            unit = compiled.units.index(compiled.unit_of(plan.variant))
+            launches[name][facts.architecture] = {
+                "cubin": names[unit],
+                "multiprocessors": facts.sms,
+                "symbols": compiled.units[unit].symbols,
+                **plan.model_dump(mode="json", exclude={"variant"}),
+            }
+    shapes = tuple(
+        shape_of(task, configuration, _inputs(task, configuration), launches[configuration.name])
+        for configuration in configurations
+    )
+    needs = " or ".join(f"{d.architecture} with {d.sms} multiprocessors" for d in devices)
+    return Deployment(
+        language=task.language,
+        launcher=LAUNCHER.read_text(encoding="utf-8"),
+        function=task.name,
+        shapes=shapes,
+        files=files,
+        device="cuda",
+        needs=f"an NVIDIA GPU: {needs}",
+        requires=("cuda-bindings>=12.4",),
+    )
+
+
+def _inputs(task: CudaTask, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
+    specs: Any = (t for t in task.tensors(configuration) if not t.output)
+    return {t.name: (t.shape, dtypes.dtype(t.dtype).name) for t in specs}

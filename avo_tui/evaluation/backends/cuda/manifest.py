@@ -1,16 +1,29 @@
 """The launch manifest: how the harness launches a candidate's kernels. Data, never code.
 
 `parse` reads `launch.toml` or `launch.json` and names the field, the line and the reason of
-everything that is wrong. What depends on the configuration is resolved in `plan`.
+everything that is wrong. What depends on the configuration is resolved in `resolve`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Literal, Self
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
+from avo_tui.domain.base import Value
+from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.measurement import dtypes
 
 MAX_STAGES = 64
@@ -221,6 +234,14 @@ class Manifest(_Table):
                 return stages, f"variants[{variant}].prepare"
         return self.prepare, "prepare"
 
+    def params_of(self, stage: Stage, path: str) -> tuple[list[Param], str] | None:
+        """The parameters of a stage, and their path; None where neither it nor its kernel has any
+        listed."""
+        if stage.params is not None:
+            return stage.params, f"{path}.params"
+        kernel = self.kernels.get(stage.entry)
+        return None if kernel is None else (kernel.params, f"kernels.{stage.entry}.params")
+
     def launches_of(self, variant: int | None) -> list[tuple[Stage, str]]:
         """Every launch of a variant, prepare stages first, each with its path in the manifest."""
         return [
@@ -228,3 +249,152 @@ class Manifest(_Table):
             for stages, path in (self.prepare_of(variant), self.stages_of(variant))
             for index, stage in enumerate(stages)
         ]
+
+
+FILE_NAMES = ("launch.toml", "launch.json")
+
+Path = tuple[str | int, ...]
+
+
+class Issue(Value):
+    """One error of the manifest."""
+
+    path: str
+    """Such as `stages[0].grid[1]`; empty where the text could not be read at all."""
+    line: int | None
+    reason: str
+
+
+class ManifestError(ValueError):
+    """The manifest is wrong. `issues` says where and why, first things first."""
+
+    def __init__(self, issues: Sequence[Issue], file: str = FILE_NAMES[0]) -> None:
+        self.issues = tuple(issues)
+        self.file = file
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """One line per error: `launch.toml:7: stages[0].grid: …`."""
+        messages = []
+        for issue in self.issues:
+            position = f"{self.file}:{issue.line}" if issue.line else self.file
+            messages.append(f"{position}: {issue.path + ': ' if issue.path else ''}{issue.reason}")
+        return messages
+
+
+def file_of(candidate: Candidate) -> str:
+    """The name of the candidate's manifest. Raises ManifestError where there is not exactly one."""
+    names = [name for name in FILE_NAMES if name in candidate.files]
+    if len(names) == 1:
+        return names[0]
+    reason = (
+        "the candidate has no launch manifest; add launch.toml"
+        if not names
+        else "the candidate has both launch.toml and launch.json; keep one"
+    )
+    raise ManifestError([Issue(path="", line=None, reason=reason)])
+
+
+def parse(text: str, file: str = FILE_NAMES[0]) -> Manifest:
+    """The manifest in `text` (JSON where `file` ends so, else TOML). Raises ManifestError."""
+    try:
+        data: Any = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError([Issue(path="", line=error.lineno, reason=error.msg)], file) from error
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"line (\d+)", str(error))
+        line = int(match[1]) if match else None
+        raise ManifestError([Issue(path="", line=line, reason=str(error))], file) from error
+    except RecursionError as error:
+        reason = "is nested too deeply"
+        raise ManifestError([Issue(path="", line=None, reason=reason)], file) from error
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        raise ManifestError(_issues(error, text), file) from error
+
+
+def _issues(error: ValidationError, text: str) -> list[Issue]:
+    issues: list[Issue] = []
+    seen: set[str] = set()
+    for detail in error.errors(include_url=False):
+        path = _clean(detail["loc"])
+        name = dotted(path)
+        reason = _reason(detail, path)
+        # A union reports each of its members; the first says enough.
+        if name in seen:
+            continue
+        seen.add(name)
+        issues.append(Issue(path=name, line=line_of(text, path), reason=reason))
+    return issues[:12]
+
+
+def _reason(detail: Any, path: Path) -> str:
+    kind, value = detail["type"], detail.get("input")
+    if "macros" in path and kind in {"bool_type", "int_type", "float_type", "bool_parsing"}:
+        return f"must be a number, true, false or one plain word (it is {value!r})"
+    if kind in {"int_type", "int_parsing", "int_from_float"}:
+        return f"must be an integer or an expression such as 'SEQ // 128' (it is {value!r})"
+    if kind == "extra_forbidden":
+        return "is not a field the manifest knows here"
+    if kind == "missing":
+        return "is missing"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    shown = repr(value)
+    if isinstance(value, str | int | float | bool) and len(shown) <= 80:
+        return f"{message} (it is {shown})"
+    return message
+
+
+_UNION_TAGS = re.compile(r"^(int|float|str|bool|constrained-.*|function-.*|strict.*)$")
+
+
+def _clean(location: tuple[str | int, ...]) -> Path:
+    """The location without the names pydantic adds for the members of a union."""
+    parts = list(location)
+    while parts and isinstance(parts[-1], str) and _UNION_TAGS.match(parts[-1]):
+        parts.pop()
+    return tuple(p for p in parts if p != "[key]")
+
+
+def dotted(path: Path) -> str:
+    """`("stages", 0, "grid")` as `stages[0].grid`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def undotted(name: str) -> Path:
+    """The inverse of `dotted`."""
+    return tuple(int(n) if n else w for w, n in re.findall(r"([^.\[\]]+)|\[(\d+)\]", name))
+
+
+def line_of(text: str, path: Path) -> int | None:
+    """The line (from 1) of the longest part of `path` that TOML text names; None where none is.
+
+    Tables written inline are found at the line of their key.
+    """
+    lines = text.splitlines()
+    longest, begin, best = 0, 1, None
+    for end in range(1, len(lines) + 1):
+        try:
+            data: Any = tomllib.loads("\n".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue  # within a value of several lines
+        depth = _depth(data, path)
+        if depth > longest:
+            longest, best = depth, begin
+        begin = end + 1
+    return best
+
+
+def _depth(data: Any, path: Path) -> int:
+    """How many parts of `path` there are in what was read."""
+    for depth, part in enumerate(path):
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return depth
+    return len(path)

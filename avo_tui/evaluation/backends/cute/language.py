@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avo_tui.evaluation.backends.cute import toolkit
+from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, tool
+from avo_tui.evaluation.backends.traced import descriptor_of
 from avo_tui.evaluation.backends.traced.language import TracedLanguage
 
+
+def assembler(architecture: str) -> tuple[str, ...]:
+    """CUDA's assembler, the same for every architecture. Raises ToolkitError."""
+    path = tool("ptxas")
+    if path is None:
+        raise ToolkitError(f"CUDA's assembler ptxas is not installed: {CUTE.extra}")
+    return (path,)
+
+
 CUTE = TracedLanguage(
+    name="cute",
     title="CuTe DSL",
     package="nvidia-cutlass-dsl",
     module="cutlass",
-    extra=toolkit.EXTRA,
-    recorder=Path(__file__).with_name("recorder.py"),
-    parts=tuple(
-        Path(__file__).with_name(f"host_{name}.py") for name in ("types", "values", "code")
-    ),
-    assembler=toolkit.assembler,
-    write_source=None,
+    folder=Path(__file__).parent,
+    parts=("host_types.py", "host_values.py", "host_code.py"),
+    assembler=assembler,
     environment={
         "CUTE_DSL_CACHE_DIR": "cache",
         "CUTE_DSL_DUMP_DIR": "dump",
@@ -26,3 +33,4 @@ CUTE = TracedLanguage(
         "CUTE_DSL_NO_CACHE": "1",
     },
 )
+DESCRIPTOR = descriptor_of(CUTE)

@@ -15,31 +15,31 @@ import os
 import re
 import shlex
 import sys
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import SingleSource
 from avo_tui.domain.task import Configuration
-from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected, refused
 from avo_tui.evaluation.backends.cpp.toolchain import read_untrusted
-from avo_tui.evaluation.backends.cuda import cubin, ptxas
+from avo_tui.evaluation.backends.cuda import cubin
 from avo_tui.evaluation.backends.cuda.compile_child import count_instructions
 from avo_tui.evaluation.backends.cuda.compiled import hidden_refusal
 from avo_tui.evaluation.backends.cuda.compiler import (
     CompiledCandidate,
+    Unit,
     bounded,
-    objection,
+    log_of,
+    refuse_content,
+    resources_of,
     write_sources,
 )
 from avo_tui.evaluation.backends.cuda.front import Plans
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import ToolkitError, nvdisasm
-from avo_tui.evaluation.backends.cuda.units import Unit, resources_of
 from avo_tui.evaluation.backends.traced import ptx
 from avo_tui.evaluation.backends.traced.language import TracedLanguage
 from avo_tui.evaluation.backends.traced.reply import (
@@ -61,28 +61,16 @@ LIMITS = Limits(seconds=180.0, memory_bytes=6144 * MIB, address_bytes=None, proc
 MOST_PTX = 16 << 20
 """Bytes of one PTX text."""
 MOST_KERNELS = 128
+Traced = tuple[Reply, Mapping[int, str]]
+"""What the candidate's Python said: what is launched, and the PTX texts by their numbers."""
 _INSTEAD = "--as torch makes a package of its cubins"
-_KEPT = 24
-
-
-@dataclass(frozen=True)
-class _Traced:
-    """What the candidate's Python said: what is launched, and the PTX texts by their numbers."""
-
-    reply: Reply
-    texts: Mapping[int, str]
 
 
 class TracedFrontEnd:
-    """Compiles candidates of one language; remembers the last ones.
-
-    They are remembered by content, task, architecture and configurations.
-    """
+    """Compiles candidates of one language."""
 
     def __init__(self, language: TracedLanguage, sandbox: Sandbox) -> None:
-        self._language = language
-        self._sandbox = sandbox
-        self._known: OrderedDict[tuple[str, ...], tuple[CompiledCandidate, Plans]] = OrderedDict()
+        self._language, self._sandbox = language, sandbox
 
     def version(self) -> str:
         """Such as `Triton 3.9.0`; `Triton` alone where it is not installed."""
@@ -101,18 +89,11 @@ class TracedFrontEnd:
         hidden: Set[str],
     ) -> tuple[CompiledCandidate, Plans]:
         """Runs the candidate's `launch` for every configuration, then assembles its kernels."""
-        names = " ".join(c.name for c in configurations)
-        key = (candidate.id, task.name, facts.architecture, str(facts.sms), names)
-        if key not in self._known:
-            try:
-                compilation = _Compilation(self._language, self._sandbox, task, candidate, facts)
-                compiled = await compilation.run(configurations, hidden)
-            except ToolkitError as error:
-                raise Rejected(Verdict.HARNESS_ERROR, Feedback(summary=str(error))) from error
-            self._known[key] = compiled
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        return self._known[key]
+        compilation = _Compilation(self._language, self._sandbox, task, candidate, facts)
+        try:
+            return await compilation.run(configurations, hidden)
+        except ToolkitError as error:
+            raise refused(Verdict.HARNESS_ERROR, str(error)) from error
 
     def single_source(
         self,
@@ -149,8 +130,6 @@ class _Compilation:
         self._printed = ""
         self._units: list[Unit] = []
         self._numbers: dict[tuple[str, ...], int] = {}
-        self._logs: list[str] = []
-        self._counts: list[dict[str, int]] = []
 
     async def run(
         self, configurations: Sequence[Configuration], hidden: Set[str]
@@ -171,55 +150,45 @@ class _Compilation:
             if unseen is not None:
                 unseen.cancel()
                 await asyncio.gather(unseen, return_exceptions=True)
-        units = [u.model_copy(update={"hidden": n >= shown}) for n, u in enumerate(self._units)]
-        logs = self._logs[:shown]
-        resources = resources_of(units[:shown], logs, self._counts[:shown])
-        log = "\n".join(
-            [*filter(None, [self._printed]), ptxas.tidy("\n".join(dict.fromkeys(logs)))]
-        )
-        many = f", {shown} specialisations of it" if shown > 1 else ""
-        summary = f"compiled for {self._facts.architecture}{many} · {resources.summary()}"
+        hidden_units = [u.model_copy(update={"hidden": True}) for u in self._units[shown:]]
+        units = self._units[:shown]
         compiled = CompiledCandidate(
-            candidate=self._candidate.id,
             architecture=self._facts.architecture,
-            verdict=Verdict.CORRECT,
-            feedback=Feedback(
-                summary=summary, hint="\n".join(resources.warnings), log=bounded(log)
-            ),
-            resources=resources,
+            resources=resources_of(units),
+            log=bounded("\n".join(filter(None, [self._printed, log_of(units)]))),
             manifest_file=self._file,
-            units=tuple(units),
+            units=(*units, *hidden_units),
             launch_saw_hidden=bool(rest),
         )
         return compiled, plans
 
     async def _plans(
-        self, traced: _Traced, configurations: Sequence[Configuration], *, told: bool
+        self, traced: Traced, configurations: Sequence[Configuration], *, told: bool
     ) -> dict[str, LaunchPlan]:
         """A plan for each, and their units added; without `told` nothing printed is kept."""
+        reply, texts = traced
         if told:
-            self._printed = traced.reply.printed.strip()
+            self._printed = reply.printed.strip()
         plans: dict[str, LaunchPlan] = {}
         for configuration in configurations:
-            run = traced.reply.configurations.get(configuration.name)
+            run = reply.configurations.get(configuration.name)
             if not isinstance(run, Run):
-                trouble = run or traced.reply.trouble
+                trouble = run or reply.trouble
                 raise _refusal(self._language, trouble, configuration.name, self._printed)
             try:
                 tensors = self._task.tensors(configuration)
                 most = self._task.most_launches
                 plan = plan_of(run, self._file, tensors, self._facts, most)
-                unit = await self._unit(run.launches, traced.texts)
+                unit = await self._unit(run.launches, texts)
                 self._fits(plan, self._units[unit])
             except LaunchError as error:
-                raise Rejected(
-                    Verdict.COMPILE_ERROR,
-                    Feedback(summary=str(error), configuration=configuration.name),
+                raise refused(
+                    Verdict.COMPILE_ERROR, str(error), configuration=configuration.name
                 ) from error
             plans[configuration.name] = plan.model_copy(update={"variant": unit})
         return plans
 
-    async def _traced(self, configurations: Sequence[Configuration]) -> _Traced:
+    async def _traced(self, configurations: Sequence[Configuration]) -> Traced:
         """Runs the candidate's Python in the sandbox. Raises Rejected and ToolkitError."""
         sms: dict[str, int | float] = {"SMS": self._facts.sms}
         request = {
@@ -258,8 +227,8 @@ class _Compilation:
                     for n in sorted(numbers)
                 }
             except (LaunchError, EvaluatorError, UnicodeDecodeError) as error:
-                raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
-        return _Traced(reply, texts)
+                raise refused(Verdict.COMPILE_ERROR, str(error)) from error
+        return reply, texts
 
     async def _unit(self, launches: Sequence[Launch], texts: Mapping[int, str]) -> int:
         """Number of the unit that holds the kernels of these launches; assembled where new."""
@@ -270,9 +239,7 @@ class _Compilation:
         text, renamed = ptx.merged([texts[number] for number in numbers])
         code, log, listing = await self._assembled(text)
         image = cubin.read(code)
-        refusal = objection(image)
-        if refusal is not None:
-            raise Rejected(Verdict.COMPILE_ERROR, refusal)
+        refuse_content(image)
         names = dict(zip(numbers, renamed, strict=True))
         number = len(self._units)
         self._units.append(
@@ -285,10 +252,10 @@ class _Compilation:
                     for key, launch in zip(keys(launches), launches, strict=True)
                 },
                 image=image,
+                log=log,
+                instructions=count_instructions(listing),
             )
         )
-        self._logs.append(log)
-        self._counts.append(count_instructions(listing))
         self._numbers[identity] = number
         return number
 
@@ -313,10 +280,8 @@ class _Compilation:
                 if outcome.reason == "error":
                     raise ToolkitError(f"the assembler could not run: {outcome.error}")
                 log = bounded(outcome.stdout + outcome.stderr)
-                raise Rejected(
-                    Verdict.COMPILE_ERROR,
-                    Feedback(summary=f"the assembler refuses the kernel: {_last(log)}", log=log),
-                )
+                text = f"the assembler refuses the kernel: {_last(log)}"
+                raise refused(Verdict.COMPILE_ERROR, text, log=log)
             code = read_untrusted(scratch / "unit.cubin")
             listing = scratch / "listing.txt"
             words = read_untrusted(listing).decode(errors="replace") if listing.exists() else ""
@@ -346,14 +311,15 @@ def _main_file(candidate: Candidate) -> str:
     if len(files) != 1:
         have = ", ".join(files) or "none"
         text = f"one file ending in .py must define the function launch; it is in: {have}"
-        raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+        raise refused(Verdict.COMPILE_ERROR, text)
     return files[0]
 
 
 def _python(language: TracedLanguage, scratch: Path) -> Job:
-    own = [str(CHILD), str(language.recorder), *map(str, language.parts)]
+    recorder = language.folder / "recorder.py"
+    own = [str(CHILD), str(recorder), *(str(language.folder / part) for part in language.parts)]
     read = [*own, *(e for e in sys.path if e.endswith(("-packages", "/lib-dynload")))]
-    files = (str(language.recorder), "request.json", "reply.json")
+    files = (str(recorder), "request.json", "reply.json")
     return Job(
         command=(sys.executable, "-I", "-B", str(CHILD), *files),
         scratch=scratch,
@@ -369,11 +335,11 @@ def _ended(outcome: Outcome) -> Exception:
         return ToolkitError(f"the compiler could not run: {outcome.error}")
     if outcome.reason == "time":
         text = f"compiling took longer than {LIMITS.seconds:.0f} s"
-        return Rejected(Verdict.TIMEOUT, Feedback(summary=text))
+        return refused(Verdict.TIMEOUT, text)
     why = f"code {outcome.exit_code}" if outcome.reason == "exited" else outcome.reason
     log = bounded(outcome.stderr)
     text = f"the compiler ended with {why}: {_last(log)}" if log else f"the compiler ended: {why}"
-    return Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text[:300], log=log))
+    return refused(Verdict.COMPILE_ERROR, text[:300], log=log)
 
 
 def _refusal(
@@ -381,15 +347,12 @@ def _refusal(
 ) -> Exception:
     if trouble is None:
         text = "launch was not run: it ended for an earlier configuration"
-        return Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+        return refused(Verdict.COMPILE_ERROR, text)
     if f"No module named '{language.module}'" in trouble.error:
         return ToolkitError(f"{language.title} is not installed: {language.extra}")
     first = next((line for line in trouble.error.splitlines() if line.strip()), "no reason")
     log = bounded("\n".join(filter(None, [trouble.log, printed])))
-    return Rejected(
-        Verdict.COMPILE_ERROR,
-        Feedback(summary=first.strip()[:300], log=log, configuration=configuration),
-    )
+    return refused(Verdict.COMPILE_ERROR, first.strip()[:300], log=log, configuration=configuration)
 
 
 def _last(log: str) -> str:

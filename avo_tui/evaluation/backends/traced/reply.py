@@ -40,31 +40,26 @@ class _Part(BaseModel):
 Name = Annotated[str, Field(max_length=64)]
 
 
-class Address(_Part):
+class Address(PlannedAddress, extra="forbid"):
     """Eight bytes of a parameter that hold the address of a byte of a buffer."""
 
     at: Annotated[int, Field(ge=0, lt=MOST_PARAMETER_BYTES)]
-    """Where in the parameter."""
     buffer: Name
-    value: int
-    """Bytes from the beginning of the buffer."""
 
 
-class Argument(_Part):
+class Argument(PlannedParam, extra="forbid"):
     """One parameter of a kernel: a pointer, a number, or bytes with addresses among them."""
 
     kind: Literal["pointer", "i32", "i64", "u64", "f32", "bytes"]
-    value: int | float = 0
     buffer: Name = ""
     data: Annotated[
         str, Field(pattern=r"^(?:[0-9a-f]{2})*$", max_length=2 * MOST_PARAMETER_BYTES)
     ] = ""
-    """Of bytes: their hexadecimal digits."""
-    addresses: Annotated[list[Address], Field(max_length=64)] = Field(default_factory=list)
+    addresses: Annotated[tuple[Address, ...], Field(max_length=64)] = ()
 
 
 Extent = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Extents = Annotated[list[Extent], Field(min_length=3, max_length=3)]
+Extents = tuple[Extent, Extent, Extent]
 
 
 class Launch(_Part):
@@ -199,7 +194,7 @@ def _stage(
     x, y, z = launch.grid
     if y > 65_535 or z > 65_535:
         raise LaunchError(
-            f"{path}: the grid of {name} is {launch.grid}; only its first may exceed 65535"
+            f"{path}: the grid of {name} is {list(launch.grid)}; only its first may exceed 65535"
         )
     if launch.shared > facts.shared_memory:
         raise LaunchError(
@@ -218,14 +213,14 @@ def _stage(
         )
     if any(n % c for n, c in zip(launch.grid, launch.cluster, strict=True)):
         raise LaunchError(
-            f"{path}: the grid of {name} is {launch.grid}, which clusters of {launch.cluster} "
-            "blocks do not divide"
+            f"{path}: the grid of {name} is {list(launch.grid)}, which clusters of"
+            f" {list(launch.cluster)} blocks do not divide"
         )
     return PlannedStage(
         entry=name,
         grid=(x, y, z),
-        block=_three(launch.block),
-        cluster=_three(launch.cluster) if math.prod(launch.cluster) > 1 else None,
+        block=launch.block,
+        cluster=launch.cluster if math.prod(launch.cluster) > 1 else None,
         shared_memory=launch.shared,
         cooperative=launch.cooperative,
         programmatic=launch.programmatic and index > 0,
@@ -234,45 +229,32 @@ def _stage(
     )
 
 
-def _three(extents: Sequence[int]) -> tuple[int, int, int]:
-    x, y, z = extents
-    return x, y, z
-
-
 def _param(argument: Argument, where: str, sizes: Mapping[str, int]) -> PlannedParam:
     value = argument.value
-    if argument.kind == "f32":
+    if argument.kind == "bytes":  # of several members, such as a tensor map
+        for address in argument.addresses:
+            if address.at + 8 > argument.bytes:
+                raise LaunchError(
+                    f"{where}: an address reaches behind a parameter of {argument.bytes} bytes"
+                )
+            _inside(address.buffer, address.value, where, sizes)
+    elif argument.kind == "f32":
         try:
-            return PlannedParam(kind="f32", value=float(value))
+            value = float(value)
         except OverflowError:
             raise LaunchError(f"{where}: a number does not fit f32") from None
-    if argument.kind == "bytes":
-        return _bytes(argument, where, sizes)
-    if not isinstance(value, int):
+    elif not isinstance(value, int):
         raise LaunchError(f"{where}: {value} is no whole number")
-    if argument.kind == "pointer":
+    elif argument.kind == "pointer":
         _inside(argument.buffer, value, where, sizes)
-        return PlannedParam(kind="pointer", buffer=argument.buffer, value=value)
-    bits = 32 if argument.kind == "i32" else 64
-    low, high = (0, 1 << 64) if argument.kind == "u64" else (-(1 << (bits - 1)), 1 << (bits - 1))
-    if not low <= value < high:
-        raise LaunchError(f"{where}: {value} does not fit {argument.kind}")
-    return PlannedParam.model_validate({"kind": argument.kind, "value": value})
-
-
-def _bytes(argument: Argument, where: str, sizes: Mapping[str, int]) -> PlannedParam:
-    """A parameter of several members, such as a tensor map: an address among other bytes."""
-    size = len(argument.data) // 2
-    for address in argument.addresses:
-        if address.at + 8 > size:
-            raise LaunchError(f"{where}: an address reaches behind a parameter of {size} bytes")
-        _inside(address.buffer, address.value, where, sizes)
-    return PlannedParam(
-        kind="bytes",
-        data=argument.data,
-        addresses=tuple(
-            PlannedAddress(at=a.at, buffer=a.buffer, value=a.value) for a in argument.addresses
-        ),
+    else:
+        bits = 32 if argument.kind == "i32" else 64
+        low = 0 if argument.kind == "u64" else -(1 << (bits - 1))
+        if not low <= value < low + (1 << bits):
+            raise LaunchError(f"{where}: {value} does not fit {argument.kind}")
+    told = {"data", "addresses"} if argument.kind == "bytes" else {"buffer"}
+    return PlannedParam.model_validate(
+        {**argument.model_dump(include=told), "kind": argument.kind, "value": value}
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avo_tui.domain.deployment import DeployedShape, Setting, SingleSource, settings
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.resolve import DeviceFacts
+from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.flatten import c_name
 from avo_tui.evaluation.measurement import dtypes

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from avo_tui.domain.task import Configuration
-from avo_tui.evaluation.backends.cuda.harness.buffers import Buffers
-from avo_tui.evaluation.backends.cuda.harness.launch import Module, Preparer, Runner
+from avo_tui.evaluation.backends.cuda.harness.launch import Buffers, Module, Preparer, Runner
 from avo_tui.evaluation.backends.cuda.launch_plan import LaunchPlan
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 

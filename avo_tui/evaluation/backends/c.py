@@ -1,13 +1,15 @@
-"""C candidates: the same compiler family, flags and header as C++ in another dialect."""
+"""C candidates: the same compiler family, flags, header and runner as C++ in another dialect."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.backends.cpp import flags, glue
-from avo_tui.evaluation.backends.cpp.driver import CppDriver
+from avo_tui.evaluation.backends.base import Backend
+from avo_tui.evaluation.backends.cpp import driver, glue
+from avo_tui.evaluation.backends.cpp.glue import DTYPES
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, find_toolchain
+from avo_tui.evaluation.backends.descriptor import BackendDescriptor, BackendOptions
 from avo_tui.evaluation.task import Task
 
 DIALECT = "-std=gnu17"
@@ -26,7 +28,7 @@ def _in_c(options: Sequence[str]) -> tuple[str, ...]:
     return tuple(DIALECT if o.startswith("-std=") else o for o in options)
 
 
-class CDriver(CppDriver):
+class CDriver(driver.Driver):
     """gcc or clang."""
 
     label = "C"
@@ -47,8 +49,32 @@ class CDriver(CppDriver):
 
     def options(self, candidate: Candidate) -> tuple[str, ...]:
         """Those of C++, in C's dialect."""
-        return _in_c((*flags.FIXED, *flags.declared_flags(candidate)))
+        return _in_c(super().options(candidate))
 
     def program(self, roots: Sequence[str]) -> tuple[str, ...]:
         """As for C++."""
         return (*_in_c(super().program(roots)), *self.link)
+
+
+def _make(options: BackendOptions) -> Backend:
+    from avo_tui.evaluation.backends.cpp.backend import CppBackend
+
+    return CppBackend(CDriver())
+
+
+def _describe(description: str) -> str:
+    return (
+        "**Candidates are in C** (gnu17): what follows was written for C++; the entry point is the "
+        'same function without `extern "C"`, declared in `task.h`, and the C library\'s '
+        f"mathematics, memory and OpenMP may be used.\n\n{description}"
+    )
+
+
+DESCRIPTOR = BackendDescriptor(
+    language="c",
+    label="C compiled with gcc or clang, run on this machine's processor",
+    make=_make,
+    suffixes=(".c", ".h"),
+    dtypes=DTYPES,
+    describe=_describe,
+)

@@ -1,1 +1,0 @@
-"""The C backend; it uses the runner of the C++ backend."""

@@ -1,1 +1,0 @@
-"""The Rust backend; it uses the runner of the C++ backend."""
