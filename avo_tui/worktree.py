@@ -367,11 +367,12 @@ def make_worktree(to: Path, task: TaskInfo, candidate: Candidate | None) -> None
     It becomes a git repository with one commit where there is git. Raises ChangeError.
     """
     base = Path(task.tree)
-    if not base.is_dir():
+    if not task.tree or not base.is_dir():
         raise ChangeError(f"the base is not kept on this machine any more: {base}")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ChangeError(f"{to} is not empty; choose another folder")
-    shutil.copytree(base, to, symlinks=True, dirs_exist_ok=True)
+    shutil.copytree(base, to, symlinks=True, ignore=shutil.ignore_patterns(".git"),
+                    dirs_exist_ok=True)  # fmt: skip
     if candidate is not None:
         lay(candidate, to, task)
     (to / MARK).write_text(json.dumps({"base": base.parent.name}) + "\n", encoding="utf-8")

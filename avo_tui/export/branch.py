@@ -105,7 +105,8 @@ def as_branch(
 def _start(clone: Path, origin: Origin, branch: str, task: TaskInfo) -> str:
     """A clone that stands on the base, with the branch checked out; the base's commit."""
     if origin.commit:
-        git(clone.parent, "clone", "--quiet", "--no-checkout", str(origin.folder), CLONE)
+        top = git(origin.folder, "rev-parse", "--show-toplevel").decode().rstrip("\n")
+        git(clone.parent, "clone", "--quiet", "--no-checkout", top, CLONE)
         git(clone, "checkout", "--quiet", "-b", branch, origin.commit)
         return origin.commit
     shutil.copytree(Path(task.tree), clone, symlinks=True)

@@ -116,7 +116,7 @@ class FakeRun:
 
     @property
     def task(self) -> TaskInfo:
-        return TASK
+        return self.state.session.task
 
     @property
     def step(self) -> int:

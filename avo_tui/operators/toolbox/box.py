@@ -204,7 +204,9 @@ def _offered(offered: Mapping[str, Tool], name: str, parts: frozenset[str]) -> T
     """The tool of that name. Raises ToolError."""
     if name in offered:
         return offered[name]
-    if any(name in TOOLS_OF_PARTS.get(part, OF_KERNELS) for part in parts):
+    if KERNEL in parts and name in OF_KERNELS:
+        raise ToolError(f"{name} is for kernels, and this task is a repository.")
+    if any(name in TOOLS_OF_PARTS.get(part, ()) for part in parts):
         raise ToolError(f"{name} is switched off in this run. Go on without it.")
     raise ToolError(_no_tool(name, list(offered)))
 

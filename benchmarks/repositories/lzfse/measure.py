@@ -13,7 +13,7 @@ def inputs() -> list[bytes]:
     chance = random.Random(7)
     words = ["".join(chance.choices("etaoinshrdlu", k=chance.randint(2, 9))) for _ in range(900)]
     text = " ".join(chance.choices(words, k=60_000)).encode()
-    code = Path("lzfse/src/lzfse_encode_base.c").read_bytes() * 8
+    code = Path("COPYING").read_bytes() * 8
     numbers = b"".join((n * n % 65_521).to_bytes(4, "little") for n in range(100_000))
     return [text, code, numbers]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.evaluation.backends.command.base import take_base
+from avo_tui.evaluation.backends.command.base import copied, take_base
 from avo_tui.evaluation.backends.command.project import Project
 from avo_tui.evaluation.ports import EvaluatorError
 
@@ -57,6 +57,13 @@ def test_a_folder_of_a_checkout_is_taken_as_committed(
     assert set(base.files) == files
     assert next(p for p in base.tree.rglob("a.c")).read_text() == "int a;\n"
     assert git(top, "status", "--porcelain") == state
+
+
+def test_a_copy_of_a_further_worktree_points_to_no_repository(tmp_path: Path) -> None:
+    top = repository(tmp_path / "r")
+    git(top, "worktree", "add", "-q", str(tmp_path / "further"))
+    base = copied(tmp_path / "further")
+    assert set(base.files) == {"lib/src/a.c", "top.txt"}
 
 
 def test_a_submodule_comes_along_or_is_named(tmp_path: Path) -> None:

@@ -245,7 +245,9 @@ def copied(folder: Path, exclude: tuple[str, ...] = (), hidden: str = "") -> Bas
         for name in names:
             path = Path(inside, name)
             whole = path.relative_to(real).as_posix()
-            junk = (name in JUNK and path.is_dir()) or name.endswith((".egg-info", ".pyc"))
+            # `.git` is a file in a submodule and in a further worktree
+            junk = (name in JUNK and path.is_dir()) or name == ".git"
+            junk = junk or name.endswith((".egg-info", ".pyc"))
             # a pipe or a socket cannot be held by a copy
             kept = path.is_symlink() or path.is_file() or path.is_dir()
             apart = whole == FILE or covered(whole, exclude) or (secret and whole == secret)

@@ -1,0 +1,115 @@
+"""A repository's best line as a branch that applies to a clean copy, in words for a maintainer."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from avo_tui.domain import events as ev
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.records import Version
+from avo_tui.domain.repository import MEASURED_BY, Proof
+from avo_tui.domain.score import PairedMeasurement
+from avo_tui.export import ExportError
+from avo_tui.export.branch import Origin, as_branch
+from avo_tui.store import SessionReader, SessionWriter
+from avo_tui.worktree import seed_of
+from tests.session_life import AT, gate, score, session_record
+
+IDEA = "decode pairs of characters by one table of sixteen bits, which halves the loads of the loop"
+SUMMARY = f"{IDEA}. The four-byte loop stays for what is left.\nIt costs 12 KB."
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    done = subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> SessionReader:
+    tree = tmp_path / "bases" / "0123" / "tree"
+    (tree / "src").mkdir(parents=True)
+    (tree / "src/a.c").write_text("one\ntwo\n")
+    (tree / "src/b.c").write_text("old\n")
+    (tree / "Makefile").write_text("all:\n")
+    record = session_record("one", 1)
+    told = {"tree": str(tree), "editable": ("src/**",), "measured_by": MEASURED_BY}
+    task = record.task.replaced(**told)
+    seed = seed_of(task)
+    sources = [seed, seed.with_file("src/a.c", "one\n2\n"), Candidate(files={"src/c/n.c": "n\n"})]
+    folder = tmp_path / "sessions" / "one"
+    folder.parent.mkdir()
+    with SessionWriter.create(folder, record.replaced(task=task)) as writer:
+        for number, candidate in enumerate(sources):
+            version = Version(
+                number=number, parent=number - 1 if number else None, step=number,
+                candidate=writer.put(candidate.canonical()), score=score(1 + number),
+                gate=gate().replaced(interval=(0.01, 0.03), replicates=8), idea=IDEA,
+                plan="two at a time\n- [>] the table\n- [ ] encode, later", summary=SUMMARY,
+                author="seat" if number else "seed", created=AT,
+            )  # fmt: skip
+            writer.record(ev.VersionCommitted(version=version))
+    return SessionReader.open(folder)
+
+
+def proof(candidate: Candidate) -> Proof:
+    assert candidate.files == {"src/c/n.c": "n\n"}
+    pairs = [PairedMeasurement(configurations={"c0": (g, g, g)}) for g in (1.2, 1.22, 1.18, 1.2)]
+    return Proof(
+        replicates=tuple(pairs), score=score(1.2, 1), checks=("tests passed 7 tests",),
+        device="a CPU, 1 core", commands=("make", "make check"),
+    )  # fmt: skip
+
+
+def test_a_branch_applies_to_a_clean_copy_and_tells_what_changed(
+    reader: SessionReader, tmp_path: Path
+) -> None:
+    to, origin = tmp_path / "out", Origin(folder=tmp_path, commit="")
+    as_branch(reader, to, None, origin, proof)
+    clean = tmp_path / "clean"
+    subprocess.run(["cp", "-r", reader.state.session.task.tree, clean], check=True)
+    git(clean, "init", "-q", ".")
+    git(clean, "add", "-A")
+    git(clean, "commit", "-qm", "base")
+    git(clean, "am", "-q", str(to / "changes.patch"))
+    left = {p.relative_to(clean).as_posix() for p in clean.rglob("*") if ".git" not in p.parts}
+    assert left == {"Makefile", "src", "src/c", "src/c/n.c"}
+    assert git(to / "repository", "branch", "--show-current").strip() == "avo/one"
+    messages = git(to / "repository", "log", "--format=%B", "-2")
+    assert "…" not in messages and "[>]" not in messages and "[ ]" not in messages
+    assert messages.startswith("two at a time\n\n") and "It costs 12 KB." in messages
+    assert "in 8 pairs" in " ".join(messages.split())
+    assert all(len(line) <= 72 for line in messages.splitlines())
+    page = (to / "PULL_REQUEST.md").read_text()
+    assert "Measured by the project's own benchmark" in page and "git am changes.patch" in page
+    assert "**+20.0%**" in page and "- tests passed 7 tests" in page and "make check" in page
+
+
+def test_a_branch_of_a_checkout_begins_at_its_commit(reader: SessionReader, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    subprocess.run(["cp", "-r", reader.state.session.task.tree, home / "lib"], check=True)
+    git(home, "init", "-q", ".")
+    git(home, "add", "-A")
+    git(home, "commit", "-qm", "base")
+    commit = git(home, "rev-parse", "HEAD").strip()
+    to, origin = tmp_path / "out", Origin(folder=home / "lib", commit=commit, prefix="lib")
+    as_branch(reader, to, None, origin, proof)
+    assert git(to / "repository", "rev-parse", "avo/one~2").strip() == commit
+    changed = git(to / "repository", "diff", "--name-only", commit, "avo/one").split()
+    assert changed == ["lib/src/a.c", "lib/src/b.c", "lib/src/c/n.c"]
+    assert git(home, "status", "--porcelain") == ""
+
+
+def test_what_does_not_hold_from_nothing_is_not_offered(
+    reader: SessionReader, tmp_path: Path
+) -> None:
+    def fails(candidate: Candidate) -> Proof:
+        raise ExportError("the tests fail")
+
+    with pytest.raises(ExportError, match="the tests fail"):
+        as_branch(reader, tmp_path / "out", None, Origin(folder=tmp_path, commit=""), fails)
+    assert not (tmp_path / "out").exists()
