@@ -159,12 +159,12 @@ def memory(folder: Path, given: Given) -> dict[str, Any]:
                 steps.append(round(resident(), 1))
             pour.close()
             screen = app.screen
-            assert isinstance(screen, RunScreen) and screen.scene.snapshot is not None
+            assert isinstance(screen, RunScreen) and screen.snapshot is not None
             return {
                 "events": given.events,
                 "resident_mib_after_each_quarter": steps,
                 "events_per_second": round(given.events / (time.perf_counter() - begin)),
-                "entries_of_the_stream": len(screen.scene.snapshot.live.stream),
+                "entries_of_the_stream": len(screen.snapshot.live.stream),
             }
 
     return asyncio.run(go())

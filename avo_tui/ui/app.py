@@ -193,13 +193,11 @@ class AvoApp(Host):
         What looks comes before what changes the run.
         """
         if isinstance(screen, AvoScreen):
-            for action in sorted(
-                screen.actions, key=lambda action: GROUP_ORDER.get(action.group, 0)
-            ):
+            on = screen.context
+            for action in sorted(screen.ACTIONS, key=lambda one: GROUP_ORDER.get(one.group, 0)):
                 if action.id == "palette":
                     continue
-                reason = action.why_not()
-                key = shown_key(action, self.keys)
+                reason, key = action.why_not(on), shown_key(action, self.keys)
                 title = f"{action.label[0].upper()}{action.label[1:]}"
                 yield SystemCommand(
                     f"{title} ({key})" if key else title,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from textual.app import App
+from textual.screen import Screen
 
 from avo_tui.domain.base import now as utc_now
 from avo_tui.domain.commands import Command
@@ -31,6 +32,8 @@ from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.textual_internals import OpenedApp, driver_class
 from avo_tui.ui.theme import ThemeCycle, with_fallbacks
 from avo_tui.ui.widgets.paint import Palette
+
+T = TypeVar("T")
 
 
 class SessionFollower:
@@ -270,6 +273,15 @@ class Host(Palette):
             send()
         else:
             self.agreed(source.folder, send)
+
+    def ask(self, dialog: Screen[T | None], then: Callable[[T], object]) -> None:
+        """Open a dialog; `then` gets its answer, unless it is left without one."""
+
+        def answered(answer: T | None) -> None:
+            if answer is not None:
+                then(answer)
+
+        self.push_screen(dialog, answered)
 
     def start_engine(
         self, folder: Path, notice: str, then: Callable[[], object] = lambda: None

@@ -12,16 +12,19 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from avo_tui.domain.records import LIVE_STATES
-from avo_tui.ui.actions import Action, Actions, ActionSet, BoundAction, Reason, bind, bindings
+from avo_tui.ui import formats
+from avo_tui.ui.actions import Action, Actions, Reason, bindings, shown_key
 from avo_tui.ui.host import ONLY_LOOKS, Host
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.status import status_line
 from avo_tui.ui.textual_internals import may_close, resize_below
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
+from avo_tui.ui.widgets.fields import FindBar
+from avo_tui.ui.widgets.lines import LinesView
 
 
 class OnSession(Protocol):
-    """The object a condition checks: a screen, or the parts of one."""
+    """What actions and their conditions receive: a screen, or what the run screen looks at."""
 
     @property
     def snapshot(self) -> Snapshot | None: ...
@@ -47,23 +50,16 @@ def engine_alive(on: OnSession) -> Reason:
         return reason
     state = snapshot.run_state
     if state == "lost":
-        if on.host.services.start_engine is None:
-            return "the engine is not there: avo run --resume starts it again"
-        return "the engine is not there: R starts it again"
-    if state not in LIVE_STATES:
-        return f"the run is {state}: R goes on with it"
-    return None
+        start = "R" if on.host.services.start_engine else "avo run --resume"
+        return f"the engine is not there: {start} starts it again"
+    return None if state in LIVE_STATES else f"the run is {state}: R goes on with it"
 
 
 def takes_commands(on: OnSession) -> Reason:
     """Requires an engine; for a run that has ended, a short-lived one can be started."""
-    snapshot, reason = on.snapshot, changeable(on)
-    if snapshot is None or reason is not None:
-        return reason
-    ended = snapshot.run_state not in {*LIVE_STATES, "lost"}
-    if ended and on.host.services.take_inbox is not None:
-        return None
-    return engine_alive(on)
+    snapshot, reason = on.snapshot, engine_alive(on)
+    ended = snapshot is not None and snapshot.run_state not in {*LIVE_STATES, "lost"}
+    return changeable(on) if ended and on.host.services.take_inbox is not None else reason
 
 
 def engine_gone(on: OnSession) -> Reason:
@@ -79,30 +75,24 @@ def engine_gone(on: OnSession) -> Reason:
 
 
 def in_step(on: OnSession) -> Reason:
-    snapshot, reason = on.snapshot, engine_alive(on)
-    if snapshot is None or reason is not None:
-        return reason
-    return None if snapshot.live.ended is None else "no step is running just now"
+    running = on.snapshot is not None and on.snapshot.live.ended is None
+    return engine_alive(on) or (None if running else "no step is running just now")
 
 
 def wants_approval(on: OnSession) -> Reason:
     """Requires an attempt that waits for approval."""
-    snapshot, reason = on.snapshot, engine_alive(on)
-    if snapshot is None or reason is not None:
-        return reason
-    return None if snapshot.pending_approval is not None else "nothing waits for approval"
+    waits = on.snapshot is not None and on.snapshot.pending_approval is not None
+    return engine_alive(on) or (None if waits else "nothing waits for approval")
 
 
 def two_versions(on: OnSession) -> Reason:
-    if on.snapshot is None or len(on.snapshot.versions) < 2:
-        return "there are not two versions yet"
-    return None
+    enough = on.snapshot is not None and len(on.snapshot.versions) >= 2
+    return None if enough else "there are not two versions yet"
 
 
 def replaying(on: OnSession) -> Reason:
-    if on.snapshot is not None and on.snapshot.replay is not None:
-        return None
-    return "this is not a replay"
+    playing = on.snapshot is not None and on.snapshot.replay is not None
+    return None if playing else "this is not a replay"
 
 
 class AvoScreen(Screen[Any]):
@@ -114,6 +104,13 @@ class AvoScreen(Screen[Any]):
     """A paragraph for the help."""
     PANES: ClassVar[dict[str, tuple[str, str]]] = {}
     """Pane's id → (title, what it shows), for the help."""
+    MAIN: ClassVar[str] = "#main"
+    """Selects the view that is searched and copied, and has the focus at first."""
+    FIND: ClassVar[str] = "/ find"
+    """The label of the row in which a text is typed."""
+    snapshot: Snapshot | None = None
+    searching = False
+    """True while a search or a filter is active; escape ends it first."""
     _up = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -121,13 +118,10 @@ class AvoScreen(Screen[Any]):
             cls.BINDINGS = [*cls.__dict__.get("BINDINGS", ()), *bindings(cls.ACTIONS)]
         super().__init_subclass__(**options)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.actions = self.bind_actions()
-
-    def bind_actions(self) -> ActionSet:
-        """The actions with what they work on: the screen, unless a subclass has parts for it."""
-        return bind(self.ACTIONS, self)
+    @property
+    def context(self) -> Any:
+        """What the actions receive."""
+        return self
 
     @property
     def host(self) -> Host:
@@ -150,25 +144,30 @@ class AvoScreen(Screen[Any]):
 
     def action_act(self, name: str) -> None:
         """Run an action by its id, or say why it cannot run."""
-        action = self.actions.get(name)
+        action = next((action for action in self.ACTIONS if action.id == name), None)
         if action is None:
             return
-        reason = action.why_not()
-        if reason is not None and action.quiet:
-            return
-        if reason is not None:
+        reason = action.why_not(self.context)
+        if reason is None:
+            action.run(self.context)
+            self.refresh_footer()
+        elif not action.quiet:
             self.app.notify(reason, severity="warning", timeout=4, markup=False)
-            return
-        action.run()
-        self.refresh_footer()
 
-    def action_of(self, key: str) -> BoundAction | None:
+    def action_of(self, key: str) -> Action[Any] | None:
         """The action that a key runs on this screen."""
         keymap = self.host.keys
-        return next(
-            (a for a in self.actions if key in keymap.get(a.id, a.key).split(",")),
-            None,
-        )
+        return next((a for a in self.ACTIONS if key in keymap.get(a.id, a.key).split(",")), None)
+
+    def footer(self) -> list[tuple[str, str, str]]:
+        """(id, key, label) of the actions in the footer that can run now, by rank."""
+        on = self.context
+        ranked = sorted((a for a in self.ACTIONS if a.footer), key=lambda a: a.footer)
+        return [
+            (a.id, shown_key(a, self.host.keys), a.label_now(on) if a.label_now else a.label)
+            for a in ranked
+            if a.why_not(on) is None
+        ]
 
     def pane_of_focus(self) -> str | None:
         """Id of the pane that has the focus."""
@@ -181,12 +180,35 @@ class AvoScreen(Screen[Any]):
 
     def refresh_footer(self) -> None:
         if self.ready:
-            for bar in self.query(ActionBar):
-                bar.show_actions(self.actions.in_footer(), self.host.keys)
+            self.query_one(ActionBar).show_actions(self.footer())
 
     @on(ActionBar.Pressed)
     def _pressed(self, event: ActionBar.Pressed) -> None:
         self.action_act(event.action)
+
+    def find(self, text: str, done: bool) -> str:
+        """Find a text, or filter by it; empty ends that. Returns what is told beside it.
+
+        `done` is true when enter was pressed.
+        """
+        return ""
+
+    def searched(self) -> Widget:
+        return self.query_one(self.MAIN)
+
+    @on(FindBar.Changed)
+    def _find_changed(self, event: FindBar.Changed) -> None:
+        self.searching = bool(event.text)
+        self.query_one(FindBar).set_count(self.find(event.text, event.done))
+        if event.done:
+            self.searched().focus()
+            self.refresh_footer()
+
+    @on(FindBar.Closed)
+    def end_find(self) -> None:
+        self.searching = False
+        self.find("", True)
+        self.searched().focus()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show a newer snapshot; screens that show a session override this."""
@@ -211,23 +233,47 @@ class AvoScreen(Screen[Any]):
         self.call_after_refresh(self.refresh_footer)
 
 
-general = Actions[AvoScreen]("general")
+def search_text(view: LinesView, text: str) -> str:
+    """Find a text in a view; returns how often it is there."""
+    count = view.search(text)
+    return f"{formats.many(count, 'hit')} · n next" if text else ""
+
+
+def to_next_hit(view: Widget | None) -> None:
+    """Go to the next row that was found."""
+    if isinstance(view, LinesView):
+        number, count = view.next_hit(1)
+        told = f"{number} of {count}" if count else "nothing to go to: / finds text"
+        view.app.notify(told, timeout=2)
+
+
+def copy_text(view: Widget | None, host: Host) -> None:
+    """Copy what a view shows, without gutters."""
+    if not isinstance(view, LinesView):
+        host.notify("there is no text in this pane", timeout=2)
+        return
+    rows = view.plain_rows()
+    host.copy_to_clipboard("\n".join(rows))
+    host.notify(f"copied {formats.many(len(rows), 'line')}", timeout=2)
+
+
+general = Actions[OnSession]("general")
 """Actions of every screen."""
 
 
 @general("question_mark,f1", "What this screen and pane show, and every key.", footer=90, id="help")
-def show_help(screen: AvoScreen) -> None:
-    screen.host.show_help()
+def show_help(on: OnSession) -> None:
+    on.host.show_help()
 
 
 @general("ctrl+p", "Every action by name.", footer=91)
-def palette(screen: AvoScreen) -> None:
-    screen.app.action_command_palette()
+def palette(on: OnSession) -> None:
+    on.host.action_command_palette()
 
 
 @general("T", "Dark, light, or the terminal's own sixteen colours.")
-def theme(screen: AvoScreen) -> None:
-    screen.host.themes.next()
+def theme(on: OnSession) -> None:
+    on.host.themes.next()
 
 
 @general(
@@ -235,11 +281,11 @@ def theme(screen: AvoScreen) -> None:
     "Fewer repaints and no colour gradients, for slow connections.",
     label="low bandwidth",
 )
-def slow_link(screen: AvoScreen) -> None:
-    screen.host.connection.toggle()
+def slow_link(on: OnSession) -> None:
+    on.host.connection.toggle()
 
 
-COMMON = tuple(general)
+COMMON: tuple[Action[Any], ...] = tuple(general)
 
 
 def show_status(screen: AvoScreen, snapshot: Snapshot) -> None:

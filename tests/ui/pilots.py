@@ -77,7 +77,7 @@ def at_rest(app: AvoApp) -> bool:
     for screen in app.screen_stack:
         if isinstance(getattr(screen, "loader", None), Loader) and screen.loader._pending:  # type: ignore[attr-defined]
             return False
-        if isinstance(screen, RunScreen) and screen.scene.settled != screen.scene.cursor:
+        if isinstance(screen, RunScreen) and screen.run.settled != screen.run.cursor:
             return False
     top = app.screen
     if top._layout_required or top._repaint_required or top._scroll_required:
@@ -164,7 +164,7 @@ class Hands:
     async def home(self) -> None:
         """Back to the run screen, the run followed; what was noted in corners taken away."""
         for _ in range(6):
-            if isinstance(self.app.screen, RunScreen) and self.app.screen.scene.cursor is None:
+            if isinstance(self.app.screen, RunScreen) and self.app.screen.run.cursor is None:
                 break
             await self.press("escape")
         assert isinstance(self.app.screen, RunScreen), f"escape does not leave {self.app.screen}"

@@ -36,7 +36,7 @@ async def test_rejected_attempts_are_listed_with_their_reasons(recorded: MemoryS
         assert screen.current is picked, "the cursor stays on its attempt when the order changes"
         await hands.press("enter")
         assert isinstance(app.screen, RunScreen) and picked is not None
-        assert app.screen.scene.cursor == ("a", picked.step, picked.number)
+        assert app.screen.run.cursor == ("a", picked.step, picked.number)
 
 
 async def test_a_filter_that_nothing_passes_says_so_and_escape_ends_it(
@@ -72,7 +72,7 @@ async def test_any_version_or_attempt_is_reached_by_its_name(recorded: MemorySou
             await hands.press("colon")
             await hands.type(name)
             await hands.press("enter")
-            assert screen.scene.cursor == key
+            assert screen.run.cursor == key
         await hands.press("colon")
         await hands.type("v999")
         await hands.press("enter")

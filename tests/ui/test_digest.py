@@ -122,10 +122,10 @@ async def test_no_digest_comes_over_what_a_person_has_opened_meanwhile(tmp_path:
         screen = app.screen
         assert isinstance(screen, RunScreen)
         app.session.marks = marks
-        greet(screen.parts)
+        greet(screen.run)
         await hands.until(lambda: isinstance(app.screen, TextViewer))
         await hands.press("escape", "h")
-        greet(screen.parts)
+        greet(screen.run)
         await hands.rest()
         assert isinstance(app.screen, HintDialog)
 

@@ -27,10 +27,10 @@ async def test_nothing_of_the_help_is_cut() -> None:
                 rows = help_lines(screen, None, width)
                 assert all(cell_len(row.plain) <= width for row in rows)
                 told = words(" ".join(row.plain for row in rows))
-                for action in screen.actions:
+                for action in screen.ACTIONS:
                     if action.group == "replay":
                         continue
                     assert words(action.help) in told
-                    reason = action.why_not()
+                    reason = action.why_not(screen.context)
                     assert reason is None or f"not now: {words(reason)}" in told
                 assert all(words(text) in told for _, text in MOVING)

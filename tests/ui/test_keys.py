@@ -131,7 +131,7 @@ SCREENS: tuple[Callable[[], AvoScreen], ...] = (
 @pytest.mark.parametrize("made", SCREENS)
 def test_actions_have_help_and_distinct_keys(made: Callable[[], AvoScreen]) -> None:
     screen = made()
-    actions = list(screen.actions)
+    actions = list(screen.ACTIONS)
     keys = [key for action in actions for key in action.key.split(",") if key]
     assert len(keys) == len(set(keys)), sorted(k for k in keys if keys.count(k) > 1)
     bound = {binding.id for binding in type(screen).BINDINGS if isinstance(binding, Binding)}

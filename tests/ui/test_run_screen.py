@@ -146,10 +146,7 @@ async def test_approval_is_asked_for(source: MemorySource) -> None:
         source.waiting = [ev.ApprovalRequested(attempt=3, decision=decision, at=at)]
         screen = run_screen(app)
         await hands.until(
-            lambda: (
-                screen.scene.snapshot is not None
-                and screen.scene.snapshot.pending_approval is not None
-            ),
+            lambda: screen.snapshot is not None and screen.snapshot.pending_approval is not None,
         )
         await hands.until(lambda: any("A approves" in said for said in hands.said))
         assert "WAITS FOR YOU · A approves" in hands.bar("#status")

@@ -9,7 +9,7 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.attempts import was_rejected
 from avo_tui.ui import formats
-from avo_tui.ui.screens.run.parts import PANES, WIDE, arrangement
+from avo_tui.ui.screens.run.run import PANES, WIDE, arrangement
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
@@ -48,18 +48,18 @@ async def test_follow_and_inspect(recorded: MemorySource) -> None:
     app = make_app(recorded)
     async with running(app) as hands:
         screen = run_screen(app)
-        assert screen.scene.cursor is None and "Online softmax" in hands.text("#plan-head")
+        assert screen.run.cursor is None and "Online softmax" in hands.text("#plan-head")
         await hands.press("B")
-        assert screen.scene.cursor == ("v", 20, 0)
+        assert screen.run.cursor == ("v", 20, 0)
         assert "from v19 by agent" in hands.text("#plan-head")
         assert "gate strict" in hands.text("#output-view") and "vs v19" in hands.text(
             "#output-view"
         )
         assert any("inspect" in t for t, _ in screen.query_one("#lineage").info)  # type: ignore[attr-defined]
         await hands.press("u")
-        assert screen.scene.cursor == ("v", 19, 0)
+        assert screen.run.cursor == ("v", 19, 0)
         await hands.press("l")
-        assert screen.scene.cursor is None and "Online softmax" in hands.text("#plan-head")
+        assert screen.run.cursor is None and "Online softmax" in hands.text("#plan-head")
 
 
 async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) -> None:
@@ -67,7 +67,7 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
     async with running(app) as hands:
         await hands.press("B")
         screen = run_screen(app)
-        key, place = screen.scene.lineage.cursor, screen.scene.lineage.place
+        key, place = screen.run.lineage.cursor, screen.run.lineage.place
         report = next(e for e in source.journal if isinstance(e, ev.AttemptFinished)).report
         at = source.state.session.last_event_at
         source.waiting = [
@@ -77,11 +77,11 @@ async def test_new_events_do_not_move_the_inspected_row(source: MemorySource) ->
         await hands.until(lambda: not source.waiting)
         await hands.until(
             lambda: (
-                screen.scene.snapshot is not None
-                and screen.scene.snapshot.session.applied == len(source.journal)
+                screen.snapshot is not None
+                and screen.snapshot.session.applied == len(source.journal)
             ),
         )
-        assert screen.scene.lineage.cursor == key and screen.scene.lineage.place == place - 1
+        assert screen.run.lineage.cursor == key and screen.run.lineage.place == place - 1
 
 
 async def test_the_stream_stops_following_when_scrolled_up(source: MemorySource) -> None:
@@ -107,36 +107,36 @@ async def test_filter_narrows_with_a_count_and_escape_peels(recorded: MemorySour
     app = make_app(recorded)
     async with running(app) as hands:
         screen = run_screen(app)
-        before = len(screen.scene.lineage.lines)
+        before = len(screen.run.lineage.lines)
         await hands.press("slash")
         await hands.type("prefetch")
-        await hands.until(lambda: screen.scene.lineage.needle == "prefetch")
-        assert 0 < len(screen.scene.lineage.lines) < before
-        kept = [d.row for d in screen.scene.lineage._drawn]
-        assert screen.scene.snapshot is not None
+        await hands.until(lambda: screen.run.lineage.needle == "prefetch")
+        assert 0 < len(screen.run.lineage.lines) < before
+        kept = [d.row for d in screen.run.lineage._drawn]
+        assert screen.snapshot is not None
         for row in kept:
             record = (
-                f"{screen.scene.snapshot.versions[row.number]}"
+                f"{screen.snapshot.versions[row.number]}"
                 if row.kind == "version"
-                else f"{screen.scene.snapshot.attempts[row.step, row.number]}"
+                else f"{screen.snapshot.attempts[row.step, row.number]}"
             )
             assert "prefetch" in record.lower()
         await hands.press("enter", "down")
-        assert screen.scene.cursor is not None
+        assert screen.run.cursor is not None
         await hands.press("escape")
-        await hands.until(lambda: len(screen.scene.lineage.lines) == before)
+        await hands.until(lambda: len(screen.run.lineage.lines) == before)
 
 
 async def test_unfold_shows_the_rejected_attempts(recorded: MemorySource) -> None:
     app = make_app(recorded)
     async with running(app) as hands:
         screen = run_screen(app)
-        before = len(screen.scene.lineage.lines)
+        before = len(screen.run.lineage.lines)
         await hands.press("down", "enter")
-        assert len(screen.scene.lineage.lines) == before + 1
-        assert screen.scene.lineage.cursor == ("a", 25, 2)
+        assert len(screen.run.lineage.lines) == before + 1
+        assert screen.run.lineage.cursor == ("a", 25, 2)
         await hands.press("space")
-        assert len(screen.scene.lineage.lines) == before
+        assert len(screen.run.lineage.lines) == before
 
 
 async def test_the_mouse_reaches_rows_tabs_and_actions(recorded: MemorySource) -> None:
@@ -144,11 +144,11 @@ async def test_the_mouse_reaches_rows_tabs_and_actions(recorded: MemorySource) -
     async with running(app, (80, 24)) as hands:
         screen = run_screen(app)
         await hands.click("#lineage-view", offset=(6, 2))
-        assert screen.scene.cursor == ("v", 20, 0)
+        assert screen.run.cursor == ("v", 20, 0)
         await hands.click("#tabs", offset=(26, 0))
-        await hands.until(lambda: screen.parts.arrangement.active == "diff")
+        await hands.until(lambda: screen.run.panes.active == "diff")
         await hands.click("#actions", offset=(5, 0))
-        await hands.until(lambda: screen.scene.cursor is None)  # the footer begins with "live"
+        await hands.until(lambda: screen.run.cursor is None)  # the footer begins with "live"
 
 
 async def test_keys_act_on_a_row_that_the_filter_shows(recorded: MemorySource) -> None:
@@ -158,8 +158,8 @@ async def test_keys_act_on_a_row_that_the_filter_shows(recorded: MemorySource) -
         await hands.press("slash")
         await hands.type("rejected")
         await hands.press("enter")
-        shown = [d.row.key for d in screen.scene.lineage._drawn]
-        assert shown and screen.scene.cursor == shown[0]
+        shown = [d.row.key for d in screen.run.lineage._drawn]
+        assert shown and screen.run.cursor == shown[0]
         assert all(kind == "a" for kind, _, _ in shown)
         await hands.press("escape", "escape", "slash")
         await hands.type("zebra")
@@ -179,7 +179,7 @@ async def test_the_reason_of_a_rejection_can_be_read(
     reason = formats.minus(rejected.reason)
     app = make_app(recorded)
     async with running(app, size) as hands:
-        run_screen(app).parts.walk.inspect_row(("a", rejected.step, rejected.number))
+        run_screen(app).run.inspect_row(("a", rejected.step, rejected.number))
         await hands.rest()
         for key, view in (("2", "#plan-head"), ("4", "#output-view")):
             await hands.press(key)

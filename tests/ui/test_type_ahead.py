@@ -53,4 +53,4 @@ async def test_keys_typed_ahead_act_on_what_a_dialog_has_chosen(source: MemorySo
             hands._send(key)
         await hands.rest()
         assert isinstance(app.screen, RunScreen)
-        assert app.screen.scene.lineage.marked == {2}
+        assert app.screen.run.lineage.marked == {2}

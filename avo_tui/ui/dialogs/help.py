@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from avo_tui.ui.actions import BoundAction, shown_key
+from avo_tui.ui.actions import Action, shown_key
 from avo_tui.ui.dialogs.frame import Dialog
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.text import BLANK, Line, fit, line, prose
@@ -43,32 +43,27 @@ class HelpDialog(Dialog[None]):
 def help_lines(screen: AvoScreen, pane: str | None, width: int) -> list[Line]:
     """The focused pane, the screen, and every key as it is bound now."""
     out: list[Line] = [BLANK]
+    keys = screen.host.keys
     if pane is not None:
         title, text = screen.PANES[pane]
         out += [line((title, "title")), *prose(text, width), BLANK]
     if screen.ABOUT:
         out += [*prose(screen.ABOUT, width, "dim"), BLANK]
-    groups: dict[str, list[BoundAction]] = {}
-    for action in screen.actions:
+    groups: dict[str, list[Action[Any]]] = {}
+    for action in screen.ACTIONS:
         groups.setdefault(action.group, []).append(action)
     for name, actions in groups.items():
-        if name == "replay" and all(action.why_not() for action in actions):
+        if name == "replay" and all(action.why_not(screen.context) for action in actions):
             continue
         out.append(line((name, "accent")))
         for action in actions:
-            out += _action_lines(action, screen.host.keys, width)
+            # what it does, beside its key; and why it cannot be done now
+            reason, key = action.why_not(screen.context), f"  {fit(shown_key(action, keys), 7)}"
+            out += prose(action.help, width, "dim" if reason else "", (key, "key"))
+            if reason is not None:
+                out += prose(f"not now: {reason}", width, "faint", (" " * len(key), ""))
         out.append(BLANK)
     out.append(line(("moving", "accent")))
-    for keys, text in MOVING:
-        out += prose(text, width, "", (f"  {fit(keys, 15)}", "key"))
-    return out
-
-
-def _action_lines(action: BoundAction, keymap: Mapping[str, str], width: int) -> list[Line]:
-    """What an action does, wrapped beside its key; and why it cannot be done now."""
-    reason = action.why_not()
-    key = f"  {fit(shown_key(action, keymap), 7)}"
-    out = prose(action.help, width, "" if reason is None else "dim", (key, "key"))
-    if reason is not None:
-        out += prose(f"not now: {reason}", width, "faint", (" " * len(key), ""))
+    for names, text in MOVING:
+        out += prose(text, width, "", (f"  {fit(names, 15)}", "key"))
     return out

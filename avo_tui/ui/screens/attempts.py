@@ -143,7 +143,6 @@ class AttemptsScreen(DetailScreen):
             if self.needle:
                 info = [(f"{one_line(self.needle)}  ", "warn"), *info]
             self.query_one("#attempts", Pane).set_info(info)
-            self.query_one(FindBar).set_count(f"{len(kept):,} of {len(everything):,}")
         self._reason()
 
     def _list(self, attempts: Sequence[Attempt], step: int | None, empty: str) -> None:
@@ -188,18 +187,10 @@ class AttemptsScreen(DetailScreen):
     def _opened(self) -> None:
         self.action_act("show")
 
-    @on(FindBar.Changed)
-    def find_changed(self, event: FindBar.Changed) -> None:
-        self.needle, self.searching = event.text, bool(event.text)
+    def find(self, text: str, done: bool) -> str:
+        self.needle = text
         self.paint_again()
-        if event.done:
-            self.table.focus()
-
-    @on(FindBar.Closed)
-    def find_closed(self) -> None:
-        self.needle, self.searching = "", False
-        self.table.focus()
-        self.paint_again()
+        return f"{len(self.attempts):,} of {len(self.snapshot.attempts if self.snapshot else ()):,}"
 
     def on_attempt(self) -> Reason:
         return None if self.current is not None else "there is no attempt under the cursor"
@@ -210,7 +201,7 @@ class AttemptsScreen(DetailScreen):
         footer=2,
         id="filter",
     )
-    def find(self) -> None:
+    def open_filter(self) -> None:
         self.query_one(FindBar).open(self.FIND)
 
     @act("s", "By time, by score, by what became of them.", footer=3, id="sort")

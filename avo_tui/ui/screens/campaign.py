@@ -242,12 +242,11 @@ def _hint(screen: CampaignScreen) -> None:
         return
     traits = reader.state.session.settings.operator_traits
 
-    def written(hint: SendHint | None) -> None:
-        if hint is not None:
-            screen.send_to([current], hint, f"hint sent to line {current.line.number}")
+    def written(hint: SendHint) -> None:
+        screen.send_to([current], hint, f"hint sent to line {current.line.number}")
 
     hints = list(reader.state.hints.values())
-    screen.host.push_screen(HintDialog(hints, traits, lambda hint: None), written)
+    screen.host.ask(HintDialog(hints, traits, lambda hint: None), written)
 
 
 @act("E", "End the line.", _live, footer=6)
@@ -256,15 +255,14 @@ def _end(screen: CampaignScreen) -> None:
     if current is None:
         return
 
-    def chosen(sure: bool | None) -> None:
-        if sure:
-            screen.send_to([current], Stop(), f"line {current.line.number} ends")
-
     question = (
         f"Line {current.line.number} ends in good order; its versions stay. What it has left of "
         "the budget goes to the other lines."
     )
-    screen.host.push_screen(Confirm(f"End {current.line.session}?", question, "End"), chosen)
+    screen.host.ask(
+        Confirm(f"End {current.line.session}?", question, "End"),
+        lambda _: screen.send_to([current], Stop(), f"line {current.line.number} ends"),
+    )
 
 
 def _can_split(screen: CampaignScreen) -> Reason:
@@ -291,15 +289,14 @@ def _split(screen: CampaignScreen) -> None:
         return
     version = current.best.number
 
-    def chosen(sure: bool | None) -> None:
-        if sure:
-            screen.order(Split(line=current.line.number, version=version))
-
     question = (
         f"A new line begins from v{version} of line {current.line.number}, with half of the budget "
         "that line has left and another seed."
     )
-    screen.host.push_screen(Confirm("Split off a line?", question, "Split"), chosen)
+    screen.host.ask(
+        Confirm("Split off a line?", question, "Split"),
+        lambda _: screen.order(Split(line=current.line.number, version=version)),
+    )
 
 
 @act("R", "Start the engine of a line that has ended.", _gone, footer=7, label="go on")
@@ -478,7 +475,3 @@ class CampaignScreen(AvoScreen):
             self.host.notify(str(error), severity="error", timeout=8, markup=False)
         else:
             self.host.notify("the new line begins in a moment", timeout=3)
-
-    def lines_shown(self) -> Sequence[Line]:
-        """The rows of the table, for tests and copying."""
-        return self.query_one(CursorList).lines

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
-from textual.app import ComposeResult
 
 from avo_tui.domain.records import Version
 from avo_tui.ui import formats
@@ -17,7 +16,6 @@ from avo_tui.ui.panes.diff import SIDE_BY_SIDE, DiffDoc, compare, diff_lines, wa
 from avo_tui.ui.panes.scores import paired_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import BLANK, Line, Span, fit, line, one_line, prose, width_of
-from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
 
@@ -35,10 +33,6 @@ class CompareScreen(DetailScreen):
         self.left_number, self.right_number = left, right
         self.sides: bool | None = None
         self._painted: object = None
-
-    def body(self) -> ComposeResult:
-        with Pane(key="", title="Compare", id="compare"):
-            yield LinesView(id="compare-view")
 
     @act(
         "d", "The difference unified, or side by side.", footer=1, id="sides", label="side by side"
@@ -78,7 +72,7 @@ class CompareScreen(DetailScreen):
         self.paint_again()
 
     def repaint(self) -> None:
-        assert self.snapshot is not None and self.loader is not None
+        assert self.snapshot is not None
         source, highlight = self.host.session.source, self.host.highlighter
         a = self.snapshot.versions.get(self.left_number)
         b = self.snapshot.versions.get(self.right_number)

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 
-from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Actions
 from avo_tui.ui.loader import Loader
-from avo_tui.ui.screen import COMMON, AvoScreen, show_status
+from avo_tui.ui.screen import (
+    COMMON,
+    AvoScreen,
+    copy_text,
+    search_text,
+    show_status,
+    to_next_hit,
+)
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.pane import Pane
 
 
 class DetailScreen(AvoScreen):
-    """A screen above the run screen. `MAIN` selects the view that is searched and copied."""
+    """A screen above the run screen: one view for each of its `PANES`, unless `body` says more."""
 
-    MAIN: ClassVar[str] = "#main"
-    FIND: ClassVar[str] = "/ find"
-    """The label of the row in which a text is typed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.snapshot: Snapshot | None = None
-        self.loader: Loader | None = None
-        self.searching = False
-        """True while a search is active; escape ends the search first."""
+    VIEW: ClassVar[type[LinesView]] = LinesView
+    loader: Loader
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
@@ -38,7 +36,9 @@ class DetailScreen(AvoScreen):
         yield ActionBar(id="actions")
 
     def body(self) -> ComposeResult:
-        yield from ()
+        for name, (title, _) in self.PANES.items():
+            with Pane(key="", title=title, id=name):
+                yield self.VIEW(id=f"{name}-view")
 
     def on_mount(self) -> None:
         self.loader = Loader(self.app, self.paint_again)
@@ -72,21 +72,8 @@ class DetailScreen(AvoScreen):
         """The view that is searched and copied."""
         return self.query_one(self.MAIN, LinesView)
 
-    @on(FindBar.Changed)
-    def find_changed(self, event: FindBar.Changed) -> None:
-        count = self.main.search(event.text)
-        self.searching = bool(event.text)
-        self.query_one(FindBar).set_count(
-            f"{formats.many(count, 'hit')} · n next" if event.text else ""
-        )
-        if event.done:
-            self.main.focus()
-
-    @on(FindBar.Closed)
-    def find_closed(self) -> None:
-        self.main.search("")
-        self.searching = False
-        self.main.focus()
+    def find(self, text: str, done: bool) -> str:
+        return search_text(self.main, text)
 
 
 look = Actions[DetailScreen]("look")
@@ -101,22 +88,18 @@ def find(screen: DetailScreen) -> None:
 
 @look("n", "The next row that was found.")
 def next_hit(screen: DetailScreen) -> None:
-    number, count = screen.main.next_hit(1)
-    text = f"{number} of {count}" if count else "nothing to go to: / finds text"
-    screen.app.notify(text, timeout=2)
+    to_next_hit(screen.main)
 
 
 @look("y", "Copy the text, without gutters.", footer=41)
 def copy(screen: DetailScreen) -> None:
-    rows = screen.main.plain_rows()
-    screen.app.copy_to_clipboard("\n".join(rows))
-    screen.app.notify(f"copied {formats.many(len(rows), 'line')}", timeout=2)
+    copy_text(screen.main, screen.host)
 
 
 @leaving("q,escape", "Back to the run.", footer=80, label="back")
 def close(screen: DetailScreen) -> None:
     if screen.searching:
-        screen.find_closed()
+        screen.end_find()
     else:
         screen.dismiss(None)
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.device import device_lines, worker_lines
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
 from avo_tui.ui.text import Line
-from avo_tui.ui.widgets.lines import LinesView
-from avo_tui.ui.widgets.pane import Pane
 
 
 class DevicesScreen(DetailScreen):
     """Sparklines of every device that the run's engine samples."""
 
     ACTIONS = DETAIL
+    MAIN = "#devices-view"
     ABOUT = (
         "The processors and GPUs that kernels are measured on, sampled by the engine every two "
         "seconds. A clock that is held back by the power limit or the temperature makes every "
@@ -24,10 +21,6 @@ class DevicesScreen(DetailScreen):
         "Above them: what each device evaluates, since when, and how often it failed or was lost."
     )
     PANES = {"devices": ("Devices", "Clock, power, temperature, load; the newest at the right.")}  # noqa: RUF012
-
-    def body(self) -> ComposeResult:
-        with Pane(key="", title="Devices", id="devices"):
-            yield LinesView(id="main")
 
     def repaint(self) -> None:
         feed, moment = self.host.session.feed, self.host.clock()

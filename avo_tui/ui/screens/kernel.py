@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
 from textual.notifications import SeverityLevel
 
 from avo_tui.domain.candidate import Candidate
@@ -19,7 +18,6 @@ from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screens.detail import DetailScreen, but
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.text import BLANK, Line, clean, line, one_line
-from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.pane import Pane
 
 
@@ -40,17 +38,13 @@ class KernelScreen(DetailScreen):
         self._title, self._candidate, self.version = name, candidate, version
         self.shown: Candidate | None = None
 
-    def body(self) -> ComposeResult:
-        with Pane(key="", title=f"Kernel of {self._title}", id="kernel"):
-            yield LinesView(id="kernel-view")
-
     def on_mount(self) -> None:
-        """Long lines are scrolled to, not cut."""
-        self.main.add_class("-wide")
+        self.query_one(Pane).set_heading(f"Kernel of {self._title}")
+        self.main.add_class("-wide")  # long lines are scrolled to, not cut
 
     def repaint(self) -> None:
         source, highlighter = self.host.session.source, self.host.highlighter
-        if source is None or self.loader is None or self.shown is not None:
+        if source is None or self.shown is not None:
             return
 
         def read() -> Candidate:
@@ -99,14 +93,11 @@ class KernelScreen(DetailScreen):
             return
         folder = source.folder
 
-        def wished(wish: Wish | None) -> None:
-            if wish is None:
-                return
+        def told(text: str, severity: SeverityLevel = "information") -> None:
+            text = one_line(text)
+            host.notify(text, title="Export", severity=severity, timeout=12, markup=False)
 
-            def told(text: str, severity: SeverityLevel = "information") -> None:
-                text = one_line(text)
-                host.notify(text, title="Export", severity=severity, timeout=12, markup=False)
-
+        def wished(wish: Wish) -> None:
             in_thread(
                 self,
                 lambda: write(folder, wish.form, wish.version, Path(wish.to)),
@@ -115,7 +106,7 @@ class KernelScreen(DetailScreen):
                 group="export",
             )
 
-        self.app.push_screen(ExportDialog(services.exports, source.name, self.version), wished)
+        host.ask(ExportDialog(services.exports, source.name, self.version), wished)
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("copy"))
 

@@ -15,7 +15,7 @@ from avo_tui.ui.loader import Failed
 from avo_tui.ui.markdown import markdown_lines
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screens.detail import DetailScreen, but
-from avo_tui.ui.text import BLANK, Line, cut, one_line, prose
+from avo_tui.ui.text import BLANK, Line, cut, line, one_line, prose
 from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.lists import PickList
@@ -59,7 +59,6 @@ class KnowledgeScreen(DetailScreen):
 
     def _hits(self) -> Any:
         services = self.host.services
-        assert self.loader is not None
         text = self.query_text
         if text and services.search_knowledge is not None:
             search = services.search_knowledge
@@ -72,18 +71,11 @@ class KnowledgeScreen(DetailScreen):
     def repaint(self) -> None:
         hits = self._hits()
         pane, view = self.query_one("#knowledge", Pane), self.query_one(PickList)
-        count = len(hits) if isinstance(hits, tuple) else None
-        documents = "" if count is None else formats.many(count, "document")
-        pane.set_info(
-            [
-                (
-                    f"“{one_line(self.query_text)}” {'' if count is None else count}"
-                    if self.query_text
-                    else documents,
-                    "dim",
-                )
-            ]
-        )
+        count = f"{len(hits)}" if isinstance(hits, tuple) else ""
+        told = formats.many(len(hits), "document") if count else ""
+        if self.query_text:
+            told = f"“{one_line(self.query_text)}” {count}"
+        pane.set_info([(told, "dim")])
 
         def build(width: int) -> Sequence[Line]:
             if self.host.services.documents is None:
@@ -99,17 +91,14 @@ class KnowledgeScreen(DetailScreen):
             out: list[Line] = []
             for item in hits:
                 if isinstance(item, tuple):
-                    out.append(Line(((cut(one_line(item[1]), width), ""),), meta=item[0]))
+                    out.append(line(cut(one_line(item[1]), width), meta=item[0]))
                 else:
-                    out.append(
-                        Line(((cut(one_line(item.section), width), "strong"),), meta=item.id)
-                    )
-                    out.append(
-                        Line(((cut(one_line(item.document), width), "faint"),), meta=item.id)
-                    )
-                    snippet = prose(one_line(item.snippet), width, "dim")[:2]
-                    out += [row._replace(meta=item.id) for row in snippet]
-                    out.append(BLANK)
+                    rows = [
+                        line((cut(one_line(item.section), width), "strong")),
+                        line((cut(one_line(item.document), width), "faint")),
+                        *prose(one_line(item.snippet), width, "dim")[:2],
+                    ]
+                    out += [*(row._replace(meta=item.id) for row in rows), BLANK]
             return out
 
         view.show(build)
@@ -118,7 +107,7 @@ class KnowledgeScreen(DetailScreen):
     def _read(self) -> None:
         key, read = self.query_one(PickList).key, self.host.services.read_knowledge
         view = self.query_one("#reader-view", LinesView)
-        if key is None or read is None or self.loader is None:
+        if key is None or read is None:
             view.show(lambda width: [])
             return
         identity = str(key)
@@ -137,18 +126,11 @@ class KnowledgeScreen(DetailScreen):
         self._read()
         self.query_one("#reader-view", LinesView).action_scroll_home()
 
-    @on(FindBar.Changed)
-    def find_changed(self, event: FindBar.Changed) -> None:
-        if event.done:
-            self.query_text = event.text.strip()
+    def find(self, text: str, done: bool) -> str:
+        if done:
+            self.query_text = text.strip()
             self.searching = bool(self.query_text)
-            self.query_one(PickList).focus()
             self.paint_again()
-
-    @on(FindBar.Closed)
-    def find_closed(self) -> None:
-        self.query_text, self.searching = "", False
-        self.query_one(PickList).focus()
-        self.paint_again()
+        return ""
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("filter", "next_hit"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
-
 from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.memory import crowded, owed_text, size
 from avo_tui.domain.memory import owing as owing_of
@@ -30,19 +28,12 @@ class MemoryScreen(DetailScreen):
 
     act = Actions["MemoryScreen"]("notes")
 
-    MAIN = "#memory-view"
+    MAIN, VIEW = "#memory-view", PickList
     ABOUT = (
         "Small notes that are carried into every step: what worked, what failed and why, open "
         "ideas, facts. The agent writes them; you can edit them, and it is told."
     )
     PANES = {"memory": ("Memory", "✔ worked, ✕ failed, ◇ idea, · fact.")}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def body(self) -> ComposeResult:
-        with Pane(key="", title="Memory", id="memory"):
-            yield PickList(id="memory-view")
 
     @property
     def current(self) -> Note | None:
@@ -95,47 +86,35 @@ class MemoryScreen(DetailScreen):
         note = self.current
         assert note is not None
 
-        def given(text: str | None) -> None:
-            if text is not None:
-                self.host.send(
-                    EditMemory(note=note.id, category=note.category, text=text), "note changed"
-                )
+        def given(text: str) -> None:
+            command = EditMemory(note=note.id, category=note.category, text=text)
+            self.host.send(command, "note changed")
 
-        self.app.push_screen(
-            TextDialog(
-                "Edit the note",
-                f"{note.category}, from step {note.step}",
-                "keep",
-                text=note.text,
-                empty=False,
-            ),
-            given,
-        )
+        where = f"{note.category}, from step {note.step}"
+        dialog = TextDialog("Edit the note", where, "keep", text=note.text, empty=False)
+        self.host.ask(dialog, given)
 
     @act("a", "Write a note of your own.", takes_commands, footer=2, id="add")
     def add_note(self) -> None:
-        def given(text: str | None) -> None:
-            if text:
-                category = "fact"
-                for name in CATEGORIES:
-                    if text.lower().startswith(f"{name}:"):
-                        category, text = name, text[len(name) + 1 :].strip()
-                self.host.send(EditMemory(category=category, text=text), "note added")
+        def given(text: str) -> None:
+            category = "fact"
+            for name in CATEGORIES:
+                if text.lower().startswith(f"{name}:"):
+                    category, text = name, text[len(name) + 1 :].strip()
+            self.host.send(EditMemory(category=category, text=text), "note added")
 
         instructions = (
             "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
         )
-        self.app.push_screen(TextDialog("New note", instructions, "add", empty=False), given)
+        self.host.ask(TextDialog("New note", instructions, "add", empty=False), given)
 
     @act("delete,x", "Remove the note.", on_note, footer=3, id="remove")
     def remove_note(self) -> None:
         note = self.current
         assert note is not None
-
-        def sure(yes: bool | None) -> None:
-            if yes:
-                self.host.send(EditMemory(note=note.id, text=None), "note removed")
-
-        self.app.push_screen(Confirm("Remove the note?", note.text[:300], "remove"), sure)
+        self.host.ask(
+            Confirm("Remove the note?", note.text[:300], "remove"),
+            lambda _: self.host.send(EditMemory(note=note.id, text=None), "note removed"),
+        )
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)

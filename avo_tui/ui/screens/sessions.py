@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from rich.cells import cell_len
 from textual import on
@@ -186,11 +185,7 @@ def _campaign(screen: SessionsScreen) -> None:
 
 @act("n", "Start a new session.", _can_create, footer=2)
 def _new(screen: SessionsScreen) -> None:
-    def created(folder: Path | None) -> None:
-        if folder is not None:
-            screen.host.open_folder(folder)
-
-    screen.host.push_screen(dialogs.NewSessionDialog(), created)
+    screen.host.ask(dialogs.NewSessionDialog(), screen.host.open_folder)
 
 
 @act("r", "Play the session from its start.", _readable, footer=3)
@@ -209,13 +204,13 @@ def _start(screen: SessionsScreen) -> None:
 
 @act("slash", "Filter by name, task or state.", footer=5, id="filter")
 def _find(screen: SessionsScreen) -> None:
-    screen.query_one(FindBar).open("/ filter")
+    screen.query_one(FindBar).open(screen.FIND)
 
 
 @leaving("q,escape", "Leave; running sessions go on.", footer=80)
 def _quit(screen: SessionsScreen) -> None:
-    if screen.needle:
-        screen.end_filter()
+    if screen.searching:
+        screen.end_find()
     else:
         screen.host.departure.leave()
 
@@ -229,6 +224,7 @@ class SessionsScreen(AvoScreen):
         "whether or not a screen looks at it. The sparkline is the best score so far, version by "
         "version."
     )
+    MAIN, FIND = "#sessions-view", "/ filter"
     PANES = {"sessions": ("Sessions", "Enter opens the one under the cursor.")}  # noqa: RUF012
 
     def __init__(self) -> None:
@@ -351,21 +347,11 @@ class SessionsScreen(AvoScreen):
     def _opened(self) -> None:
         self.action_act("open")
 
-    @on(FindBar.Changed)
-    def _find_changed(self, event: FindBar.Changed) -> None:
-        self.needle = event.text
-        self._filter()
-        self.query_one(FindBar).set_count(f"{len(self.shown)} of {len(self.sessions or ())}")
-        self._show()
-        if event.done:
-            self.query_one(CursorList).focus()
-
-    @on(FindBar.Closed)
-    def end_filter(self) -> None:
-        self.needle = ""
+    def find(self, text: str, done: bool) -> str:
+        self.needle = text
         self._filter()
         self._show()
-        self.query_one(CursorList).focus()
+        return f"{len(self.shown)} of {len(self.sessions or ())}"
 
 
 def _no_sessions(width: int, can_create: bool) -> list[Line]:

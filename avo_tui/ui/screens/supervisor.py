@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
-
 from avo_tui.domain.commands import EditIntervention, Supervise
 from avo_tui.domain.records import Intervention
 from avo_tui.domain.run_settings import Level
@@ -107,19 +105,12 @@ class SupervisorScreen(DetailScreen):
 
     act = Actions["SupervisorScreen"]("supervisor")
 
-    MAIN = "#supervisor-view"
+    MAIN, VIEW = "#supervisor-view", PickList
     ABOUT = (
         "The supervisor watches attempts and minutes since the last commit, equal failures, "
         "repeats and spend. Its ladder: nudge, redirect, stop the step."
     )
     PANES = {"supervisor": ("Supervisor", "Trigger, diagnosis, directions.")}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def body(self) -> ComposeResult:
-        with Pane(key="", title="Supervisor", id="supervisor"):
-            yield PickList(id="supervisor-view")
 
     @property
     def current(self) -> Intervention | None:
@@ -184,38 +175,28 @@ class SupervisorScreen(DetailScreen):
         label="intervene",
     )
     def trigger(self) -> None:
-        def given(text: str | None) -> None:
-            if text is not None:
-                directions = tuple(row.strip() for row in text.split("\n") if row.strip())
-                self.host.send(
-                    Supervise(level="redirect", directions=directions),
-                    "the supervisor redirects the operator",
-                )
+        def given(text: str) -> None:
+            command = Supervise(level="redirect", directions=_directions(text))
+            self.host.send(command, "the supervisor redirects the operator")
 
         instructions = (
             "Fresh directions, one a line. Left empty, the supervisor reviews the "
             "trajectory and proposes its own."
         )
-        self.app.push_screen(TextDialog("Redirect the operator", instructions, "redirect"), given)
+        self.host.ask(TextDialog("Redirect the operator", instructions, "redirect"), given)
 
     @act("enter,e", "Replace the directions of the intervention.", on_active, footer=2)
     def edit(self) -> None:
         one = self.current
         assert one is not None
 
-        def given(text: str | None) -> None:
-            if text is not None:
-                directions = tuple(row.strip() for row in text.split("\n") if row.strip())
-                self.host.send(
-                    EditIntervention(intervention=one.id, directions=directions),
-                    "directions replaced",
-                )
+        def given(text: str) -> None:
+            command = EditIntervention(intervention=one.id, directions=_directions(text))
+            self.host.send(command, "directions replaced")
 
         text = "\n".join(d.text for d in one.directions)
-        self.app.push_screen(
-            TextDialog("Directions", one_line(one.trigger), "replace", text=text, empty=False),
-            given,
-        )
+        dialog = TextDialog("Directions", one_line(one.trigger), "replace", text=text, empty=False)
+        self.host.ask(dialog, given)
 
     @act(
         "x", "Dismiss it: the operator is told to disregard it.", on_active, footer=3, id="dismiss"
@@ -226,6 +207,11 @@ class SupervisorScreen(DetailScreen):
         self.host.send(EditIntervention(intervention=one.id, dismiss=True), "dismissed")
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *DETAIL)
+
+
+def _directions(text: str) -> tuple[str, ...]:
+    """One of each row."""
+    return tuple(row.strip() for row in text.split("\n") if row.strip())
 
 
 def _when(snapshot: Snapshot) -> Sequence[str]:

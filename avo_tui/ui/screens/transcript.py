@@ -97,7 +97,7 @@ class TranscriptScreen(DetailScreen):
 
     def _view(self) -> StepView | Failed | None:
         source = self.host.session.source
-        assert self.snapshot is not None and self.loader is not None
+        assert self.snapshot is not None
         if self.step == self.snapshot.live.number:
             return self.snapshot.live
         if source is None:
@@ -139,7 +139,7 @@ class TranscriptScreen(DetailScreen):
     def _result(self, entry: Entry, width: int) -> list[Line]:
         source = self.host.session.source
         gutter = ("  ┊ ", "faint")
-        if entry.ref is None or source is None or self.loader is None:
+        if entry.ref is None or source is None:
             return prose(entry.detail, width, "dim", gutter) if entry.detail else []
         ref = entry.ref
         text = self.loader.get(("text", ref), lambda: beginning(source.chunks(ref)))

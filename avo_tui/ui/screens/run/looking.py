@@ -10,32 +10,32 @@ from avo_tui.domain.records import LIVE_STATES, Attempt
 from avo_tui.ui import dialogs, screens
 from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.loader import in_thread
-from avo_tui.ui.panes.base import pair_to_compare
 from avo_tui.ui.panes.graph import Key, key_of_version
-from avo_tui.ui.screen import avo_screens, replaying, two_versions
+from avo_tui.ui.screen import avo_screens, copy_text, replaying, to_next_hit, two_versions
+from avo_tui.ui.screens import walking
 from avo_tui.ui.screens.run.digest import Happenings, current_alerts, digest_lines, spans
-from avo_tui.ui.screens.run.parts import PANES, RunParts
+from avo_tui.ui.screens.run.run import PANES, Run
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.session.replay import ReplaySource
 from avo_tui.ui.text import one_line
 from avo_tui.ui.widgets.long import of_file, of_growing
 
-replay = Actions[RunParts]("replay")
-look = Actions[RunParts]("look")
-lineage = Actions[RunParts]("lineage")
-leaving = Actions[RunParts]("general")
+replay = Actions[Run]("replay")
+look = Actions[Run]("look")
+lineage = Actions[Run]("lineage")
+leaving = Actions[Run]("general")
 
 # -- a replay
 
 
-def _play_label(run: RunParts) -> str:
+def _play_label(run: Run) -> str:
     status = None if run.snapshot is None else run.snapshot.replay
     if status is None:
         return "play / stop"
     return "stop" if status.playing else "play"
 
 
-def _change(run: RunParts, change: Callable[[ReplaySource], None]) -> None:
+def _change(run: Run, change: Callable[[ReplaySource], None]) -> None:
     feed = run.host.session.feed
     if feed is not None and isinstance(feed.source, ReplaySource):
         change(feed.source)
@@ -50,39 +50,39 @@ def _change(run: RunParts, change: Callable[[ReplaySource], None]) -> None:
     label="play / stop",
     label_now=_play_label,
 )
-def play(run: RunParts) -> None:
+def play(run: Run) -> None:
     _change(run, ReplaySource.toggle)
 
 
 @replay("right_square_bracket", "Replay: twice as fast.", replaying, footer=2)
-def faster(run: RunParts) -> None:
+def faster(run: Run) -> None:
     _change(run, ReplaySource.faster)
 
 
 @replay("left_square_bracket", "Replay: half as fast.", replaying, footer=3)
-def slower(run: RunParts) -> None:
+def slower(run: Run) -> None:
     _change(run, ReplaySource.slower)
 
 
 @replay(
     "full_stop", "Replay: to the start of the next step.", replaying, footer=4, label="next step"
 )
-def ahead(run: RunParts) -> None:
+def ahead(run: Run) -> None:
     _change(run, ReplaySource.next_step)
 
 
 @replay(
     "comma", "Replay: to the start of the step before.", replaying, footer=5, label="previous step"
 )
-def back(run: RunParts) -> None:
+def back(run: Run) -> None:
     _change(run, ReplaySource.previous_step)
 
 
 # -- what is looked at
 
 
-def _inspecting(run: RunParts) -> Reason:
-    if run.scene.cursor is not None or run.arrangement.zoomed or run.scene.filtered:
+def _inspecting(run: Run) -> Reason:
+    if run.cursor is not None or run.panes.zoomed or run.filtered:
         return None
     return "the run is followed already"
 
@@ -94,23 +94,19 @@ def _inspecting(run: RunParts) -> Reason:
     footer=6,
     quiet=True,
 )
-def live(run: RunParts) -> None:
-    run.walk.live()
+def live(run: Run) -> None:
+    run.live()
 
 
-@look("c", "Two versions side by side: source, score, resources.", two_versions, footer=18)
-def compare(run: RunParts) -> None:
-    hand = run.scene.version_in_hand
-    marked = run.scene.lineage.marked
-    pair = pair_to_compare(run.known, marked, hand.number if hand else None)
-    if pair is not None:
-        run.host.push_screen(screens.CompareScreen(*pair))
+look("c", "Two versions side by side: source, score, resources.", two_versions, footer=18)(
+    walking.compare
+)
 
 
 @look("V", "The whole source of what is under the cursor: search, copy, export.", footer=19)
-def kernel(run: RunParts) -> None:
+def kernel(run: Run) -> None:
     """The source of what is under the cursor; of the running attempt, or of the head."""
-    known, subject = run.known, run.scene.subject
+    known, subject = run.known, run.subject
     version, attempt = subject.version, subject.attempt
     if subject.live:
         view = known.live.attempt
@@ -129,9 +125,9 @@ def kernel(run: RunParts) -> None:
 
 
 @look("O", "The compiler's log on the whole screen.", label="whole log")
-def log(run: RunParts) -> None:
+def log(run: Run) -> None:
     """What the compiler wrote about what is looked at."""
-    snapshot, source, subject = run.known, run.host.session.source, run.scene.subject
+    snapshot, source, subject = run.known, run.host.session.source, run.subject
     if source is None:
         return
     running = snapshot.live.attempt
@@ -153,7 +149,7 @@ def log(run: RunParts) -> None:
     run.host.push_screen(screens.LogScreen(f"Log of {subject.name}", chunks))
 
 
-def _log_of_running(run: RunParts, attempt: Attempt) -> None:
+def _log_of_running(run: Run, attempt: Attempt) -> None:
     """The log of the attempt in hand, for as long as it is evaluated."""
     last = ""
 
@@ -173,7 +169,7 @@ def _log_of_running(run: RunParts, attempt: Attempt) -> None:
 
 
 @look("E", "What the engine itself has to say.", label="engine's log")
-def engine_log(run: RunParts) -> None:
+def engine_log(run: Run) -> None:
     source = run.host.session.source
     if source is not None:
         path = source.folder / "engine.log"
@@ -183,8 +179,8 @@ def engine_log(run: RunParts) -> None:
 
 
 @look("t", "The whole conversation of the step.", footer=20)
-def transcript(run: RunParts) -> None:
-    step = run.scene.subject.step
+def transcript(run: Run) -> None:
+    step = run.subject.step
     run.host.push_screen(
         screens.TranscriptScreen(step_to_read(run.known) if step is None else step)
     )
@@ -199,42 +195,37 @@ def step_to_read(snapshot: Snapshot) -> int:
 
 
 @look("slash", "Filter the lineage, or find text in another pane.", footer=22, id="filter")
-def find(run: RunParts) -> None:
-    run.finder.open()
+def find(run: Run) -> None:
+    run.open_find()
 
 
 @look("z", "The focused pane alone on the screen, and back.", footer=24)
-def zoom(run: RunParts) -> None:
-    run.arrangement.toggle_zoom()
+def zoom(run: Run) -> None:
+    run.panes.toggle_zoom()
 
 
 @look("L", "The lineage on the whole screen, with every detail.", footer=30, id="lineage")
-def whole_lineage(run: RunParts) -> None:
-    def inspect(picked: tuple[Key, frozenset[int]] | None) -> None:
-        if picked is not None:
-            key, run.scene.lineage.unfolded = picked
-            run.scene.repaint()
-            run.scene.lineage.pick(key)
+def whole_lineage(run: Run) -> None:
+    def inspect(picked: tuple[Key, frozenset[int]]) -> None:
+        key, run.lineage.unfolded = picked
+        run.repaint()
+        run.lineage.pick(key)
 
-    run.host.push_screen(screens.LineageScreen(run.scene.cursor), inspect)
+    run.host.ask(screens.LineageScreen(run.cursor), inspect)
 
 
 @look("F", "All attempts as rows, with what became of each and why.", footer=21)
-def attempts(run: RunParts) -> None:
-    def inspect(key: Key | None) -> None:
-        if key is not None:
-            run.walk.inspect_row(key)
-
-    run.host.push_screen(screens.AttemptsScreen(), inspect)
+def attempts(run: Run) -> None:
+    run.host.ask(screens.AttemptsScreen(), run.inspect_row)
 
 
 @look("M", "The agent's notes; they can be edited.")
-def memory(run: RunParts) -> None:
+def memory(run: Run) -> None:
     run.host.push_screen(screens.MemoryScreen())
 
 
 @look("K", "Search and read the knowledge base: what the agent can look up.")
-def knowledge(run: RunParts) -> None:
+def knowledge(run: Run) -> None:
     run.host.push_screen(screens.KnowledgeScreen())
 
 
@@ -244,7 +235,7 @@ ABSENCE = timedelta(minutes=5)
 """Shorter absences are not summarised unasked, because the screen shows what happened."""
 
 
-def greet(run: RunParts) -> None:
+def greet(run: Run) -> None:
     """Show what happened since this person last looked, if that was a while ago."""
     marks, source = run.host.session.marks, run.host.session.source
     if marks is None or source is None or run.snapshot is None or run.snapshot.replay is not None:
@@ -255,7 +246,7 @@ def greet(run: RunParts) -> None:
 
 
 @look("D", "What happened: since you last looked, in the last hour, since yesterday.")
-def digest(run: RunParts) -> None:
+def digest(run: Run) -> None:
     marks, source = run.host.session.marks, run.host.session.source
     if source is None or run.known.replay is not None:
         run.host.notify("there is nothing to tell of a replay", timeout=4)
@@ -264,13 +255,13 @@ def digest(run: RunParts) -> None:
     _tell(run, "1" if seen else "3", seen, greeting=False)
 
 
-def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
+def _tell(run: Run, choice: str, seen: int, *, greeting: bool) -> None:
     """Read the events of a span in a thread, then show what happened; other spans on request."""
     host, source, known = run.host, run.host.session.source, run.known
     if source is None:
         return
     now = host.clock()
-    asked = spans(known, seen, now, run.scene.version_in_hand)
+    asked = spans(known, seen, now, run.version_in_hand)
     viewer: dialogs.TextViewer | None = None
 
     def read(key: str) -> None:
@@ -282,7 +273,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
                 show(key, told)
 
         events = partial(source.events, after=span.after)
-        in_thread(run.scene.screen, lambda: current_alerts(events(), span), told_of, group="digest")
+        in_thread(run.screen, lambda: current_alerts(events(), span), told_of, group="digest")
 
     def show(key: str, told: Happenings) -> None:
         nonlocal viewer
@@ -290,7 +281,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
         if viewer is not None:
             viewer.show(f"What happened {asked[key].name}", rows, key)
             return
-        if greeting and host.screen is not run.scene.screen:
+        if greeting and host.screen is not run.screen:
             return  # the person is at something else already, such as writing a hint
         heading = "While you were away" if greeting else f"What happened {asked[key].name}"
         names = [(name, one.name) for name, one in asked.items()]
@@ -301,7 +292,7 @@ def _tell(run: RunParts, choice: str, seen: int, *, greeting: bool) -> None:
 
 
 @look("U", "The GPUs and processors: clock, power, temperature, what holds them back.")
-def devices(run: RunParts) -> None:
+def devices(run: Run) -> None:
     run.host.push_screen(screens.DevicesScreen())
 
 
@@ -309,29 +300,26 @@ def devices(run: RunParts) -> None:
 
 
 @look("n", "The next row that was found.", label="next hit")
-def next_hit(run: RunParts) -> None:
-    run.finder.next_hit()
+def next_hit(run: Run) -> None:
+    to_next_hit(run.focused_view)
 
 
 @look("d", "The difference unified, or side by side.", label="side by side")
-def sides(run: RunParts) -> None:
-    if run.diff is not None:
-        run.diff.toggle_sides()
-        run.scene.repaint()
+def sides(run: Run) -> None:
+    run.diff.toggle_sides()
+    run.repaint()
 
 
 @look("a", "The chart over versions, or over time.", label="chart axis")
-def chart_axis(run: RunParts) -> None:
-    if run.score is not None:
-        run.score.toggle_axis()
-        run.scene.repaint()
+def chart_axis(run: Run) -> None:
+    run.score.toggle_axis()
+    run.repaint()
 
 
 @look("o", "The chart of the aggregate, or of one configuration.", label="chart of")
-def chart_what(run: RunParts) -> None:
-    if run.score is not None and run.snapshot is not None:
-        run.score.next_curve(run.snapshot)
-        run.scene.repaint()
+def chart_what(run: Run) -> None:
+    run.score.next_curve(run.known)
+    run.repaint()
 
 
 @look(
@@ -339,16 +327,15 @@ def chart_what(run: RunParts) -> None:
     "The chart of the last hour, since yesterday, since the version in hand, or of all.",
     label="chart since",
 )
-def chart_span(run: RunParts) -> None:
-    if run.score is not None and run.snapshot is not None:
-        version = run.scene.subject.version
-        run.score.next_span(run.snapshot, None if version is None else version.number)
-        run.scene.repaint()
+def chart_span(run: Run) -> None:
+    version = run.subject.version
+    run.score.next_span(run.known, None if version is None else version.number)
+    run.repaint()
 
 
 @look("y", "Copy what the focused pane shows, without gutters.")
-def copy(run: RunParts) -> None:
-    run.finder.copy()
+def copy(run: Run) -> None:
+    copy_text(run.focused_view, run.host)
 
 
 _PANES = ("lineage", "plan", "difference", "output", "score chart")
@@ -359,7 +346,7 @@ PANE_ACTIONS = tuple(
         pane,
         f"To the {name}.",
         "panes",
-        lambda run, pane=pane: run.arrangement.show(pane),  # type: ignore[misc]
+        lambda run, pane=pane: run.panes.show(pane),  # type: ignore[misc]
     )
     for number, (pane, name) in enumerate(zip(PANES, _PANES, strict=True), 1)
 )
@@ -367,47 +354,25 @@ PANE_ACTIONS = tuple(
 # -- the cursor
 
 
-@lineage("B", "To the best version.")
-def best(run: RunParts) -> None:
-    version = None if run.snapshot is None else run.snapshot.best
-    run.walk.inspect(None if version is None else version.number)
-
-
-@lineage("H", "To the head.")
-def head(run: RunParts) -> None:
-    run.walk.inspect(None if run.snapshot is None else run.snapshot.session.head)
-
-
-@lineage("u", "To the parent of what is under the cursor.")
-def parent(run: RunParts) -> None:
-    run.walk.parent()
-
-
-@lineage("apostrophe", "To the next bookmark.", label="next bookmark")
-def next_mark(run: RunParts) -> None:
-    run.walk.next_bookmark()
-
-
-@lineage("v", "Mark a version for a comparison.")
-def mark(run: RunParts) -> None:
-    version = run.scene.version_in_hand
-    if version is not None:
-        run.scene.lineage.mark(version.number)
+lineage("B", "To the best version.")(walking.best)
+lineage("H", "To the head.")(walking.head)
+lineage("u", "To the parent of what is under the cursor.")(walking.parent)
+lineage("apostrophe", "To the next bookmark.", label="next bookmark")(walking.next_mark)
+lineage("v", "Mark a version for a comparison.")(walking.mark)
 
 
 @lineage("colon", "To any version or attempt by its name.")
-def go_to(run: RunParts) -> None:
-    def given(text: str | None) -> None:
-        if text:
-            key = row_named(run.known, text)
-            if key is None:
-                notice = f"there is no version or attempt {one_line(text, 20)!r}"
-                run.host.notify(notice, severity="warning", timeout=4, markup=False)
-            else:
-                run.walk.inspect_row(key)
+def go_to(run: Run) -> None:
+    def given(text: str) -> None:
+        key = row_named(run.known, text)
+        if key is not None:
+            run.inspect_row(key)
+        elif text:
+            notice = f"there is no version or attempt {one_line(text, 20)!r}"
+            run.host.notify(notice, severity="warning", timeout=4, markup=False)
 
     question = "A version (v12, best, head) or an attempt (25.3: the third of step 25)."
-    run.host.push_screen(dialogs.TextDialog("Go to", question, "go", single=True), given)
+    run.host.ask(dialogs.TextDialog("Go to", question, "go", single=True), given)
 
 
 def row_named(snapshot: Snapshot, text: str) -> Key | None:
@@ -432,7 +397,7 @@ def row_named(snapshot: Snapshot, text: str) -> Key | None:
 
 
 @leaving("q", "Leave the screen; the run goes on.", footer=32)
-def leave(run: RunParts) -> None:
+def leave(run: Run) -> None:
     host = run.host
     if len(avo_screens(host.screen_stack)) < 2:  # there is no list of sessions to return to
         host.departure.leave()

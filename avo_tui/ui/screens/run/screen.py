@@ -8,9 +8,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 
 from avo_tui.ui import formats
-from avo_tui.ui.actions import ActionSet, bind
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.base import PanePainter, Selection, at_rest, subject_of
 from avo_tui.ui.panes.device import device_row
@@ -22,7 +22,7 @@ from avo_tui.ui.panes.score import Chart, ScorePainter
 from avo_tui.ui.screen import COMMON, AvoScreen, show_status
 from avo_tui.ui.screens.run import looking, steering
 from avo_tui.ui.screens.run.looking import ABSENCE, greet
-from avo_tui.ui.screens.run.parts import PANES, Arrangement, Finder, RunParts, Scene, Walk
+from avo_tui.ui.screens.run.run import PANES, Run
 from avo_tui.ui.screens.run.steering import ask_approval
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Span, one_line
@@ -32,22 +32,20 @@ from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.long import LongView
 from avo_tui.ui.widgets.pane import Pane
 
-RUN_ACTIONS = (
-    *looking.replay,
-    *looking.look,
-    *steering.control,
-    *steering.by_hand,
-    *looking.lineage,
-    *looking.PANE_ACTIONS,
-    *looking.leaving,
-)
-"""In the order in which the help lists them."""
-
 
 class RunScreen(AvoScreen):
     """Follows a run, or inspects any version of it while the run goes on."""
 
-    ACTIONS = (*RUN_ACTIONS, *COMMON)
+    ACTIONS = (
+        *looking.replay,
+        *looking.look,
+        *steering.control,
+        *steering.by_hand,
+        *looking.lineage,
+        *looking.PANE_ACTIONS,
+        *looking.leaving,
+        *COMMON,
+    )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("tab", "next_pane(1)", show=False),
         Binding("shift+tab", "next_pane(-1)", show=False),
@@ -94,11 +92,8 @@ class RunScreen(AvoScreen):
     }
 
     def __init__(self) -> None:
-        self.scene = Scene(self, self.repaint)
-        arrangement, finder = Arrangement(self.scene), Finder(self.scene)
-        walk = Walk(self.scene, arrangement, finder)
-        self.parts = RunParts(self.scene, arrangement, finder, walk)
         super().__init__()
+        self.run = Run(self, self.repaint)
         self.loader: Loader | None = None
         self._painters: tuple[PanePainter, ...] = ()
         self._subject = Selection()
@@ -110,9 +105,9 @@ class RunScreen(AvoScreen):
         self._trouble = ""
         """The run state and reason that were last reported to the person."""
 
-    def bind_actions(self) -> ActionSet:
-        """The run's own work on its parts."""
-        return ActionSet([*bind(RUN_ACTIONS, self.parts), *bind(COMMON, self)])
+    @property
+    def context(self) -> Run:
+        return self.run
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
@@ -137,25 +132,22 @@ class RunScreen(AvoScreen):
 
     def on_mount(self) -> None:
         self.loader = loader = Loader(self.app, self.repaint)
-        self.parts.diff, self.parts.score = DiffPainter(self, loader), ScorePainter(self, loader)
-        self._painters = (
-            PlanPainter(self, loader),
-            self.parts.diff,
-            OutputPainter(self, loader),
-            self.parts.score,
-        )
+        diff, score = DiffPainter(self, loader), ScorePainter(self, loader)
+        self.run.diff, self.run.score = diff, score
+        self._painters = (PlanPainter(self, loader), diff, OutputPainter(self, loader), score)
         self.query_one("#plan-head", LinesView).can_focus = False
         self.query_one("#diff-view").add_class("-wide")
         self.query_one("#output-view").add_class("-wide")
         self.query_one("#device", DeviceLine).display = False
-        self.parts.arrangement.arrange()
+        self.run.panes.arrange()
         self.query_one("#lineage-view").focus()
         if self.host.latest is not None and not self._greeted:
             self._greeted = True
-            self.call_after_refresh(greet, self.parts)
+            self.call_after_refresh(greet, self.run)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        old, self.scene.snapshot = self.scene.snapshot, snapshot
+        old, self.snapshot = self.snapshot, snapshot
+        self.run.snapshot = snapshot
         if not self.ready:
             return
         self.repaint()
@@ -165,11 +157,11 @@ class RunScreen(AvoScreen):
         if before != (snapshot.run_state, snapshot.own, waits):
             self.refresh_footer()
         if waits and not waited:
-            ask_approval(self.parts)
+            ask_approval(self.run)
 
     def show_second(self) -> None:
-        if self.scene.snapshot is not None and self.ready:
-            show_status(self, self.scene.snapshot)
+        if self.snapshot is not None and self.ready:
+            show_status(self, self.snapshot)
             self._show_device()
 
     def _show_device(self) -> None:
@@ -190,16 +182,16 @@ class RunScreen(AvoScreen):
 
     def repaint(self) -> None:
         """Show the present snapshot and cursor; panes whose input is the same are left alone."""
-        snapshot = self.scene.snapshot
+        snapshot = self.snapshot
         if snapshot is None or not self.ready:
             return
         show_status(self, snapshot)
         self._tell_why(snapshot)
-        lineage = self.scene.lineage
+        lineage = self.run.lineage
         lineage.update_from(snapshot)
         if lineage.cursor is None:
-            self.scene.settled = None
-        subject = subject_of(snapshot, self.scene.settled)
+            self.run.settled = None
+        subject = subject_of(snapshot, self.run.settled)
         changed = subject.name != self._subject.name
         self._subject = subject
         self.query_one("#lineage", Pane).set_info(
@@ -244,29 +236,29 @@ class RunScreen(AvoScreen):
     # -- what the widgets report
 
     def fit(self) -> None:
-        self.parts.arrangement.arrange()
+        self.run.panes.arrange()
         self.repaint()
         super().fit()
 
     def on_resize(self) -> None:
-        self.parts.arrangement.arrange()
+        self.run.panes.arrange()
         self.call_after_refresh(self.repaint)
 
     def on_descendant_focus(self) -> None:
         """The active pane is the focused one."""
-        self.parts.arrangement.focus_moved()
+        self.run.panes.focus_moved()
 
     def action_next_pane(self, by: int) -> None:
         """The next pane in the order of the numbers."""
-        self.parts.arrangement.next(by)
+        self.run.panes.next(by)
 
     @on(TabBar.Picked)
     def _tab_picked(self, event: TabBar.Picked) -> None:
-        self.parts.arrangement.show(PANES[event.index - 1])
+        self.run.panes.show(PANES[event.index - 1])
 
     @on(LineageView.Picked)
     def _row_picked(self) -> None:
-        self.parts.walk.moved()
+        self.run.moved()
 
     @on(LineageView.Opened)
     def _row_opened(self) -> None:
@@ -278,20 +270,17 @@ class RunScreen(AvoScreen):
 
     @on(Chart.Clicked)
     def _chart_clicked(self, event: Chart.Clicked) -> None:
-        if self.parts.score is not None:
-            self.parts.walk.inspect(self.parts.score.version_at(event.share))
+        self.run.inspect(self.run.score.version_at(event.share))
 
-    @on(FindBar.Changed)
-    def _find_changed(self, event: FindBar.Changed) -> None:
-        self.parts.finder.changed(event.text, event.done)
+    def find(self, text: str, done: bool) -> str:
+        return self.run.find(text)
 
-    @on(FindBar.Closed)
-    def _find_closed(self) -> None:
-        self.parts.finder.closed()
+    def searched(self) -> Widget:
+        return self.run.searched_view
 
     @on(LongView.Searched)
     def _searched(self, event: LongView.Searched) -> None:
-        self.parts.finder.bar.set_count(event.said)
+        self.query_one(FindBar).set_count(event.said)
 
 
 def lineage_info(lineage: LineageView, versions: int, live_key: str) -> list[Span]:

@@ -41,29 +41,29 @@ from avo_tui.ui.screen import (
     takes_commands,
     wants_approval,
 )
-from avo_tui.ui.screens.run.parts import RunParts
+from avo_tui.ui.screens.run.run import Run
 from avo_tui.ui.text import Line, line, one_line
 
 if TYPE_CHECKING:
     from avo_tui.ui.dialogs.options import Changes
 
 
-control = Actions[RunParts]("control")
-by_hand = Actions[RunParts]("by hand")
+control = Actions[Run]("control")
+by_hand = Actions[Run]("by hand")
 
 
-def on_version_commanded(run: RunParts) -> Reason:
+def on_version_commanded(run: Run) -> Reason:
     """A version, and an engine that takes the command."""
     reason = takes_commands(run)
     if reason is not None:
         return reason
-    if run.scene.version_in_hand is not None:
+    if run.version_in_hand is not None:
         return None
-    filtered = bool(run.scene.lineage.needle)
+    filtered = bool(run.lineage.needle)
     return "no row passes the filter: esc ends it" if filtered else "there is no version yet"
 
 
-def ask_approval(run: RunParts) -> None:
+def ask_approval(run: Run) -> None:
     """Tell that an attempt waits for the person."""
     assert run.known.pending_approval is not None
     attempt, decision = run.known.pending_approval
@@ -76,21 +76,20 @@ def ask_approval(run: RunParts) -> None:
 
 
 @control("A", "Let the waiting attempt become a version.", wants_approval, footer=7)
-def approve(run: RunParts) -> None:
+def approve(run: Run) -> None:
     run.host.send(Approve(), "approved")
 
 
 @control("X", "Turn the waiting attempt down, with a reason.", wants_approval, footer=8)
-def reject(run: RunParts) -> None:
-    def reason(text: str | None) -> None:
-        if text is not None:
-            run.host.send(Reject(reason=text), "rejected")
-
+def reject(run: Run) -> None:
     question = "The attempt does not become a version. Why? The operator is told."
-    run.host.push_screen(dialogs.TextDialog("Reject", question, "reject"), reason)
+    run.host.ask(
+        dialogs.TextDialog("Reject", question, "reject"),
+        lambda text: run.host.send(Reject(reason=text), "rejected"),
+    )
 
 
-def _start_label(run: RunParts) -> str:
+def _start_label(run: Run) -> str:
     if run.snapshot is not None and not run.snapshot.own:
         return "go on …"
     lost = run.snapshot is not None and run.snapshot.run_state == "lost"
@@ -105,7 +104,7 @@ def _start_label(run: RunParts) -> str:
     label="go on",
     label_now=_start_label,
 )
-def start(run: RunParts) -> None:
+def start(run: Run) -> None:
     host, feed = run.host, run.host.session.feed
     if feed is not None:
         host.start_engine(feed.source.folder, "starting the engine …", feed.wake)
@@ -115,7 +114,7 @@ PAUSED = {"paused": "resume", "pausing": "go on", "parked": "go on now"}
 """Run states that the key `p` ends, with the label of the action."""
 
 
-def _pause_label(run: RunParts) -> str:
+def _pause_label(run: Run) -> str:
     return "pause" if run.snapshot is None else PAUSED.get(run.snapshot.run_state, "pause")
 
 
@@ -126,7 +125,7 @@ def _pause_label(run: RunParts) -> str:
     footer=10,
     label_now=_pause_label,
 )
-def pause(run: RunParts) -> None:
+def pause(run: Run) -> None:
     if run.known.run_state in PAUSED:
         run.host.send(Resume(), "going on")
     else:
@@ -134,17 +133,16 @@ def pause(run: RunParts) -> None:
 
 
 @control("h", "Tell the operator something, now or at its next tool.", takes_commands, footer=12)
-def hint(run: RunParts) -> None:
+def hint(run: Run) -> None:
     traits = run.known.session.settings.operator_traits
 
-    def written(hint: SendHint | None) -> None:
-        if hint is not None:
-            run.host.send(hint, f"hint sent: delivered {dialogs.moments(traits)[hint.delivery]}")
+    def written(hint: SendHint) -> None:
+        run.host.send(hint, f"hint sent: delivered {dialogs.moments(traits)[hint.delivery]}")
 
     def clear(hint: str) -> None:
         run.host.send(ClearHint(hint=hint), "hint cleared")
 
-    run.host.push_screen(dialogs.HintDialog(list(run.known.hints.values()), traits, clear), written)
+    run.host.ask(dialogs.HintDialog(list(run.known.hints.values()), traits, clear), written)
 
 
 @control(
@@ -153,35 +151,29 @@ def hint(run: RunParts) -> None:
     on_version_commanded,
     footer=14,
 )
-def rewind(run: RunParts) -> None:
+def rewind(run: Run) -> None:
     number = run.version.number
 
-    def reason(text: str | None) -> None:
-        if text is not None:
-            run.host.send(Rewind(version=number, reason=text), f"rewinding to v{number}")
-            run.walk.live()
+    def reason(text: str) -> None:
+        run.host.send(Rewind(version=number, reason=text), f"rewinding to v{number}")
+        run.live()
 
-    run.host.push_screen(dialogs.RewindDialog(run.known, number), reason)
+    run.host.ask(dialogs.RewindDialog(run.known, number), reason)
 
 
 @control("S", "End the run, after a confirmation.", engine_alive, footer=26)
-def stop(run: RunParts) -> None:
-    name = run.known.session.name
-
-    def sure(yes: bool | None) -> None:
-        if yes:
-            run.host.send(Stop(), "stopping the run")
-
+def stop(run: Run) -> None:
     question = (
-        f"The engine of {name} ends its step and stops. Nothing is lost; R goes "
+        f"The engine of {run.known.session.name} ends its step and stops. Nothing is lost; R goes "
         "on with it later. To leave the screen while the run goes on, press q instead."
     )
-    run.host.push_screen(
-        dialogs.Confirm("Stop the run?", question, "stop the run", _kept(run)), sure
+    run.host.ask(
+        dialogs.Confirm("Stop the run?", question, "stop the run", _kept(run)),
+        lambda _: run.host.send(Stop(), "stopping the run"),
     )
 
 
-def _kept(run: RunParts) -> list[Line]:
+def _kept(run: Run) -> list[Line]:
     """A list of what remains of a stopped run."""
     snapshot, rows = run.known, [line("")]
     if snapshot.best is not None:
@@ -196,37 +188,31 @@ def _kept(run: RunParts) -> list[Line]:
 
 
 @control("P", "Pause after this tool, after this step, or now.", engine_alive, label="pause how")
-def pause_menu(run: RunParts) -> None:
-    words = {"after_tool": "after this tool", "after_step": "after this step", "now": "now"}
+def pause_menu(run: Run) -> None:
+    def chosen(mode: str) -> None:
+        run.host.send(Pause(mode=mode), f"pausing {mode.replace('_', ' this ')}; p goes on")
 
-    def chosen(mode: str | None) -> None:
-        if mode is not None:
-            run.host.send(Pause(mode=mode), f"pausing {words[mode]}; p goes on")
-
-    run.host.push_screen(dialogs.PauseMenu(), chosen)
+    run.host.ask(dialogs.PauseMenu(), chosen)
 
 
 @control("x", "End this step and go on with the next.", in_step, label="abort step")
-def abort(run: RunParts) -> None:
+def abort(run: Run) -> None:
     step = run.known.live.number
-
-    def reason(text: str | None) -> None:
-        if text is not None:
-            run.host.send(AbortStep(reason=text), f"ending step {step}")
-
     question = (
         f"Step {step} ends without a version and the next one begins. Why? (may be left empty)"
     )
-    run.host.push_screen(dialogs.TextDialog("Abort the step", question, "abort"), reason)
+    run.host.ask(
+        dialogs.TextDialog("Abort the step", question, "abort"),
+        lambda text: run.host.send(AbortStep(reason=text), f"ending step {step}"),
+    )
 
 
 @control("b", "Change what the run may spend.", takes_commands, footer=28)
-def budget(run: RunParts) -> None:
-    def given(budget: Budget | None) -> None:
-        if budget is not None:
-            run.host.send(SetBudget(budget=budget), f"caps: {dialogs.budget_text(budget)}")
+def budget(run: Run) -> None:
+    def given(budget: Budget) -> None:
+        run.host.send(SetBudget(budget=budget), f"caps: {dialogs.budget_text(budget)}")
 
-    run.host.push_screen(dialogs.BudgetDialog(run.known), given)
+    run.host.ask(dialogs.BudgetDialog(run.known), given)
 
 
 @control(
@@ -235,7 +221,7 @@ def budget(run: RunParts) -> None:
     takes_commands,
     label="settings",
 )
-def options(run: RunParts) -> None:
+def options(run: Run) -> None:
     services, settings = run.host.services, run.known.session.settings
     if services.options is None or services.check_options is None:
         run.host.notify("the settings cannot be changed from here: use avo set", markup=False)
@@ -246,11 +232,10 @@ def options(run: RunParts) -> None:
         run.host.notify(str(error), severity="error", markup=False)
         return
 
-    def given(changes: Changes | None) -> None:
-        if changes:
-            run.host.send(SetOptions(options=changes), f"set {', '.join(changes)}")
+    def given(changes: Changes) -> None:
+        run.host.send(SetOptions(options=changes), f"set {', '.join(changes)}")
 
-    run.host.push_screen(dialogs.OptionsDialog(settings, options, services.check_options), given)
+    run.host.ask(dialogs.OptionsDialog(settings, options, services.check_options), given)
 
 
 @control(
@@ -259,7 +244,7 @@ def options(run: RunParts) -> None:
     changeable,
     label="intervene",
 )
-def supervise(run: RunParts) -> None:
+def supervise(run: Run) -> None:
     run.host.push_screen(screens.SupervisorScreen())
 
 
@@ -305,7 +290,7 @@ def edit_candidate(candidate: Candidate, app: App[None], name: str) -> Candidate
 @by_hand(
     "e", "Edit the kernel in $EDITOR and submit it to the gate.", on_version_commanded, footer=16
 )
-def edit(run: RunParts) -> None:
+def edit(run: Run) -> None:
     """Open the kernel, or what was saved of it before, in the editor; then ask what was done."""
     version, source, host = run.version, run.host.session.source, run.host
     if source is None:
@@ -344,7 +329,7 @@ def edit(run: RunParts) -> None:
     host.push_screen(dialogs.TextDialog("Submit", question, "submit"), plan)
 
 
-def _keep_draft(run: RunParts, number: int, candidate: Candidate, edited: Candidate) -> None:
+def _keep_draft(run: Run, number: int, candidate: Candidate, edited: Candidate) -> None:
     """Keep what the editor saved, before anything else can go wrong."""
     source = run.host.session.source
     if source is None or edited.id == candidate.id:
@@ -357,34 +342,28 @@ def _keep_draft(run: RunParts, number: int, candidate: Candidate, edited: Candid
 
 
 @by_hand("m", "Name a version, to find it again.", on_version_commanded)
-def bookmark(run: RunParts) -> None:
+def bookmark(run: Run) -> None:
     version = run.version
 
-    def named(text: str | None) -> None:
-        if text is not None:
-            run.host.send(
-                SetBookmark(version=version.number, label=text or None),
-                f"v{version.number} is ⚑ {one_line(text)}" if text else "bookmark removed",
-            )
+    def named(text: str) -> None:
+        command = SetBookmark(version=version.number, label=text or None)
+        notice = f"v{version.number} is ⚑ {one_line(text)}" if text else "bookmark removed"
+        run.host.send(command, notice)
 
-    question = f"A name for v{version.number}; empty removes it."
-    dialog = dialogs.TextDialog(
-        "Bookmark", question, "set", text=version.bookmark or "", single=True
-    )
-    run.host.push_screen(dialog, named)
+    question, name = f"A name for v{version.number}; empty removes it.", version.bookmark or ""
+    run.host.ask(dialogs.TextDialog("Bookmark", question, "set", text=name, single=True), named)
 
 
 @by_hand("N", "Write a note on a version.", on_version_commanded)
-def note(run: RunParts) -> None:
+def note(run: Run) -> None:
     version = run.version
 
-    def written(text: str | None) -> None:
-        if text is not None:
-            command = Annotate(version=version.number, text=text)
-            run.host.send(command, f"note on v{version.number} kept")
+    def written(text: str) -> None:
+        command = Annotate(version=version.number, text=text)
+        run.host.send(command, f"note on v{version.number} kept")
 
     question = f"Your note on v{version.number}, for yourself and others who look at it."
-    run.host.push_screen(dialogs.TextDialog("Note", question, "keep", text=version.note), written)
+    run.host.ask(dialogs.TextDialog("Note", question, "keep", text=version.note), written)
 
 
 @by_hand(
@@ -393,7 +372,7 @@ def note(run: RunParts) -> None:
     on_version_commanded,
     label="measure again",
 )
-def remeasure(run: RunParts) -> None:
+def remeasure(run: Run) -> None:
     number = run.version.number
     notice = f"v{number} will be measured again between two tools"
     run.host.send(Remeasure(version=number), notice)
