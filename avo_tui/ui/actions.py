@@ -20,7 +20,6 @@ S = TypeVar("S")
 
 
 def always(screen: object) -> Reason:
-    """The condition of an action that can always run."""
     return None
 
 

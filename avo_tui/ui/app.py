@@ -175,7 +175,6 @@ class AvoApp(Host):
         self.push_screen(dialogs.agreement(name, starts), then)
 
     def action_leave(self) -> None:
-        """Leave the app; ctrl+q works on every screen."""
         self.departure.leave()
 
     def action_copy_or_hint(self) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from avo_tui.ui.text import Line, Span, line
+from avo_tui.ui.text import Line, Span, line, merged
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
@@ -162,7 +162,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     _name_above([name for name, value in data.baselines if value > scale.top], cells[0])
     axis = scale.axis
     out = [
-        line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *_joined(row))
+        line((axis.get(y, "     "), "dim"), ("┤" if y in axis else "│", "axis"), *merged(row))
         for y, row in enumerate(cells)
     ]
     out.append(_footer(data, LEFT, scale.columns, scale.column))
@@ -246,17 +246,7 @@ def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], 
         if all(row[i] == " " for i in label_columns):
             for i, letter in enumerate(text):
                 row[start + i], roles[start + i] = letter, "dim"
-    return line((" " * left, ""), *_joined(list(zip(row, roles, strict=True))))
-
-
-def _joined(cells: Sequence[Span]) -> list[Span]:
-    out: list[Span] = []
-    for text, role in cells:
-        if out and out[-1][1] == role:
-            out[-1] = (out[-1][0] + text, role)
-        else:
-            out.append((text, role))
-    return out
+    return line((" " * left, ""), *merged(list(zip(row, roles, strict=True))))
 
 
 def version_labels(numbers: Mapping[int, float], room: int) -> tuple[tuple[float, str], ...]:

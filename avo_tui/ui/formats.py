@@ -166,7 +166,6 @@ def seconds_of(value: float) -> str:
 
 
 def usd(value: float) -> str:
-    """Dollars."""
     return f"${value:,.0f}" if value >= 1000 else f"${value:.2f}"
 
 
@@ -192,15 +191,13 @@ def spend(caps: Caps, spent: Spend) -> tuple[str, float]:
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
-def sparkline(values: list[float], width: int) -> str:
-    """Best-so-far as blocks, the last `width` cells of it; from zero to the largest value."""
+def sparkline(values: list[float], width: int, top: float | None = None) -> str:
+    """Values as `width` blocks at most; from zero to `top`, or to the largest of them."""
     if not values or width <= 0:
         return ""
     if len(values) > width:
-        chosen = [values[(i + 1) * len(values) // width - 1] for i in range(width)]
-    else:
-        chosen = values
-    top = max(chosen)
+        values = [values[(i + 1) * len(values) // width - 1] for i in range(width)]
+    top = top or max(values)
     if top <= 0:
         return ""
-    return "".join(_SPARKS[min(7, int(value / top * 7.999))] for value in chosen)
+    return "".join(_SPARKS[max(0, min(7, int(value / top * 7.999)))] for value in values)

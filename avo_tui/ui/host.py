@@ -72,7 +72,6 @@ class SessionFollower:
         Thread(target=self.feed.run, name="feed", daemon=True).start()
 
     def close(self) -> None:
-        """Stop following, and remember which events were seen."""
         if self.feed is not None:
             self._mark_seen()
             self.feed.stop()
@@ -203,8 +202,6 @@ ONLY_LOOKS = "this view only looks on: nothing can be changed in it"
 
 @dataclass(frozen=True)
 class HostOptions:
-    """Options for starting an app."""
-
     services: Services = field(default_factory=Services)
     theme: str = "avo-dark"
     low_bandwidth: bool | None = None
@@ -224,8 +221,6 @@ class HostOptions:
 
 
 class Host(Palette):
-    """Base class of the app."""
-
     def __init__(self, options: HostOptions, tick: Callable[[], None]) -> None:
         super().__init__(driver_class=driver_class())
         self.services, self.clock = options.services, options.clock
@@ -333,7 +328,6 @@ class Host(Palette):
         return Keys(
             resume=bound("pause", "p"),
             start=bound("start", "R") if own else "",
-            leave_replay=bound("leave", "q"),
             play=bound("play", "space"),
             live=bound("live", "l"),
             slow_link=bound("slow_link", "ctrl+b"),
@@ -345,11 +339,9 @@ class Host(Palette):
     # Screens and dialogs import this module: those that it opens are named by the app.
 
     def show_run(self) -> None:
-        """Open the run screen."""
         raise NotImplementedError
 
     def show_help(self) -> None:
-        """Open the help of the current screen."""
         raise NotImplementedError
 
     def ask_agreement(
@@ -379,7 +371,6 @@ class Host(Palette):
         self.open_source(source)
 
     def open_source(self, source: Source) -> None:
-        """Follow a source on the run screen."""
         self.session.follow(source)
         self.show_run()
 

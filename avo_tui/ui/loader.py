@@ -41,7 +41,7 @@ def in_thread(
         try:
             value = work()
         except Exception as error:  # whatever it is, it ends this work and not the app
-            call = partial(failed or tell, str(error) or type(error).__name__)
+            call = partial(failed or tell, str(error).strip("'\"") or type(error).__name__)
         else:
             call = partial(then, value)
         if not worker.is_cancelled:
@@ -72,19 +72,14 @@ class Loader:
             return self._values[key]  # type: ignore[no-any-return]
         if key not in self._pending:
             self._pending.add(key)
-            self._app.run_worker(
-                lambda: self._work(key, compute), thread=True, group="load", exit_on_error=False
+            in_thread(
+                self._app,
+                compute,
+                partial(self._done, key),
+                lambda why: self._done(key, Failed(why)),
+                group=f"load {key!r}",
             )
         return None
-
-    def _work(self, key: Hashable, compute: Callable[[], Any]) -> None:
-        worker = get_current_worker()
-        try:
-            value = compute()
-        except Exception as error:  # any error is shown in the pane that asked for the value
-            value = Failed(str(error).strip("'\"") or type(error).__name__)
-        if not worker.is_cancelled:
-            self._app.call_from_thread(self._done, key, value)
 
     def _done(self, key: Hashable, value: Any) -> None:
         self._pending.discard(key)

@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from rich.cells import cell_len, chop_cells
 
 from avo_tui.ui.syntax import Highlighted
-from avo_tui.ui.text import BLANK, Line, Span, clean, clean_lines, line, width_of
+from avo_tui.ui.text import BLANK, Line, Span, clean, clean_lines, line, merged, width_of
 
 Highlight = Callable[[str, str], Highlighted]
 _FILES = {"cpp": "x.cpp", "c++": "x.cpp", "cuda": "x.cu", "cu": "x.cu", "c": "x.c", "ptx": "x.ptx"}
@@ -229,13 +229,7 @@ def _trimmed(row: list[Span]) -> tuple[Span, ...]:
     if row:
         text, role = row[-1]
         row[-1] = (text.rstrip(" "), role)
-    merged: list[Span] = []
-    for text, role in row:
-        if merged and merged[-1][1] == role:
-            merged[-1] = (merged[-1][0] + text, role)
-        else:
-            merged.append((text, role))
-    return tuple(merged)
+    return tuple(merged(row))
 
 
 def _words(spans: Iterable[Span]) -> Iterator[list[Span]]:

@@ -170,7 +170,6 @@ class AvoScreen(Screen[Any]):
         ]
 
     def pane_of_focus(self) -> str | None:
-        """Id of the pane that has the focus."""
         node: Widget | None = self.focused
         while node is not None:
             if node.id in self.PANES:
@@ -240,7 +239,6 @@ def search_text(view: LinesView, text: str) -> str:
 
 
 def to_next_hit(view: Widget | None) -> None:
-    """Go to the next row that was found."""
     if isinstance(view, LinesView):
         number, count = view.next_hit(1)
         told = f"{number} of {count}" if count else "nothing to go to: / finds text"
@@ -248,7 +246,6 @@ def to_next_hit(view: Widget | None) -> None:
 
 
 def copy_text(view: Widget | None, host: Host) -> None:
-    """Copy what a view shows, without gutters."""
     if not isinstance(view, LinesView):
         host.notify("there is no text in this pane", timeout=2)
         return

@@ -71,7 +71,6 @@ class Keys:
     resume: str = "p"
     start: str = "R"
     """Empty where going on is asked about first, as with a session that was made elsewhere."""
-    leave_replay: str = "q"
     play: str = "space"
     live: str = "l"
     slow_link: str = "^b"

@@ -12,7 +12,7 @@ from pygments.lexers import get_lexer_for_filename  # type: ignore[import-untype
 from pygments.token import Token, _TokenType  # type: ignore[import-untyped]
 from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
-from avo_tui.ui.text import Span, clean
+from avo_tui.ui.text import Span, clean, merged
 
 _ROLES: tuple[tuple[_TokenType, str], ...] = (
     (Token.Comment.Preproc, "sx-preproc"),
@@ -62,14 +62,10 @@ def highlight(text: str, name: str) -> Highlighted:
             if i:
                 rows.append([])
             if part:
-                last = rows[-1][-1] if rows[-1] else None
-                if last is not None and last[1] == role:
-                    rows[-1][-1] = (last[0] + part, role)
-                else:
-                    rows[-1].append((part, role))
+                rows[-1].append((part, role))
     # Tabs are expanded by `overlay`'s caller through `clean`, span by span: sources that use
     # them keep their alignment well enough.
-    return tuple(tuple((clean(part), role) for part, role in row) for row in rows)
+    return tuple(tuple((clean(part), role) for part, role in merged(row)) for row in rows)
 
 
 class Highlighter:
@@ -81,7 +77,6 @@ class Highlighter:
         self._lock = threading.Lock()
 
     def __call__(self, text: str, name: str) -> Highlighted:
-        """Highlighted lines, from the cache where possible."""
         key = (name, hash(text), text[:64])
         with self._lock:
             cached = self._cache.get(key)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
@@ -95,8 +97,13 @@ def line(*spans: Span | str, gutter: int = 0, fill: str = "", meta: object = Non
 
 
 def width_of(spans: Iterable[Span]) -> int:
-    """Cells of some spans."""
     return sum(cell_len(text) for text, _ in spans)
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """Spans, neighbours of the same role as one."""
+    groups = groupby(spans, key=itemgetter(1))
+    return [("".join(text for text, _ in group), role) for role, group in groups]
 
 
 def fit(text: str, width: int) -> str:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Protocol
 
@@ -53,7 +54,6 @@ class EndOfInput(threading.Event):
         self._terminal = fileno if os.isatty(fileno) else None
 
     def is_set(self) -> bool:
-        """Whether to end."""
         gone = self._terminal is not None and not os.isatty(self._terminal)
         return gone or super().is_set()
 
@@ -169,11 +169,9 @@ class TypeAhead:
 
     @property
     def waiting(self) -> bool:
-        """Whether typed text has not been passed on yet."""
         return bool(self._waiting)
 
     async def take(self, event: events.Event) -> None:
-        """Accept a key or pasted text that has arrived."""
         self._waiting.append(event)
         await self._go_on()
 
@@ -190,7 +188,7 @@ class TypeAhead:
         self._sent_at = monotonic()
         target = self._app.focused or self._app.screen
         await self._send(event)
-        self._follow(target, self._number)
+        self._pass(target, partial(self._through, self._number))
 
     def _look_again(self) -> None:
         if self._timer is None:
@@ -210,12 +208,12 @@ class TypeAhead:
             self._opening = (screen, monotonic())
         return monotonic() - self._opening[1] < OPENING_SECONDS
 
-    def _follow(self, node: DOMNode | None, number: int) -> None:
-        """Follow the key through the queues from the focused widget up to the app."""
-        while isinstance(node, Widget) and not node.call_later(self._follow, node.parent, number):
+    def _pass(self, node: DOMNode | None, then: Callable[[], object]) -> None:
+        """Follow the key through the queues from a widget up to the app."""
+        while isinstance(node, Widget) and not node.call_later(self._pass, node.parent, then):
             node = node.parent
         if not isinstance(node, Widget):
-            self._app.call_later(self._through, number)
+            self._app.call_later(then)
 
     def _through(
         self, number: int, before: Screen[Any] | None = None, rounds: int = ROUNDS
@@ -232,16 +230,8 @@ class TypeAhead:
         if screen is None or not rounds:
             self._app.call_later(self._handled, number)
         else:
-            self._pass(screen.focused or screen, number, screen, rounds - 1)
-
-    def _pass(self, node: DOMNode | None, number: int, screen: Screen[Any], rounds: int) -> None:
-        """One round: through the queues from the focused widget up to the app."""
-        while isinstance(node, Widget) and not node.call_later(
-            self._pass, node.parent, number, screen, rounds
-        ):
-            node = node.parent
-        if not isinstance(node, Widget):
-            self._app.call_later(self._through, number, screen, rounds)
+            again = partial(self._through, number, screen, rounds - 1)
+            self._pass(screen.focused or screen, again)
 
     async def _handled(self, number: int) -> None:
         """Everything that the key caused is done, so the next one may be sent."""
@@ -261,7 +251,6 @@ class CellsUpdate(ChopsUpdate):
         super().__init__(theirs.chops, theirs.spans, theirs.chop_ends)
 
     def render_segments(self, console: Console) -> str:
-        """The picture as text for the terminal."""
         out: list[str] = []
         for y, first, last in self.spans:
             for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
@@ -282,7 +271,6 @@ class ChangesUpdate(CompositorUpdate):
         self._theirs, self._sent = theirs, sent
 
     def render_segments(self, console: Console) -> str:
-        """The difference as text for the terminal."""
         return self._sent.changes(self._pieces(), console)
 
     def _pieces(self) -> Iterator[Piece]:

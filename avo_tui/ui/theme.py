@@ -116,7 +116,6 @@ class ThemeCycle:
         begin_with_theme(app, first if first in app.available_themes else "avo-dark")
 
     def next(self) -> None:
-        """Go on to the next of `CYCLE`."""
         app = self._app
         index = CYCLE.index(app.theme) if app.theme in CYCLE else -1
         app.theme = CYCLE[(index + 1) % len(CYCLE)]

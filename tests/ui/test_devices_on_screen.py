@@ -100,14 +100,14 @@ async def test_the_run_screen_shows_them_and_u_opens_them(tmp_path: Path) -> Non
         await hands.until(lambda: "1,410 of 1,980 MHz" in hands.bar("#device"))
         await hands.press("U")
         assert isinstance(hands.app.screen, DevicesScreen)
-        await hands.until(lambda: "NVIDIA H200" in hands.text("#main"))
+        await hands.until(lambda: "NVIDIA H200" in hands.text("#devices-view"))
 
 
 async def test_without_samples_there_is_no_row() -> None:
     async with running(make_app(MemorySource(state="running"))) as hands:
         assert not hands.app.screen.query_one("#device", DeviceLine).display
         await hands.press("U")
-        assert "No device was sampled" in hands.text("#main")
+        assert "No device was sampled" in hands.text("#devices-view")
 
 
 def test_each_device_says_what_it_does_since_when_and_why_not() -> None:

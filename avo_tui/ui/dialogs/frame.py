@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
 
 from textual import on
@@ -12,15 +13,18 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Label, Static
+from textual.widgets import Input, Label, Static
 
 from avo_tui.ui.host import Host
 from avo_tui.ui.screen import fit_below
-from avo_tui.ui.text import one_line
+from avo_tui.ui.text import Line, one_line
 from avo_tui.ui.textual_internals import may_close
 from avo_tui.ui.widgets.form import Pill
+from avo_tui.ui.widgets.lines import LinesView
 
 T = TypeVar("T")
+LINES = 68
+"""Cells of a row of a dialog."""
 LOW = 30
 """Height in rows below which a dialog leaves out blank rows."""
 LOWEST = 20
@@ -74,6 +78,7 @@ class Dialog(ModalScreen[T | None], Generic[T]):
     def _cancelled(self) -> None:
         self.action_cancel()
 
+    @on(Input.Submitted)
     @on(Pill.Pressed, "#accept")
     def _accepted(self) -> None:
         self.action_accept()
@@ -112,18 +117,24 @@ def amount(text: str, *, whole: bool = False) -> float | None:
     return value
 
 
+def shown(rows: Callable[[int], Sequence[Line]], most: int, id: str) -> LinesView:
+    """Lines in a dialog, which do not take the focus; `most` of them are seen at once."""
+    view = LinesView(id=id)
+    view.can_focus = False
+    view.styles.height = min(len(rows(LINES)), most)
+    view.show(rows)
+    return view
+
+
 def note(text: str) -> Static:
-    """An explanation in a dialog."""
     return Static(Content(text), classes="note")
 
 
 def label(text: str) -> Label:
-    """The name of a field."""
     return Label(Content(text), classes="label")
 
 
 def space() -> Static:
-    """An empty row."""
     return Static("")
 
 

@@ -172,10 +172,6 @@ class NewSessionDialog(Dialog[Path]):
     def _tell(self, sentence: str) -> None:
         self.query_one("#estimate", Static).update(Content(sentence))
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_accept()
-
     def action_accept(self) -> None:
         """Create the session; a thread waits while the engine starts."""
         if self._busy:

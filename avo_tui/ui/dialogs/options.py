@@ -104,12 +104,7 @@ class OptionsDialog(Dialog[Changes]):
         self.query_one("#options", PickList).show(self._rows)
 
     def action_to_value(self) -> None:
-        """Move the focus from the list to the value."""
         self.query_one("#value", Field).focus()
-
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_accept()
 
     def action_accept(self) -> None:
         """Apply the changes if the run accepts them; the check may have to import the SDK."""

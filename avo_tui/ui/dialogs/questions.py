@@ -9,22 +9,18 @@ from pathlib import Path
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.widgets import Input
 
 from avo_tui.domain.commands import MAX_TEXT
-from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
+from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, shown, space
 from avo_tui.ui.services import ExportChoice
 from avo_tui.ui.text import Line, fit, line, one_line
 from avo_tui.ui.widgets.fields import Field
 from avo_tui.ui.widgets.form import Choice
-from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.lists import PickList
 from avo_tui.ui.widgets.prose import Writing
 
 
 class Confirm(Dialog[bool]):
-    """Yes or no."""
-
     def __init__(
         self,
         heading: str,
@@ -40,15 +36,10 @@ class Confirm(Dialog[bool]):
     def content(self) -> ComposeResult:
         yield note(self._said)
         if self._details:
-            view = LinesView(id="details")
-            view.can_focus = False
-            yield view
+            yield shown(lambda width: self._details, 12, "details")
         yield self.buttons(self._accept, self._cancel)
 
     def on_mount(self) -> None:
-        for view in self.query(LinesView):
-            view.styles.height = min(len(self._details), 12)
-            view.show(lambda width: self._details)
         self.query_one("#cancel").focus()
 
     def action_accept(self) -> None:
@@ -135,10 +126,6 @@ class TextDialog(Dialog[str]):
     def on_mount(self) -> None:
         self.query_one("#text").focus()
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_accept()
-
     def action_accept(self) -> None:
         box = self.query_one("#text")
         text = box.value if isinstance(box, Field) else box.text if isinstance(box, Writing) else ""
@@ -161,8 +148,6 @@ class Wish:
 
 
 class ExportDialog(Dialog[Wish]):
-    """A form and a folder."""
-
     BINDINGS = [Binding("enter", "accept", show=False)]  # noqa: RUF012
 
     def __init__(self, choices: Sequence[ExportChoice], session: str, version: int | None) -> None:
@@ -195,10 +180,6 @@ class ExportDialog(Dialog[Wish]):
         field, value = self.query_one("#to", Field), event.choice.value
         if field.value in {self._folder(choice.name) for choice in self._choices}:
             field.value = self._folder(value)
-
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_accept()
 
     def action_accept(self) -> None:
         form, to = self.query_one("#form", Choice).value, self.query_one("#to", Field).value.strip()

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Input, Label
+from textual.widgets import Label
 
 from avo_tui.domain import lineage
 from avo_tui.domain.budget import SOFT_WARNING, Budget, BudgetUnit, Caps, cap_states, hours_left
@@ -19,7 +18,7 @@ from avo_tui.domain.commands import MAX_TEXT, SendHint
 from avo_tui.domain.records import Hint, HintDelivery
 from avo_tui.domain.run_settings import OperatorTraits
 from avo_tui.ui import formats
-from avo_tui.ui.dialogs.frame import Dialog, amount, label, note, problem
+from avo_tui.ui.dialogs.frame import Dialog, amount, label, note, problem, shown
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, cut, fit, line, one_line, prose
 from avo_tui.ui.widgets.fields import Field
@@ -68,17 +67,13 @@ class HintDialog(Dialog[SendHint]):
             so_far = label("so far   (^l clears the newest that is in force)")
             so_far.id = "so-far-label"
             yield so_far
-            view = LinesView(id="so-far")
-            yield view
+            yield shown(self._rows, 7, "so-far")
         yield problem()
         yield self.buttons("^s  send")
 
     def on_mount(self) -> None:
-        for view in self.query("#so-far"):
-            assert isinstance(view, LinesView)
-            rows = self._rows(68)
-            view.styles.height = min(len(rows), 7)
-            view.show(lambda width: self._rows(width))
+        for view in self.query(LinesView):
+            view.can_focus = True
         self.query_one("#text").focus()
 
     def _rows(self, width: int) -> list[Line]:
@@ -99,17 +94,11 @@ class HintDialog(Dialog[SendHint]):
         return out
 
     def action_clear_newest(self) -> None:
-        live = next(
-            (
-                h
-                for h in self._hints
-                if h.state == "queued" or (h.state == "delivered" and h.scope != "once")
-            ),
-            None,
-        )
-        if live is not None:
-            self._clear(live.id)
-            self.dismiss(None)
+        for hint in self._hints:
+            if hint.state == "queued" or (hint.state == "delivered" and hint.scope != "once"):
+                self._clear(hint.id)
+                self.dismiss(None)
+                return
 
     def action_accept(self) -> None:
         text = self.query_one("#text", Writing).text.strip()
@@ -138,72 +127,47 @@ class RewindDialog(Dialog[str]):
         self._snapshot, self._target = snapshot, target
 
     def content(self) -> ComposeResult:
-        yield LinesView(id="preview")
+        yield shown(self._preview, 13, "preview")
         yield label("reason, told to the operator of variation")
         yield Writing(id="text")
         yield problem()
         yield self.buttons(f"^s  rewind to v{self._target}")
 
     def on_mount(self) -> None:
-        view = self.query_one("#preview", LinesView)
-        view.can_focus = False
-        rows = self._preview(68)
-        view.styles.height = min(len(rows), 13)
-        view.show(lambda width: self._preview(width))
         self.query_one("#text").focus()
 
     def _preview(self, width: int) -> list[Line]:
         snapshot, target = self._snapshot, self._target
         versions, head = dict(snapshot.versions), snapshot.session.head
         if head is None or head == target:
-            return [
-                BLANK,
-                *prose(f"v{target} is the head already: the step is begun anew from it.", width),
-            ]
-        left = lineage.abandoned_by(versions, head, target)
+            told = f"v{target} is the head already: the step is begun anew from it."
+            return [BLANK, *prose(told, width)]
         out: list[Line] = [BLANK]
-        value = formats.ratio(snapshot.aggregates.get(target, 0.0))
-        out.append(
-            line(
-                ("● ", "head"), (f"v{target}", "head"), f"  {value}", ("  becomes the head", "dim")
-            )
-        )
+
+        def ratio(number: int) -> str:
+            return formats.ratio(snapshot.aggregates.get(number, 0.0))
+
+        becomes = ("  becomes the head", "dim")
+        out.append(line(("● ", "head"), (f"v{target}", "head"), f"  {ratio(target)}", becomes))
+        left = lineage.abandoned_by(versions, head, target)
         if left:
-            count = (
-                f"{len(left)} version{'s become' if len(left) > 1 else ' becomes'} a "
-                "branch; nothing is deleted:"
-            )
+            become = "s become" if len(left) > 1 else " becomes"
+            count = f"{len(left)} version{become} a branch; nothing is deleted:"
             out += [BLANK, line((count, "warn"))]
             for number in left[:7]:
-                star = number == (snapshot.best.number if snapshot.best else None)
-                title = one_line(versions[number].title)
-                lead = f"{formats.ratio(snapshot.aggregates.get(number, 0.0)):>8}  "
-                out.append(
-                    line(
-                        ("★ " if star else "○ ", "best" if star else "lane-dead"),
-                        (fit(f"v{number}", 6), ""),
-                        lead,
-                        (cut(title, width - 18), "dim"),
-                    )
-                )
+                best = snapshot.best is not None and number == snapshot.best.number
+                mark = ("★ ", "best") if best else ("○ ", "lane-dead")
+                title = (cut(one_line(versions[number].title), width - 18), "dim")
+                out.append(line(mark, fit(f"v{number}", 6), f"{ratio(number):>8}  ", title))
             if len(left) > 7:
                 out.append(line((f"  … and {len(left) - 7} older ones", "faint")))
         else:
-            out += [
-                BLANK,
-                *prose(
-                    f"v{target} is on another branch: the head's line stays as it is, beside it.",
-                    width,
-                    "dim",
-                ),
-            ]
+            beside = f"v{target} is on another branch: the head's line stays as it is, beside it."
+            out += [BLANK, *prose(beside, width, "dim")]
         step = snapshot.live
         if step.ended is None and step.number:
-            out += prose(
-                f"step {step.number} ends; its working candidate is kept as an attempt",
-                width,
-                "dim",
-            )
+            kept = f"step {step.number} ends; its working candidate is kept as an attempt"
+            out += prose(kept, width, "dim")
         return out
 
     def action_accept(self) -> None:
@@ -234,10 +198,8 @@ class BudgetDialog(Dialog[Budget]):
         self._snapshot = snapshot
 
     def content(self) -> ComposeResult:
-        view = LinesView(id="spent")
-        view.can_focus = False
-        yield view
         session = self._snapshot.session
+        yield shown(self._spent, 20, "spent")
         with Horizontal(classes="row heads"):
             yield Label(Content("caps"), classes="cap-name")
             yield Label(Content("for the run"), classes="head")
@@ -257,50 +219,33 @@ class BudgetDialog(Dialog[Budget]):
         yield self.buttons("^s  set")
 
     def on_mount(self) -> None:
-        session = self._snapshot.session
-        rows: list[Line] = [BLANK]
-        spend = session.spend
-        rows.append(
-            line(
-                ("spent  ", "dim"),
-                f"{formats.usd(spend.usd)} · {formats.count(spend.tokens)} tokens · "
-                f"{formats.clock(spend.seconds)} · {spend.evaluations} evaluations · "
-                f"{spend.steps} steps",
-            )
-        )
-        for cap in cap_states(session.budget.run, spend):
-            left = hours_left(cap, spend)
-            role = "bad" if cap.exhausted else "warn" if cap.fraction >= SOFT_WARNING else ""
-            when = (
-                f"   at this pace used up in {left:.1f} h of running"
-                if left is not None and cap.unit != "hours" and not cap.exhausted
-                else ""
-            )
-            rows.append(
-                line(
-                    (fit(cap.unit, 13), "dim"),
-                    (f"{cap.fraction:5.0%}", role),
-                    f" of {cap.cap:g}",
-                    (when, "dim"),
-                )
-            )
-        view = self.query_one("#spent", LinesView)
-        view.styles.height = len(rows)
-        view.show(lambda width: rows)
         self.query_one("#run-usd").focus()
 
+    def _spent(self, width: int) -> list[Line]:
+        """What was spent, and of each cap how much."""
+        budget, spend = self._snapshot.session.budget.run, self._snapshot.session.spend
+        told = (
+            f"{formats.usd(spend.usd)} · {formats.count(spend.tokens)} tokens · "
+            f"{formats.clock(spend.seconds)} · {spend.evaluations} evaluations · "
+            f"{spend.steps} steps"
+        )
+        rows = [BLANK, line(("spent  ", "dim"), told)]
+        for cap in cap_states(budget, spend):
+            left, when = hours_left(cap, spend), ""
+            role = "bad" if cap.exhausted else "warn" if cap.fraction >= SOFT_WARNING else ""
+            if left is not None and cap.unit != "hours" and not cap.exhausted:
+                when = f"   at this pace used up in {left:.1f} h of running"
+            share = (f"{cap.fraction:5.0%}", role)
+            rows.append(line((fit(cap.unit, 13), "dim"), share, f" of {cap.cap:g}", (when, "dim")))
+        return rows
+
     def action_row(self, by: int) -> None:
-        """Go to the field above or below."""
         if self.focused is not None and self.focused.id is not None:
             scope, _, unit = self.focused.id.partition("-")
             units = [name for name, _ in _BUDGET]
             if unit in units:
                 row = (units.index(unit) + by) % len(units)
                 self.query_one(f"#{scope}-{units[row]}").focus()
-
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_accept()
 
     def action_accept(self) -> None:
         caps: dict[str, dict[str, Any]] = {"run": {}, "step": {}}

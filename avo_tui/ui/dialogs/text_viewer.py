@@ -58,7 +58,6 @@ class TextViewer(Dialog[None]):
         self._spans, self._current = dict(spans), current
 
     def content(self) -> ComposeResult:
-        """The lines, the other spans, a button."""
         yield LinesView(id="rows")
         yield note("\n".join(choices(self._spans, self._current)))
         yield Horizontal(Pill("esc  close", id="accept"), id="buttons")
@@ -90,7 +89,6 @@ class TextViewer(Dialog[None]):
         self.query_one("#rows", LinesView).styles.height = min(len(self._rows(ROOM)), room)
 
     def on_key(self, event: events.Key) -> None:
-        """Ask for another time span by its key."""
         if event.key not in self._spans:
             self._hand_on(event)
             return

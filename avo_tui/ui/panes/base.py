@@ -36,14 +36,12 @@ class Selection:
 
     @property
     def step(self) -> int | None:
-        """Number of the step that produced it."""
         if self.version is not None:
             return self.version.step
         return None if self.attempt is None else self.attempt.step
 
     @property
     def parent(self) -> int | None:
-        """Number of the version it was made from."""
         if self.version is not None:
             return self.version.parent
         return None if self.attempt is None else self.attempt.parent

@@ -159,8 +159,14 @@ def _quantities(states: Sequence[DeviceState], width: int) -> list[Line]:
         if not known:
             continue
         text = show(known[-1])
-        room = max(8, min(len(known), width - 14 - 34))
-        out.append(line((f"  {name:<12}", "dim"), (_spark(known, top, room), "info"), f"  {text}"))
+        known = known[-max(8, width - 14 - 34) :]
+        out.append(
+            line(
+                (f"  {name:<12}", "dim"),
+                (formats.sparkline(known, len(known), top or max(known) or 1.0), "info"),
+                f"  {text}",
+            )
+        )
     if last.memory_total:
         used = f"{formats.size(last.memory_used or 0)} of {formats.size(last.memory_total)}"
         out.append(line((f"  {'memory':<12}", "dim"), used))
@@ -171,12 +177,6 @@ def _quantities(states: Sequence[DeviceState], width: int) -> list[Line]:
         lead = (f"  {'held back':<12}", "warn")
         out += prose(f"by {reasons}, in {share:.0%} of these samples", width, "warn", lead)
     return out
-
-
-def _spark(values: Sequence[float], top: float | None, cells: int) -> str:
-    """The last `cells` values as blocks between 0 and `top`, or the largest of them."""
-    highest = top or max(values) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[max(0, min(7, int(v / highest * 7.999)))] for v in values[-cells:])
 
 
 def _clock(value: float, highest: float | None) -> str:

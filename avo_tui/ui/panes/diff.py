@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from unidiff.errors import UnidiffParseError
@@ -70,7 +70,7 @@ class DiffDoc:
 def compare(old: Candidate | None, new: Candidate) -> DiffDoc:
     """The difference between two candidates; everything is added where `old` is None."""
     before = old.files if old is not None else {}
-    files = []
+    files: list[DiffFile] = []
     for name in sorted(set(before) | set(new.files)):
         a, b = before.get(name, ""), new.files.get(name, "")
         if a == b:
@@ -80,8 +80,8 @@ def compare(old: Candidate | None, new: Candidate) -> DiffDoc:
                 _lines(a), _lines(b), f"a/{name}", f"b/{name}", lineterm="", n=CONTEXT
             )
         )
-        files.append(_only(parse(text), name))
-    return DiffDoc(tuple(f for f in files if f is not None), old, new)
+        files += [replace(file, name=name) for file in parse(text).files]
+    return DiffDoc(tuple(files), old, new)
 
 
 def _lines(text: str) -> list[str]:
@@ -118,13 +118,6 @@ def _cut_off(text: str, problem: str) -> DiffDoc:
         else:
             rows.append(DiffRow("same", raw[1:]))
     return DiffDoc((DiffFile(name, tuple(rows), added, removed),), problem=problem)
-
-
-def _only(doc: DiffDoc, name: str) -> DiffFile | None:
-    if not doc.files:
-        return None
-    only_file = doc.files[0]
-    return DiffFile(name, only_file.rows, only_file.added, only_file.removed)
 
 
 def _file(patched: PatchedFile) -> DiffFile:
@@ -332,8 +325,6 @@ Found = tuple[DiffDoc | Failed | None, str]
 
 
 class DiffPainter(PanePainter):
-    """A difference, unified or side by side."""
-
     NAME = "diff"
     HEAD_AT_REST = True
 
@@ -344,12 +335,10 @@ class DiffPainter(PanePainter):
         """Side by side, unified, or None to decide by the width."""
 
     def toggle_sides(self) -> None:
-        """Switch between unified and side by side."""
         beside = self.view.size.width >= SIDE_BY_SIDE if self._sides is None else self._sides
         self._sides = not beside
 
     def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
-        """The difference, or why there is none."""
         doc, name = self._find(snapshot, subject)
         if isinstance(doc, DiffDoc):
             self.pane.set_info(edit_info(doc.added, doc.removed, name))

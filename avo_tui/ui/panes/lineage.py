@@ -17,7 +17,8 @@ from avo_tui.ui import formats
 from avo_tui.ui.panes.graph import Attempts, GraphLayout, GraphRow, Key, Row, Versions
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Line, Span, crop, cut, fit, fit_right, line, one_line, width_of
-from avo_tui.ui.widgets.lines import LazyRows, LinesView
+from avo_tui.ui.widgets.lines import LazyRows
+from avo_tui.ui.widgets.lists import CursorList
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,6 @@ class LineageContext:
     head: int | None
     stage: str = ""
     """What the open attempt is doing."""
-    unfolded: frozenset[int] = frozenset()
     marked: frozenset[int] = frozenset()
     unit: str = ""
     operator: str = ""
@@ -105,7 +105,7 @@ class LineageContext:
             and self.attempts is other.attempts
             and self.aggregates is other.aggregates
             and (self.best, self.head, self.stage) == (other.best, other.head, other.stage)
-            and (self.unfolded, self.marked) == (other.unfolded, other.marked)
+            and self.marked == other.marked
             and (self.operator, self.lanes) == (other.operator, other.lanes)
         )
 
@@ -266,16 +266,10 @@ def steps_of(stall: Row) -> frozenset[int]:
     return frozenset(range(stall.first_step, stall.step + 1))
 
 
-class LineageView(LinesView):
+class LineageView(CursorList):
     """Widget for the graph. The cursor stays on its entry when rows are added above it."""
 
     BINDINGS = [  # noqa: RUF012
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "move_page(-1)", show=False),
-        Binding("pagedown", "move_page(1)", show=False),
-        Binding("home,g", "move_to(0)", show=False),
-        Binding("end,G", "move_to(-1)", show=False),
         Binding("space", "fold", show=False),
         Binding("enter", "open", show=False),
     ]
@@ -283,19 +277,8 @@ class LineageView(LinesView):
     class Picked(Message):
         """The cursor was moved to a row by the person."""
 
-        def __init__(self, view: LineageView, key: Key) -> None:
-            super().__init__()
-            self.view, self.key = view, key
-
-    class Opened(Message):
-        """Enter or a second click on a row."""
-
-        def __init__(self, view: LineageView, key: Key) -> None:
-            super().__init__()
-            self.view, self.key = view, key
-
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, id: str) -> None:
+        super().__init__(id, head=0)
         self.cursor: Key | None = None
         """Key of the selected row; None while the view follows the run."""
         self.unfolded: frozenset[int] = frozenset()
@@ -341,7 +324,6 @@ class LineageView(LinesView):
             best=None if snapshot.best is None else snapshot.best.number,
             head=snapshot.session.head,
             stage=self._stage(snapshot),
-            unfolded=self.unfolded,
             marked=self.marked,
             unit=snapshot.session.task.unit,
             operator=snapshot.session.settings.operator,
@@ -349,7 +331,7 @@ class LineageView(LinesView):
         )
         if not changed and self._given is not None and given.same(self._given):
             return
-        self._given = given
+        self._given, self.count = given, len(self._drawn)
         old_place = self.place
         self.show(self._made)
         if self.cursor is not None and self.cursor not in self._places:
@@ -420,13 +402,8 @@ class LineageView(LinesView):
         if text and self._drawn and self.cursor is None:
             # Keys act on the row under the cursor, so it must be one that is shown.
             self.cursor = self._drawn[0].row.key
-            self.post_message(self.Picked(self, self.cursor))
+            self.post_message(self.Picked())
         self.scroll_to(y=0, animate=False, force=True)
-        return len(self._drawn)
-
-    @property
-    def count(self) -> int:
-        """Rows of the lineage that are shown."""
         return len(self._drawn)
 
     def action_fold(self) -> None:
@@ -486,7 +463,6 @@ class LineageView(LinesView):
 
     @property
     def key_under(self) -> Key | None:
-        """Key of the row under the cursor."""
         drawn = self._under()
         return None if drawn is None else drawn.row.key
 
@@ -502,7 +478,7 @@ class LineageView(LinesView):
         self.reveal()
         self.refresh()
         if tell:
-            self.post_message(self.Picked(self, key))
+            self.post_message(self.Picked())
 
     def live(self) -> None:
         self.cursor = None
@@ -524,19 +500,10 @@ class LineageView(LinesView):
                 )
             )
 
-    def _go(self, place: int) -> None:
-        if self._drawn:
-            self.pick(self._drawn[max(0, min(place, len(self._drawn) - 1))].row.key)
-
     def action_move(self, by: int) -> None:
-        self._go(self.place + by)
-
-    def action_move_page(self, way: int) -> None:
-        self._go(self.place + way * max(1, self.size.height - 2))
-
-    def action_move_to(self, place: int) -> None:
-        """To the first or the last row."""
-        self._go(place if place >= 0 else len(self._drawn) - 1)
+        if self._drawn:
+            index = max(0, min(self.place + by, len(self._drawn) - 1))
+            self.pick(self._drawn[index].row.key)
 
     def action_open(self) -> None:
         """Unfold, or open what the cursor points at."""
@@ -544,27 +511,19 @@ class LineageView(LinesView):
         if drawn is not None and drawn.row.kind in {"fold", "stall"}:
             self.action_fold()
         elif drawn is not None:
-            self.post_message(self.Opened(self, drawn.row.key))
+            self.post_message(self.Opened())
 
     def on_click(self, event: events.Click) -> None:
         """A click picks a row; a second one opens it."""
+        event.prevent_default()  # of a list in which a row is its own entry
         clicked_row = event.y + self.scroll_offset.y
         if 0 <= clicked_row < len(self._drawn):
-            if event.chain > 1 or self._drawn[clicked_row].row.kind in {"fold", "stall"}:
-                self.pick(self._drawn[clicked_row].row.key, tell=False)
+            opens = event.chain > 1 or self._drawn[clicked_row].row.kind in {"fold", "stall"}
+            self.pick(self._drawn[clicked_row].row.key, tell=not opens)
+            if opens:
                 self.action_open()
-            else:
-                self._go(clicked_row)
 
     def over(self, index: int) -> str:
-        if self.cursor is not None and index == self.place and self._drawn:
-            return "cursor" if self.has_focus else "cursor-blur"
-        return ""
-
-    def on_focus(self) -> None:
-        """The cursor is shown stronger with the focus."""
-        self.refresh()
-
-    def on_blur(self) -> None:
-        """The cursor is shown weaker without the focus."""
-        self.refresh()
+        if self.cursor is None or index != self.place:
+            return ""
+        return "cursor" if self.has_focus else "cursor-blur"

@@ -114,7 +114,6 @@ def _measured(row: EvaluationProgress, name: str) -> ConfigurationScore:
 
 
 def outcome_of_report(report: EvaluationReport) -> Outcome:
-    """From a finished evaluation."""
     return Outcome(
         report=report,
         checks=report.checks,
@@ -347,8 +346,6 @@ def resource_lines(resources: Resources, width: int) -> list[Line]:
 
 
 class OutputPainter(PanePainter):
-    """Benchmark, checks, resources, the compiler's log."""
-
     NAME = "output"
     HEAD_AT_REST = True
 
@@ -357,7 +354,6 @@ class OutputPainter(PanePainter):
         self.view = screen.query_one("#output-view", LongView)
 
     def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
-        """The outcome, as far as it is known."""
         outcome = self._outcome(snapshot, subject)
         if isinstance(outcome, Outcome):
             outcome = _on_machine(outcome, snapshot, subject)

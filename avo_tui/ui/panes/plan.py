@@ -107,7 +107,6 @@ def kept_lines(entry: Entry, width: int) -> tuple[Line, ...]:
 
 
 def entry_lines(entry: Entry, width: int) -> list[Line]:
-    """One entry of the stream."""
     if entry.kind == "text":
         return prose(entry.text.strip("\n"), width)
     if entry.kind == "thought":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import geometric_mean
@@ -151,7 +151,6 @@ class _Axis:
         return self._hours(self.since) if self.since is not None else self._hours(self.stamps[0])
 
     def holds(self, moment: datetime) -> bool:
-        """Whether a moment is on the axis."""
         return self.since is None or moment >= self.since
 
     def place(self, moment: datetime) -> float:
@@ -251,19 +250,15 @@ def _hours(low: float, high: float) -> tuple[tuple[float, str], ...]:
 class Chart(Painter, can_focus=True):
     """Draws `ChartData`; repaints only the rows that changed."""
 
+    @dataclass
     class Clicked(Message):
         """A place on the chart was clicked; `share` is 0 at the left and 1 at the right."""
 
-        def __init__(self, share: float) -> None:
-            super().__init__()
-            self.share = share
+        share: float
 
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._data = ChartData()
-        self._rows: list[Line] = []
-        self._drawn_for: object = None
-        self.draw: Callable[[int], ChartData] | None = None
+    _data = ChartData()
+    _rows: Sequence[Line] = ()
+    _drawn_for: object = None
 
     def show(self, data: ChartData) -> None:
         self._data = data
@@ -291,7 +286,6 @@ class Chart(Painter, can_focus=True):
         return self.paint(row, self.size.width)
 
     def on_click(self, event: events.Click) -> None:
-        """A click picks the version nearest to it."""
         columns = max(1, self.content_size.width - 7)
         self.post_message(self.Clicked(min(1.0, max(0.0, (event.x - 7) / columns))))
 
@@ -313,7 +307,6 @@ class ScorePainter(PanePainter):
         self._data = ChartData()
 
     def toggle_axis(self) -> None:
-        """Versions or time, of the whole run."""
         by_time = not self._view.by_time or self._span is not None
         self._span = None
         self._view = replace(self._view, by_time=by_time, since=None)

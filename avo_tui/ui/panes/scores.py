@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from avo_tui.domain.changes import ABOUT, Difference, difference
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.ui import formats
-from avo_tui.ui.text import Line, Span, fit, fit_right, line, one_line, prose
+from avo_tui.ui.text import Line, Span, fit, fit_right, line, merged, one_line, prose
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -36,13 +36,7 @@ def bar_spans(
             continue
         roles[column] = f"{role} bar-tick" if roles[column] not in {"", "bar-mark"} else "bar-mark"
         text[column] = "│" if name == reference else "┊"
-    spans: list[Span] = []
-    for piece in zip(text, roles, strict=True):
-        if spans and spans[-1][1] == piece[1]:
-            spans[-1] = (spans[-1][0] + piece[0], piece[1])
-        else:
-            spans.append(piece)
-    return spans
+    return merged(list(zip(text, roles, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +129,10 @@ def change_span(change: Difference | None, about: str = "") -> Span:
 
 
 def _row(c: ConfigurationScore, table: _Table, change: Difference | None) -> Line:
-    spans: list[Span] = [
-        (fit(one_line(c.name), table.name), ""),
-        (fit_right(formats.throughput(c.throughput), 10), ""),
-    ]
-    if table.bar:
-        marks = {table.reference: 1.0, **_ratios(c, table.reference)}
-        spans.append(("  ", ""))
-        spans += bar_spans(
-            c.ratio, table.top, table.bar, marks, table.reference, _bar_role(c.ratio)
-        )
-    spans.append((fit_right(formats.ratio(c.ratio), 9), "good" if c.ratio >= 1 else ""))
-    for other in table.others:
-        base = c.baselines.get(other, 0.0)
-        spans.append((fit_right(formats.ratio(c.throughput / base) if base > 0 else "", 9), "dim"))
-    if table.with_parent:
-        spans.append(change_span(change))
+    marks = {table.reference: 1.0, **_ratios(c, table.reference)}
+    others = [c.throughput / base if (base := c.baselines.get(n, 0.0)) > 0 else None
+              for n in table.others]  # fmt: skip
+    spans = _cells(one_line(c.name), c.throughput, c.ratio, marks, others, change, table, "")
     spans.append((fit_right(f"±{c.spread * 100:.1f}%", 7), "warn" if c.flags else "dim"))
     if c.flags and table.says_flags:
         spans.append((" " + _flags(c), "warn"))
@@ -158,31 +140,45 @@ def _row(c: ConfigurationScore, table: _Table, change: Difference | None) -> Lin
 
 
 def _total(score: Score, table: _Table, change: Difference | None) -> Line:
+    marks = {table.reference: 1.0}
+    for name in score.other_baselines:
+        if (ratio := score.ratio_to(name)) > 0:
+            marks[name] = score.aggregate / ratio
+    others = [score.ratio_to(name) for name in table.others]
+    figures = (score.geomean, score.aggregate, marks, others)
+    spans = _cells("geomean", *figures, change, table, "strong")
+    return line(*spans, (fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
+
+
+def _cells(
+    name: str,
+    throughput: float,
+    ratio: float,
+    marks: Mapping[str, float],
+    others: Sequence[float | None],
+    change: Difference | None,
+    table: _Table,
+    role: str,
+) -> list[Span]:
+    """The columns before the spread."""
     spans: list[Span] = [
-        (fit("geomean", table.name), "strong"),
-        (fit_right(formats.throughput(score.geomean), 10), "strong"),
+        (fit(name, table.name), role),
+        (fit_right(formats.throughput(throughput), 10), role),
     ]
     if table.bar:
+        bar_role = "bar-good" if ratio >= 1 else "bar"
         spans.append(("  ", ""))
-        marks = {table.reference: 1.0}
-        for name in score.other_baselines:
-            if (ratio := score.ratio_to(name)) > 0:
-                marks[name] = score.aggregate / ratio
-        role = _bar_role(score.aggregate)
-        spans += bar_spans(score.aggregate, table.top, table.bar, marks, table.reference, role)
-    spans.append((fit_right(formats.ratio(score.aggregate), 9), "strong"))
-    spans += [(fit_right(formats.ratio(score.ratio_to(n)), 9), "dim") for n in table.others]
+        spans += bar_spans(ratio, table.top, table.bar, marks, table.reference, bar_role)
+    spans.append((fit_right(formats.ratio(ratio), 9), role or ("good" if ratio >= 1 else "")))
+    for other in others:
+        spans.append((fit_right("" if other is None else formats.ratio(other), 9), "dim"))
     if table.with_parent:
         spans.append(change_span(change))
-    return line(*spans, (fit_right(f"±{score.noise * 100:.1f}%", 7), "dim"))
+    return spans
 
 
 def _flags(c: ConfigurationScore) -> str:
     return one_line(", ".join(c.flags))
-
-
-def _bar_role(ratio: float) -> str:
-    return "bar-good" if ratio >= 1 else "bar"
 
 
 def _ratios(c: ConfigurationScore, reference: str) -> Mapping[str, float]:

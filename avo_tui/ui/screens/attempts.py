@@ -219,7 +219,6 @@ class AttemptsScreen(DetailScreen):
         label="show in run",
     )
     def show_in_run(self) -> None:
-        """Back to the run screen, on this attempt."""
         attempt = self.current
         if attempt is not None:
             key: Key = ("a", attempt.step, attempt.number)
@@ -227,7 +226,6 @@ class AttemptsScreen(DetailScreen):
 
     @act("t", "The whole conversation of its step.", on_attempt, footer=4)
     def transcript(self) -> None:
-        """The conversation of the step that made it."""
         if self.current is not None:
             self.host.push_screen(screens.TranscriptScreen(self.current.step))
 

@@ -312,8 +312,6 @@ def _close(screen: CampaignScreen) -> None:
 
 
 class CampaignScreen(AvoScreen):
-    """All lines of a campaign at once."""
-
     ACTIONS = (*act, *leaving, *COMMON)
     ABOUT = (
         "A campaign runs several sessions, its lines, on one task. Each sends its best version to "
@@ -355,7 +353,6 @@ class CampaignScreen(AvoScreen):
         self._show()
 
     def on_screen_resume(self) -> None:
-        """What changed while a line was open."""
         self._read()
 
     @property
@@ -451,7 +448,6 @@ class CampaignScreen(AvoScreen):
     # -- steering
 
     def send(self, command: Command, notice: str) -> None:
-        """Send a command to the line under the cursor."""
         if self.current is not None:
             self.send_to([self.current], command, notice)
 

@@ -50,7 +50,6 @@ class CompareScreen(DetailScreen):
 
     @act("left_square_bracket", "The left one's parent instead.", footer=3, label="older left")
     def older(self) -> None:
-        """Replace the left version by its parent."""
         assert self.snapshot is not None
         parent = self.snapshot.versions[self.left_number].parent
         if parent is None:

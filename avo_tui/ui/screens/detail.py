@@ -69,7 +69,6 @@ class DetailScreen(AvoScreen):
 
     @property
     def main(self) -> LinesView:
-        """The view that is searched and copied."""
         return self.query_one(self.MAIN, LinesView)
 
     def find(self, text: str, done: bool) -> str:

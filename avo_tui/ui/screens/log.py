@@ -55,7 +55,6 @@ class LogScreen(DetailScreen):
         self.main.show(lambda width: LongRows((), self.text), reset=True)
 
     def on_unmount(self) -> None:
-        """Remove the temporary file."""
         self.text.close()
 
     @act(FOLLOW_KEY, "To the last line, and on as the text grows.", footer=1, label="last line")

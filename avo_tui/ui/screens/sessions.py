@@ -52,7 +52,6 @@ class Columns:
 
     @classmethod
     def of(cls, sessions: Sequence[SessionSummary], width: int) -> Columns:
-        """The columns for a width in cells."""
         state = _widest(("state", *(_state(s)[0] for s in sessions if s.error is None)), 16) + 1
         name = _widest(("name", *(one_line(s.name) for s in sessions)), NAME_MOST) + 1
         name = min(name, max(12, width - state - RATIO))
@@ -80,7 +79,6 @@ def _widest(texts: Iterable[str], most: int) -> int:
 
 
 def table_lines(sessions: Sequence[SessionSummary], width: int, now: datetime) -> list[Line]:
-    """A heading, and a row for each session."""
     columns = Columns.of(sessions, width)
     return [_head(columns), *(_row(s, columns, width, now) for s in sessions)]
 
@@ -250,7 +248,6 @@ class SessionsScreen(AvoScreen):
         self._show()
 
     def on_screen_resume(self) -> None:
-        """What changed while a session was open."""
         self._read()
 
     def _read(self) -> None:

@@ -202,7 +202,6 @@ class TranscriptScreen(DetailScreen):
         self.paint_again()
 
     def go(self, by: int) -> None:
-        """To the step that comes `by` steps later."""
         assert self.snapshot is not None
         step = self.step + by
         if 0 <= step <= self.snapshot.session.step:

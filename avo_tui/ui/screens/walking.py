@@ -59,7 +59,6 @@ def next_mark(on: OnLineage) -> None:
 
 
 def mark(on: OnLineage) -> None:
-    """Mark the version in hand for a comparison."""
     if on.version_in_hand is not None:
         on.lineage.mark(on.version_in_hand.number)
 

@@ -82,7 +82,6 @@ class Source(Protocol):
     def chunks(self, identity: str) -> Iterator[bytes]: ...
     def candidate(self, identity: str) -> Candidate: ...
     def report(self, attempt: Attempt) -> EvaluationReport | None: ...
-    def run_state(self) -> RunState: ...
     def standing(self) -> tuple[RunState, str]: ...
     def send(self, command: Command) -> str: ...
 
@@ -132,7 +131,6 @@ class Snapshot:
     """Whether the person made the session or agreed to go on with it; True until that is known."""
 
     def profiles_of(self, candidate: str) -> tuple[Profile, ...]:
-        """The profiler's reports on one candidate."""
         return tuple(p for p in self.profiles.values() if p.candidate == candidate)
 
     @property
@@ -359,6 +357,5 @@ class Feed:
         self._wake.set()
 
     def stop(self) -> None:
-        """End `run`."""
         self._stop.set()
         self._wake.set()

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,6 @@ APART = 256
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """The state of a recording at one position."""
-
     state: SessionState
     """The state at this position. Never changed; `copied` returns a copy that may be."""
     at: float
@@ -122,19 +119,6 @@ class ReplaySource:
         if self._next is not None:
             self._due = self._at + _gap(self.state.session.last_event_at, self._next)
 
-    @cached_property
-    def times(self) -> list[float]:
-        """Seconds from the start at which each event is played, at speed 1. Reads all of them."""
-        times, elapsed = list[float](), 0.0
-        before: datetime | None = None
-        for event in self._recorded.events():
-            if event.seq > self._total:
-                break
-            elapsed += _gap(before, event)
-            times.append(elapsed)
-            before = event.at
-        return times
-
     # -- a source
 
     def poll(self, limit: int = BATCH) -> list[Event]:
@@ -182,9 +166,6 @@ class ReplaySource:
     def report(self, attempt: Attempt) -> EvaluationReport | None:
         return self._recorded.report(attempt)
 
-    def run_state(self) -> RunState:
-        return self.state.session.state
-
     def standing(self) -> tuple[RunState, str]:
         """State and reason as they were recorded."""
         return self.state.session.state, self.state.session.state_reason
@@ -196,7 +177,6 @@ class ReplaySource:
     # -- control
 
     def status(self) -> ReplayStatus:
-        """The position and speed of the replay."""
         with self._lock:
             position = self.state.session.applied
             return ReplayStatus(
@@ -240,7 +220,6 @@ class ReplaySource:
         self.reloads += 1
 
     def next_step(self) -> None:
-        """To the start of the next step."""
         with self._lock:
             while self._next is not None:
                 if isinstance(self._take(self._next), StepStarted):

@@ -41,8 +41,6 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One stage of an evaluation."""
-
     stage: Stage
     state: Literal["running", "done", "failed"] = "running"
     index: int = 0
@@ -118,13 +116,9 @@ class StepFold:
         self._dirty = True
 
     def _step_finished(self, event: ev.StepFinished) -> None:
-        self.view = replace(
-            self.view,
-            ended=event.at,
-            outcome=event.outcome,
-            reason=event.reason,
-            version=event.version if event.version is not None else self.view.version,
-        )
+        version = event.version if event.version is not None else self.view.version
+        changes: dict[str, Any] = {"outcome": event.outcome, "reason": event.reason}
+        self.view = replace(self.view, ended=event.at, version=version, **changes)
 
     def _plan(self, event: ev.PlanSet) -> None:
         self.view = replace(self.view, title=event.title, items=event.items)
@@ -158,57 +152,42 @@ class StepFold:
 
     def _attempt_started(self, event: ev.AttemptStarted) -> None:
         attempt = event.attempt
-        self.view = replace(
-            self.view,
-            attempt=AttemptView(attempt),
-            attempts=max(self.view.attempts, attempt.number),
-        )
+        attempts = max(self.view.attempts, attempt.number)
+        self.view = replace(self.view, attempt=AttemptView(attempt), attempts=attempts)
         self._put(event, "attempt", f"a{attempt.number}", attempt.title)
 
     def _progressed(self, event: ev.EvaluationProgressed) -> None:
-        view = self.view.attempt
-        if view is not None and view.attempt.number == event.attempt:
-            self._attempt(progressed(view, event.progress))
+        if view := self._in_hand(event.attempt):
+            self.view = replace(self.view, attempt=progressed(view, event.progress))
 
     def _attempt_finished(self, event: ev.AttemptFinished) -> None:
-        view = self.view.attempt
         report = event.report
-        if view is not None and view.attempt.number == event.attempt:
+        if view := self._in_hand(event.attempt):
+            state: Literal["done", "failed"] = "done" if report.correct else "failed"
+            running = (s.state == "running" for s in view.stages)
             stages = tuple(
-                replace(s, state="done" if report.correct else "failed")
-                if s.state == "running"
-                else s
-                for s in view.stages
+                replace(stage, state=state) if runs else stage
+                for stage, runs in zip(view.stages, running, strict=True)
             )
-            self._attempt(replace(view, report=report, stages=stages, resources=report.resources))
+            self._change_attempt(
+                event.attempt, report=report, stages=stages, resources=report.resources
+            )
         summary = report.feedback.summary
         if report.score is not None:
             summary = f"{report.score.aggregate:.3f}× {report.score.reference_baseline}"
-        self._change(
-            "attempt",
-            f"a{event.attempt}",
-            ok=report.correct,
-            detail=summary,
-            seconds=report.seconds.total,
-        )
+        changes = {"ok": report.correct, "detail": summary, "seconds": report.seconds.total}
+        self._change("attempt", f"a{event.attempt}", **changes)
 
     def _gate(self, event: ev.GateDecided) -> None:
-        view = self.view.attempt
-        if view is not None and view.attempt.number == event.attempt:
-            self._attempt(replace(view, decision=event.decision))
-        self._put(
-            event,
-            "gate",
-            f"g{event.seq}",
-            formats.minus(event.decision.reason),
-            event.decision.gate,
-            None if event.decision.outcome == "unclear" else event.decision.accepted,
-        )
+        decision = event.decision
+        self._change_attempt(event.attempt, decision=decision)
+        accepted = None if decision.outcome == "unclear" else decision.accepted
+        why = (formats.minus(decision.reason), decision.gate, accepted)
+        self._put(event, "gate", f"g{event.seq}", *why)
 
     def _rejected(self, event: ev.AttemptRejected) -> None:
-        view = self.view.attempt
-        if view is not None and view.attempt.number == event.attempt:
-            self._attempt(replace(view, rejected=event.reason))
+        if view := self._in_hand(event.attempt):
+            self._change_attempt(event.attempt, rejected=event.reason)
             if view.report is not None and not view.report.correct:
                 return  # the row of the attempt says why
             if view.decision is not None and view.decision.reason == event.reason:
@@ -217,18 +196,12 @@ class StepFold:
         self._put(event, "control", f"r{event.attempt}", *why, False)
 
     def _committed(self, event: ev.VersionCommitted) -> None:
-        view, version = self.view.attempt, event.version
-        if view is not None and view.attempt.number == version.attempt:
-            self._attempt(replace(view, version=version.number, decision=version.gate))
+        version = event.version
+        self._change_attempt(version.attempt, version=version.number, decision=version.gate)
         self.view = replace(self.view, version=version.number)
-        self._put(
-            event,
-            "control",
-            f"v{version.number}",
-            f"v{version.number} committed",
-            formats.minus(version.gate.reason),
-            True,
-        )
+        name = f"v{version.number}"
+        why = formats.minus(version.gate.reason)
+        self._put(event, "control", name, f"{name} committed", why, True)
 
     def _hint_queued(self, event: ev.HintQueued) -> None:
         self._put(event, "hint", event.hint.id, event.hint.text, "queued")
@@ -245,36 +218,21 @@ class StepFold:
             self._put(event, "hint", event.hint, "a hint", detail, ok)
 
     def _supervised(self, event: ev.SupervisorIntervened) -> None:
-        intervention = event.intervention
-        self._put(
-            event,
-            "supervisor",
-            intervention.id,
-            f"{intervention.level.replace('_', ' ')}: {intervention.trigger}",
-            intervention.diagnosis,
-        )
+        one = event.intervention
+        text = f"{one.level.replace('_', ' ')}: {one.trigger}"
+        self._put(event, "supervisor", one.id, text, one.diagnosis)
 
     def _reviewed(self, event: ev.InterventionChanged) -> None:
         if event.review:
-            self._put(
-                event,
-                "supervisor",
-                f"{event.intervention}r",
-                "review of the trajectory",
-                event.review,
-            )
+            key = f"{event.intervention}r"
+            self._put(event, "supervisor", key, "review of the trajectory", event.review)
 
     def _trouble(self, event: ev.TroubleNoted) -> None:
         self._put(event, "trouble", f"t{event.seq}", event.message, event.where, False)
 
     def _rewound(self, event: ev.Rewound) -> None:
-        self._put(
-            event,
-            "control",
-            f"r{event.seq}",
-            f"rewound from v{event.origin} to v{event.target}",
-            event.reason,
-        )
+        text = f"rewound from v{event.origin} to v{event.target}"
+        self._put(event, "control", f"r{event.seq}", text, event.reason)
 
     def _state(self, event: ev.StateChanged) -> None:
         if event.state not in {"running", "starting"}:
@@ -307,8 +265,13 @@ class StepFold:
                 return True
         return False
 
-    def _attempt(self, view: AttemptView) -> None:
-        self.view = replace(self.view, attempt=view)
+    def _in_hand(self, number: int) -> AttemptView | None:
+        view = self.view.attempt
+        return view if view is not None and view.attempt.number == number else None
+
+    def _change_attempt(self, number: int, **changes: Any) -> None:
+        if view := self._in_hand(number):
+            self.view = replace(self.view, attempt=replace(view, **changes))
 
 
 def progressed(view: AttemptView, progress: EvaluationProgress) -> AttemptView:

@@ -45,11 +45,9 @@ class SendWindow:
         """Whether the terminal never answers, so that nothing can be learnt from asking."""
 
     def sent(self, count: int) -> None:
-        """So many bytes were handed to the terminal."""
         self._since += count
 
     def asked(self) -> None:
-        """A question was sent."""
         self._asked.append((self._clock(), self._since))
         self._since = 0
 

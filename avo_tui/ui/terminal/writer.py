@@ -79,7 +79,6 @@ class Writer(Thread):
         return sample
 
     def run(self) -> None:
-        """Write until `stop`."""
         while True:
             with self._change:
                 while not (self._chunks or self._stopping or self._freed):

@@ -25,8 +25,6 @@ class ActionBar(Bar):
 
     @dataclass
     class Pressed(Message):
-        """An action was clicked."""
-
         action: str
 
     _spots: Sequence[tuple[int, int, str]] = ()
@@ -74,8 +72,6 @@ class TabBar(Bar):
 
     @dataclass
     class Picked(Message):
-        """A tab was clicked."""
-
         index: int
 
     _spots: Sequence[tuple[int, int, int]] = ()

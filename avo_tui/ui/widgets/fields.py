@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from textual import on
@@ -13,8 +14,6 @@ from textual.widgets import Input, Label
 
 
 class Field(Input):
-    """One row."""
-
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.set_reactive(Input.cursor_blink, False)
@@ -27,12 +26,12 @@ class FindBar(Horizontal):
         Binding("escape", "close", show=False, priority=True),
     ]
 
+    @dataclass
     class Changed(Message):
         """Other text; `done` when enter was pressed."""
 
-        def __init__(self, text: str, done: bool) -> None:
-            super().__init__()
-            self.text, self.done = text, done
+        text: str
+        done: bool
 
     class Closed(Message):
         """Escape: the filter is taken away."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.segment import Segment
 from textual import events
@@ -19,12 +20,9 @@ class Pill(Painter, can_focus=True):
 
     BINDINGS = [Binding("enter,space", "press", show=False)]  # noqa: RUF012
 
+    @dataclass
     class Pressed(Message):
-        """It was pressed."""
-
-        def __init__(self, pill: Pill) -> None:
-            super().__init__()
-            self.pill = pill
+        pill: Pill
 
         @property
         def control(self) -> Pill:
@@ -58,12 +56,9 @@ class Choice(Painter, can_focus=True):
         Binding("right,space", "move(1)", show=False),
     ]
 
+    @dataclass
     class Changed(Message):
-        """Another one was chosen."""
-
-        def __init__(self, choice: Choice) -> None:
-            super().__init__()
-            self.choice = choice
+        choice: Choice
 
     def __init__(
         self, options: Sequence[tuple[str, str]], id: str, value: str | None = None

@@ -38,11 +38,9 @@ class CursorList(LinesView):
         self.count = 0
 
     def rows_of(self, index: int) -> tuple[int, int]:
-        """First and last row of an entry."""
         return index + self.head, index + self.head
 
     def entry_of(self, row: int) -> int | None:
-        """The entry that a row belongs to."""
         index = row - self.head
         return index if 0 <= index < self.count else None
 

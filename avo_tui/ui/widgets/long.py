@@ -339,12 +339,10 @@ class LongView(LinesView):
         super().action_scroll_end()
 
     def action_scroll_up(self) -> None:
-        """One row up; the end is no longer wanted."""
         self._wants_end = False
         super().action_scroll_up()
 
     def action_page_up(self) -> None:
-        """A page up; the end is no longer wanted."""
         self._wants_end = False
         super().action_page_up()
 

@@ -52,15 +52,12 @@ class Pane(Vertical, Painter):
 
     @property
     def info(self) -> tuple[Span, ...]:
-        """What stands at the right of the top line."""
         return self._info
 
     def on_mount(self) -> None:
-        """Draw the title once there is a size."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self.draw_title())
 
     def on_resize(self, event: events.Resize) -> None:
-        """The title is as wide as the pane."""
         self.draw_title()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:

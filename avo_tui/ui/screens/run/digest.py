@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
@@ -26,73 +27,57 @@ LONGEST = 190
 """Characters of one of them, at most: three rows of the dialog."""
 
 
+E = TypeVar("E", bound=ev.Event)
+TOLD = (
+    ev.VersionCommitted, ev.VersionAudited, ev.AttemptRejected, ev.AttemptFinished, ev.StepFinished,
+    ev.HintDelivered, ev.SupervisorIntervened, ev.TroubleNoted, ev.Rewound,
+)  # fmt: skip
+"""Kinds of events that a person would want to know about."""
+
+
 @dataclass
 class Happenings:
     """What a person would want to know about a list of events, collected by `apply`."""
 
-    versions: dict[int, Version] = field(default_factory=dict)
-    rejected: set[tuple[int, int]] = field(default_factory=set)
-    """Step and number of the attempts that failed, or that the gate turned down."""
-    attempts: int = 0
-    steps: int = 0
-    hints: list[ev.HintDelivered] = field(default_factory=list)
-    interventions: list[ev.SupervisorIntervened] = field(default_factory=list)
-    trouble: list[ev.TroubleNoted] = field(default_factory=list)
-    rewinds: list[ev.Rewound] = field(default_factory=list)
-    fallen: list[ev.VersionAudited] = field(default_factory=list)
-    """Audits that showed that a version does not hold."""
+    events: list[ev.Event] = field(default_factory=list)
     spend: Spend = field(default_factory=Spend)
     first: datetime | None = None
-    """When the first of the events happened."""
+    """When the first of all events happened."""
     last: datetime | None = None
     """When the last of them happened."""
 
     def apply(self, event: ev.Event) -> None:
-        """Add one event."""
         self.first, self.last = self.first or event.at, event.at
-        if isinstance(event, ev.VersionCommitted):
-            self.versions[event.version.number] = event.version
-        elif isinstance(event, ev.VersionAudited):
-            self._audited(event)
-        elif isinstance(event, ev.AttemptRejected):
-            self.rejected.add((event.step, event.attempt))
-        elif isinstance(event, ev.AttemptFinished):
-            self.attempts += 1
-            if event.report.verdict is not Verdict.CORRECT:
-                self.rejected.add((event.step, event.attempt))
-        elif isinstance(event, ev.StepFinished):
-            self.steps += 1
-        elif isinstance(event, ev.HintDelivered):
-            self.hints.append(event)
-        elif isinstance(event, ev.SupervisorIntervened):
-            self.interventions.append(event)
-        elif isinstance(event, ev.TroubleNoted):
-            self.trouble.append(event)
-        elif isinstance(event, ev.Rewound):
-            self.rewinds.append(event)
+        if isinstance(event, TOLD):
+            self.events.append(event)
         elif isinstance(event, ev.Spent):
             self.spend = self.spend + event.spend
 
-    def _audited(self, event: ev.VersionAudited) -> None:
-        if event.audit.outcome == "fails":
-            self.fallen.append(event)
-        version = self.versions.get(event.number)
-        if version is not None:
-            audits = (*version.audits, event.audit)
-            self.versions[event.number] = version.replaced(audits=audits)
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def anything(self) -> bool:
-        return bool(
-            self.versions
-            or self.fallen
-            or self.attempts
-            or self.hints
-            or self.interventions
-            or self.trouble
-            or self.rewinds
-            or self.steps
-        )
+        audits = (e.audit for e in self.of(ev.VersionAudited))
+        passed = sum(audit.outcome != "fails" for audit in audits)
+        return len(self.events) > passed
+
+    @property
+    def versions(self) -> dict[int, Version]:
+        """With the audits that came later."""
+        versions = {e.version.number: e.version for e in self.of(ev.VersionCommitted)}
+        for event in self.of(ev.VersionAudited):
+            if version := versions.get(event.number):
+                audits = (*version.audits, event.audit)
+                versions[event.number] = version.replaced(audits=audits)
+        return versions
+
+    @property
+    def rejected(self) -> set[tuple[int, int]]:
+        """Step and number of the attempts that failed, or that the gate turned down."""
+        finished = self.of(ev.AttemptFinished)
+        failed = {(e.step, e.attempt) for e in finished if e.report.verdict is not Verdict.CORRECT}
+        return failed | {(e.step, e.attempt) for e in self.of(ev.AttemptRejected)}
 
 
 @dataclass(frozen=True)
@@ -105,7 +90,6 @@ class Span:
     since: datetime | None = None
 
     def holds(self, event: ev.Event) -> bool:
-        """Whether an event is within the span."""
         return event.seq > self.after and (self.since is None or event.at >= self.since)
 
 
@@ -188,18 +172,18 @@ def stretch_text(told: Happenings, span: Span, now: datetime) -> str:
 
 def _work(told: Happenings, width: int) -> list[Line]:
     out: list[Line] = []
-    best = lineage.best(told.versions.values())
+    versions, tried = told.versions, told.of(ev.AttemptFinished)
+    best = lineage.best(versions.values())
     if best is not None:
-        sentence = f"{formats.many(len(told.versions), 'new version')}, best v{best.number}"
+        sentence = f"{formats.many(len(versions), 'new version')}, best v{best.number}"
         sentence += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
         out += prose(sentence.rstrip(": "), width, "strong", ("★ ", "best"))
-    if told.attempts:
-        attempts = formats.many(told.attempts, "attempt")
-        steps = formats.many(told.steps, "finished step")
-        out.append(
-            line(("◌ ", "dim"), f"{attempts}, {steps}", (f", {len(told.rejected)} rejected", "dim"))
-        )
-    for event in told.fallen[-MOST:]:
+    if tried:
+        steps = formats.many(len(told.of(ev.StepFinished)), "finished step")
+        text = f"{formats.many(len(tried), 'attempt')}, {steps}"
+        out.append(line(("◌ ", "dim"), text, (f", {len(told.rejected)} rejected", "dim")))
+    fallen = [event for event in told.of(ev.VersionAudited) if event.audit.outcome == "fails"]
+    for event in fallen[-MOST:]:
         reason = formats.minus(one_line(event.audit.reason))
         out += prose(f"v{event.number} does not hold: {reason}", width, "", ("✕ ", "bad"))
     return out
@@ -208,17 +192,15 @@ def _work(told: Happenings, width: int) -> list[Line]:
 def _interference(told: Happenings, width: int) -> list[Line]:
     """What the person and the supervisor did, and what went wrong; long reasons are cut."""
     rows: list[tuple[Lead, str]] = []
-    for hint in told.hints[-MOST:]:
+    for hint in told.of(ev.HintDelivered)[-MOST:]:
         rows.append((("» ", "hint"), f"a hint was delivered: {one_line(hint.where)}"))
-    for rewind in told.rewinds[-MOST:]:
+    for rewind in told.of(ev.Rewound)[-MOST:]:
         rows.append((("↶ ", "warn"), rewind_text(rewind.origin, rewind.target, rewind.reason)))
-    for event in told.interventions[-MOST:]:
-        intervention = event.intervention
-        words = (
-            f"supervisor: {intervention.level.replace('_', ' ')}: {one_line(intervention.trigger)}"
-        )
+    for event in told.of(ev.SupervisorIntervened)[-MOST:]:
+        level = event.intervention.level.replace("_", " ")
+        words = f"supervisor: {level}: {one_line(event.intervention.trigger)}"
         rows.append((("! ", "warn"), words))
-    for trouble in told.trouble[-MOST:]:
+    for trouble in told.of(ev.TroubleNoted)[-MOST:]:
         rows.append((("✕ ", "bad"), trouble.message))
     return [
         row for lead, text in rows for row in prose(cut(one_line(text), LONGEST), width, "", lead)

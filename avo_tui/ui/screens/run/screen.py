@@ -245,11 +245,9 @@ class RunScreen(AvoScreen):
         self.call_after_refresh(self.repaint)
 
     def on_descendant_focus(self) -> None:
-        """The active pane is the focused one."""
         self.run.panes.focus_moved()
 
     def action_next_pane(self, by: int) -> None:
-        """The next pane in the order of the numbers."""
         self.run.panes.next(by)
 
     @on(TabBar.Picked)

@@ -64,7 +64,6 @@ def on_version_commanded(run: Run) -> Reason:
 
 
 def ask_approval(run: Run) -> None:
-    """Tell that an attempt waits for the person."""
     assert run.known.pending_approval is not None
     attempt, decision = run.known.pending_approval
     run.host.notify(
@@ -174,7 +173,6 @@ def stop(run: Run) -> None:
 
 
 def _kept(run: Run) -> list[Line]:
-    """A list of what remains of a stopped run."""
     snapshot, rows = run.known, [line("")]
     if snapshot.best is not None:
         number = snapshot.best.number
