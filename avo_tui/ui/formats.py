@@ -148,12 +148,8 @@ def ago(then: datetime | None, now: datetime) -> str:
     seconds = max(0, int((now - then).total_seconds()))
     if seconds < 2:
         return "now"
-    if seconds < 60:
-        return f"{seconds}s"
-    for limit, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= limit:
-            return f"{seconds // limit}{unit}"
-    return ""
+    sizes = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+    return next(f"{seconds // size}{unit}" for size, unit in sizes if seconds >= size)
 
 
 def seconds_of(value: float) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import string
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 from textual.binding import Binding
@@ -14,6 +16,8 @@ from avo_tui.ui import screens
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.screen import AvoScreen
+from avo_tui.ui.screens.detail import DetailScreen
+from avo_tui.ui.screens.listing import ListScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions import SessionsScreen
 from tests.ui.make_session import MemorySource
@@ -141,4 +145,8 @@ def test_actions_have_help_and_distinct_keys(made: Callable[[], AvoScreen]) -> N
 
 
 def test_every_screen_is_tried() -> None:
-    assert {type(made()).__name__ for made in SCREENS} == set(screens.__all__)
+    for module in walk_packages(screens.__path__, f"{screens.__name__}."):
+        import_module(module.name)
+    bases = {AvoScreen, DetailScreen, ListScreen}
+    every = {one for base in bases for one in base.__subclasses__()}
+    assert {type(made()) for made in SCREENS} == every - bases

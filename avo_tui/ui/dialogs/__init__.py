@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from avo_tui import on_demand
 
 if TYPE_CHECKING:
-    from avo_tui.ui.dialogs.frame import Dialog, label, note, problem, space
     from avo_tui.ui.dialogs.help import HelpDialog
     from avo_tui.ui.dialogs.new_session import NewSessionDialog
     from avo_tui.ui.dialogs.options import OptionsDialog
@@ -21,31 +20,9 @@ if TYPE_CHECKING:
     )
     from avo_tui.ui.dialogs.text_viewer import TextViewer
 
-__all__ = [
-    "BudgetDialog",
-    "Confirm",
-    "Dialog",
-    "HelpDialog",
-    "HintDialog",
-    "NewSessionDialog",
-    "OptionsDialog",
-    "PauseMenu",
-    "RewindDialog",
-    "TextDialog",
-    "TextViewer",
-    "agreement",
-    "budget_text",
-    "label",
-    "moments",
-    "note",
-    "problem",
-    "space",
-]
-
 __getattr__ = on_demand.names(
     __name__,
     {
-        "frame": ("Dialog", "label", "note", "problem", "space"),
         "help": ("HelpDialog",),
         "new_session": ("NewSessionDialog",),
         "options": ("OptionsDialog",),

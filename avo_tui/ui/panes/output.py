@@ -68,22 +68,18 @@ class Outcome:
 
 def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
     """From the running or finished attempt: its report if there is one, else its progress."""
-    progress = Outcome(
+    known = Outcome(log=view.log, resources=view.resources)
+    if view.report is not None:
+        known = outcome_of_report(view.report)
+    known = replace(
+        known,
         stages=view.stages,
-        log=view.log,
-        resources=view.resources,
         decision=view.decision,
         rejected=view.rejected,
         version=view.version,
     )
     if view.report is not None:
-        return replace(
-            outcome_of_report(view.report),
-            stages=view.stages,
-            decision=view.decision,
-            rejected=view.rejected,
-            version=view.version,
-        )
+        return known
     checks: list[ConfigurationCheck] = []
     measured: list[ConfigurationScore] = []
     unit = ""
@@ -98,7 +94,7 @@ def outcome_of_attempt(view: AttemptView, reference: str) -> Outcome:
                 unit = row.unit or unit
                 measured.append(_measured(row, name))
     score = Score(unit=unit, reference_baseline=reference, configurations=tuple(measured))
-    return replace(progress, checks=tuple(checks), score=score if measured else None)
+    return replace(known, checks=tuple(checks), score=score if measured else None)
 
 
 def _measured(row: EvaluationProgress, name: str) -> ConfigurationScore:
@@ -127,15 +123,14 @@ def outcome_of_report(report: EvaluationReport) -> Outcome:
 
 def outcome_of_version(version: Version, parent: Version | None) -> Outcome:
     """A version's outcome from its record alone."""
-    return Outcome(
+    outcome = Outcome(
         score=version.score,
-        parent=None if parent is None else parent.score,
-        parent_name="" if parent is None else f"{ABOUT} vs v{parent.number}",
         resources=version.resources,
         decision=version.gate if version.gate.gate != "seed" else None,
         device=version.device,
         version=version.number,
     )
+    return against(outcome, parent)
 
 
 def against(outcome: Outcome, parent: Version | None) -> Outcome:

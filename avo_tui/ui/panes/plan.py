@@ -148,15 +148,11 @@ _GLYPHS = {
 
 def _words(entry: Entry) -> tuple[str, str]:
     text, detail = one_line(entry.text), one_line(entry.detail)
-    if entry.kind == "tool":
-        return text, detail
     if entry.kind == "attempt":
         number = entry.key[1:]
         return f"attempt {number}", " · ".join(p for p in (detail, text) if p)
     if entry.kind == "gate":
         return f"gate {detail}", text
-    if entry.kind == "control" and entry.key.startswith("v"):
-        return text, detail
     return text, detail
 
 

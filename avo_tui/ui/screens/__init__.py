@@ -21,22 +21,6 @@ if TYPE_CHECKING:
     from avo_tui.ui.screens.supervisor import SupervisorScreen
     from avo_tui.ui.screens.transcript import TranscriptScreen
 
-__all__ = [
-    "AttemptsScreen",
-    "CampaignScreen",
-    "CompareScreen",
-    "DevicesScreen",
-    "KernelScreen",
-    "KnowledgeScreen",
-    "LineageScreen",
-    "LogScreen",
-    "MemoryScreen",
-    "RunScreen",
-    "SessionsScreen",
-    "SupervisorScreen",
-    "TranscriptScreen",
-]
-
 __getattr__ = on_demand.names(
     __name__,
     {

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from textual import on
 from textual.app import ComposeResult
 
 from avo_tui.domain.budget import SOFT_WARNING, cap_states
@@ -20,8 +19,8 @@ from avo_tui.ui.actions import Actions, Reason
 from avo_tui.ui.charts import MARKS, Curve, draw
 from avo_tui.ui.dialogs import Confirm, HintDialog
 from avo_tui.ui.host import ONLY_LOOKS
-from avo_tui.ui.loader import in_thread
-from avo_tui.ui.screen import COMMON, AvoScreen
+from avo_tui.ui.screen import COMMON
+from avo_tui.ui.screens.listing import ListScreen
 from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, between, crop, cut, fit, fit_right, line, one_line
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
@@ -163,7 +162,6 @@ def about_spans(one: LineView, width: int) -> Sequence[Span]:
     return [(cut(text, width), "bad" if one.line.problem else "dim")]
 
 
-REFRESH_SECONDS = 1.0
 PAUSED = {"paused", "pausing", "parked"}
 
 
@@ -311,7 +309,7 @@ def _close(screen: CampaignScreen) -> None:
     screen.leave()
 
 
-class CampaignScreen(AvoScreen):
+class CampaignScreen(ListScreen):
     ACTIONS = (*act, *leaving, *COMMON)
     ABOUT = (
         "A campaign runs several sessions, its lines, on one task. Each sends its best version to "
@@ -333,7 +331,6 @@ class CampaignScreen(AvoScreen):
         self.reader = CampaignReader(CampaignFolder(folder))
         self.view: CampaignView | None = None
         self._error = ""
-        self._reading = False
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
@@ -346,20 +343,11 @@ class CampaignScreen(AvoScreen):
             yield LinesView(id="happened-view")
         yield ActionBar(id="actions")
 
-    def on_mount(self) -> None:
-        self.query_one(CursorList).focus()
-        self._read()
-        self.set_interval(REFRESH_SECONDS, self._read)
-        self._show()
-
-    def on_screen_resume(self) -> None:
-        self._read()
-
     @property
     def current(self) -> LineView | None:
         if self.view is None or not self.ready:
             return None
-        index = self.query_one(CursorList).index
+        index = self.table.index
         return self.view.lines[min(index, len(self.view.lines) - 1)]
 
     def leave(self) -> None:
@@ -369,42 +357,24 @@ class CampaignScreen(AvoScreen):
         else:
             self.host.departure.leave()
 
-    # -- reading
+    def read(self) -> CampaignView:
+        return self.reader.view()
 
-    def _read(self) -> None:
-        """Read the campaign in a thread, while this screen is on top.
-
-        One look at a time: with many lines the first takes longer than the interval.
-        """
-
-        if self.app.screen is self and not self._reading:
-            self._reading = True
-            in_thread(self, self.reader.view, self._take, self._failed, group="campaign")
-
-    def _failed(self, why: str) -> None:
-        self._take(self.view, why)
-
-    def _take(self, view: CampaignView | None, error: str = "") -> None:
-        self._reading = False
-        if not self.ready:
-            return
-        self.view, self._error = view, error
-        if view is not None:
-            table = self.query_one(CursorList)
-            table.count = len(view.lines)
-            table.index = min(table.index, table.count - 1)
-        self._show()
-        self.refresh_footer()
+    def take(self, value: CampaignView | None, error: str = "") -> None:
+        self.view, self._error = value or self.view, error
+        if self.view is not None:
+            self.table.count = len(self.view.lines)
+            self.table.index = min(self.table.index, self.table.count - 1)
 
     # -- showing
 
-    def _show(self) -> None:
+    def show_list(self) -> None:
         view = self.view
         if view is None:
             words = self._error or "reading the campaign …"
-            self.query_one(CursorList).show(lambda width: [line((words, "dim"))])
+            self.table.show(lambda width: [line((words, "dim"))])
             return
-        self.query_one(CursorList).show(lambda width: table_lines(view, width))
+        self.table.show(lambda width: table_lines(view, width))
         height = min(len(view.lines) + 3, max(5, self.size.height // 3))
         self.query_one("#lines").styles.height = height
         self.query_one("#lines", Pane).set_info([(state_counts(view), "dim")])
@@ -415,9 +385,9 @@ class CampaignScreen(AvoScreen):
         self.query_one("#happened-view", LinesView).show(lambda width: happening_lines(view, width))
         left, right = status_spans(view, self.host.clock())
         self.query_one("#status", StatusLine).set_row(line(*between(left, right, self.size.width)))
-        self._tell_about()
+        self.tell_about()
 
-    def _tell_about(self) -> None:
+    def tell_about(self) -> None:
         current = self.current
         if current is not None:
             spans = about_spans(current, self.size.width - 1)
@@ -425,25 +395,16 @@ class CampaignScreen(AvoScreen):
 
     def show_second(self) -> None:
         if self.ready:
-            self._show()
+            self.show_list()
 
     def fit(self) -> None:
         if self.ready:
-            self._show()
+            self.show_list()
         super().fit()
 
     def on_resize(self) -> None:
         """The chart is as large as its pane, once that has its size."""
         self.call_after_refresh(self.fit)
-
-    @on(CursorList.Moved)
-    def _moved(self) -> None:
-        self._tell_about()
-        self.refresh_footer()
-
-    @on(CursorList.Opened)
-    def _opened(self) -> None:
-        self.action_act("open")
 
     # -- steering
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rich.cells import cell_len
-from textual import on
 from textual.app import ComposeResult
 
 from avo_tui.domain.budget import SOFT_WARNING
@@ -15,8 +14,8 @@ from avo_tui.domain.progress import progress_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
-from avo_tui.ui.loader import in_thread
-from avo_tui.ui.screen import COMMON, AvoScreen
+from avo_tui.ui.screen import COMMON
+from avo_tui.ui.screens.listing import ListScreen
 from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
@@ -130,9 +129,6 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
     return line(*spans)
 
 
-REFRESH_SECONDS = 2.0
-
-
 act = Actions["SessionsScreen"]("sessions")
 leaving = Actions["SessionsScreen"]("general")
 
@@ -213,7 +209,7 @@ def _quit(screen: SessionsScreen) -> None:
         screen.host.departure.leave()
 
 
-class SessionsScreen(AvoScreen):
+class SessionsScreen(ListScreen):
     """All sessions: those that need a person first, then the most recently active."""
 
     ACTIONS = (*act, *leaving, *COMMON)
@@ -222,6 +218,7 @@ class SessionsScreen(AvoScreen):
         "whether or not a screen looks at it. The sparkline is the best score so far, version by "
         "version."
     )
+    SECONDS = 2.0
     MAIN, FIND = "#sessions-view", "/ filter"
     PANES = {"sessions": ("Sessions", "Enter opens the one under the cursor.")}  # noqa: RUF012
 
@@ -241,40 +238,21 @@ class SessionsScreen(AvoScreen):
         yield FindBar()
         yield ActionBar(id="actions")
 
-    def on_mount(self) -> None:
-        self.query_one(CursorList).focus()
-        self._read()
-        self.set_interval(REFRESH_SECONDS, self._read)
-        self._show()
+    def read(self) -> list[SessionSummary]:
+        return by_attention(summaries(self.host.roots), self.host.clock())
 
-    def on_screen_resume(self) -> None:
-        self._read()
-
-    def _read(self) -> None:
-        """Read the sessions in a thread, while this screen is on top."""
-
-        if self.app.screen is self:
-            host = self.host
-            in_thread(
-                self,
-                lambda: by_attention(summaries(host.roots), host.clock()),
-                self._take,
-                group="summaries",
-            )
-
-    def _take(self, sessions: list[SessionSummary]) -> None:
-        """Show what was read; the cursor stays on its session."""
-        if not self.ready:
+    def take(self, value: list[SessionSummary] | None, error: str = "") -> None:
+        """The cursor stays on its session."""
+        if value is None:
+            self.app.notify(one_line(error), severity="error", timeout=10, markup=False)
             return
         current = self.current
-        self.sessions = sessions
+        self.sessions = value
         self._filter()
         if current is not None:
             folders = [s.folder for s in self.shown]
             if current.folder in folders:
-                self.query_one(CursorList).index = folders.index(current.folder)
-        self._show()
-        self.refresh_footer()
+                self.table.index = folders.index(current.folder)
 
     def _filter(self) -> None:
         needle = self.needle.casefold()
@@ -284,24 +262,23 @@ class SessionsScreen(AvoScreen):
             if needle
             in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
         ]
-        table = self.query_one(CursorList)
+        table = self.table
         table.count = len(self.shown)
         table.index = max(0, min(table.index, table.count - 1))
 
     @property
     def current(self) -> SessionSummary | None:
-        table = self.query_one(CursorList)
-        return self.shown[table.index] if self.shown else None
+        return self.shown[self.table.index] if self.shown else None
 
-    def _show(self) -> None:
-        self.query_one(CursorList).show(self._lines)
+    def show_list(self) -> None:
+        self.table.show(self._lines)
         everything = self.sessions or []
         running = sum(1 for s in everything if s.state in {"running", "starting", "pausing"})
         info: list[Span] = [(f"{len(everything)}", "dim")]
         if self.needle:
             info = [(f"{len(self.shown)}", "dim"), (" of ", "faint"), *info]
         self.query_one("#sessions", Pane).set_info(info)
-        self._tell_about()
+        self.tell_about()
         needy = sum(1 for s in everything if s.progress and s.progress.waits_for == "approval")
         right = f"▲ {needy} waiting for you   " if needy else ""
         right += f"{running} running " if running else ""
@@ -313,8 +290,7 @@ class SessionsScreen(AvoScreen):
             line(*left, (" " * max(1, gap), ""), (right, "state-running"))
         )
 
-    def _tell_about(self) -> None:
-        """Show, below the table, the details for which the selected row has no room."""
+    def tell_about(self) -> None:
         current, now = self.current, self.host.clock()
         spans: list[Span] = []
         if current is not None and current.error is None:
@@ -335,19 +311,10 @@ class SessionsScreen(AvoScreen):
             return [BLANK, line(("no session holds ", "dim"), self.needle)]
         return table_lines(self.shown, width, self.host.clock())
 
-    @on(CursorList.Moved)
-    def _moved(self) -> None:
-        self._tell_about()
-        self.refresh_footer()
-
-    @on(CursorList.Opened)
-    def _opened(self) -> None:
-        self.action_act("open")
-
     def find(self, text: str, done: bool) -> str:
         self.needle = text
         self._filter()
-        self._show()
+        self.show_list()
         return f"{len(self.shown)} of {len(self.sessions or ())}"
 
 

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 from textual import events
-from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.content import Span as ContentSpan
 from textual.style import Style
-from textual.widget import Widget
 
 from avo_tui.ui.text import Span, crop, width_of
 from avo_tui.ui.widgets.paint import Painter
@@ -23,15 +21,11 @@ from avo_tui.ui.widgets.paint import Painter
 class Pane(Vertical, Painter):
     """A frame around the widgets of one pane; its border takes the accent with the focus."""
 
-    def __init__(self, *children: Widget, key: str, title: str, id: str) -> None:
-        super().__init__(*children, id=id)
+    def __init__(self, *, key: str, title: str, id: str) -> None:
+        super().__init__(id=id)
         self.key, self.heading = key, title
         self._info: tuple[Span, ...] = ()
         self._columns: tuple[str, ...] = ()
-        self._children_given = children
-
-    def compose(self) -> ComposeResult:
-        yield from ()
 
     def set_info(self, spans: Sequence[Span]) -> None:
         """What stands at the right of the top line."""
