@@ -27,35 +27,28 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 
-
-@dataclass(frozen=True)
-class Kind:
-    about: str
-    verdict: Verdict
-
-
 _WRONG, _OUTSIDE = Verdict.WRONG_RESULT, Verdict.ILLEGAL_ACCESS
-KINDS: Mapping[str, Kind] = {
-    "honest": Kind("an honest kernel", Verdict.CORRECT),
-    "never_writes": Kind("outputs are never written", _WRONG),
-    "constant": Kind("a constant, whatever the inputs", _WRONG),
-    "mean": Kind("a value that is right in the mean", _WRONG),
-    "part_left_out": Kind("a part of the work is left out", _WRONG),
-    "ignores_a_flag": Kind("a flag of the configuration is ignored", _WRONG),
-    "off_by_one": Kind("an index is wrong by one", _WRONG),
-    "faint": Kind("wrong by less than the noise of most values", _WRONG),
-    "low_precision": Kind("computed in too low a precision", _WRONG),
-    "unset_memory": Kind("memory is read that was never set", _WRONG),
-    "unsteady": Kind("two runs on the same inputs differ", _WRONG),
-    "some_shapes": Kind("right on some shapes only", _WRONG),
-    "changes_inputs": Kind("inputs are changed", _OUTSIDE),
-    "writes_behind": Kind("memory behind an output is written", _OUTSIDE),
-    "writes_before": Kind("memory before an output is written", _OUTSIDE),
-    "null_pointer": Kind("a null pointer is followed", _OUTSIDE),
-    "no_end": Kind("a run that does not end", Verdict.TIMEOUT),
-    "does_not_compile": Kind("a source that does not compile", Verdict.COMPILE_ERROR),
+KINDS: Mapping[str, Verdict] = {
+    "honest": Verdict.CORRECT,  # an honest kernel
+    "never_writes": _WRONG,  # outputs are never written
+    "constant": _WRONG,  # a constant, whatever the inputs
+    "mean": _WRONG,  # a value that is right in the mean
+    "part_left_out": _WRONG,  # a part of the work is left out
+    "ignores_a_flag": _WRONG,  # a flag of the configuration is ignored
+    "off_by_one": _WRONG,  # an index is wrong by one
+    "faint": _WRONG,  # wrong by less than the noise of most values
+    "low_precision": _WRONG,  # computed in too low a precision
+    "unset_memory": _WRONG,  # memory is read that was never set
+    "unsteady": _WRONG,  # two runs on the same inputs differ
+    "some_shapes": _WRONG,  # right on some shapes only
+    "changes_inputs": _OUTSIDE,  # inputs are changed
+    "writes_behind": _OUTSIDE,  # memory behind an output is written
+    "writes_before": _OUTSIDE,  # memory before an output is written
+    "null_pointer": _OUTSIDE,  # a null pointer is followed
+    "no_end": Verdict.TIMEOUT,  # a run that does not end
+    "does_not_compile": Verdict.COMPILE_ERROR,  # a source that does not compile
 }
-"""Name → what it is and the verdict that it must get, in every language."""
+"""Name of a way in which a candidate can be right or wrong → the verdict that it must get."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +79,14 @@ async def examine(pipeline: Pipeline, task: str, folder: Path) -> AsyncIterator[
     verdict but `correct`, or did not come with that.
     """
     cannot = excuses(folder)
-    for name, kind in KINDS.items():
+    for name, wanted in KINDS.items():
         if not (folder / name).is_dir():
             yield Row(name, None, cannot.get(name, "missing"), name in cannot)
             continue
         candidate = read_candidate(folder / name)
         report = await pipeline.evaluate(task, candidate, "benchmark", lambda _: None)
         scored = (report.score is not None) == (report.verdict is Verdict.CORRECT)
-        ok = report.verdict is kind.verdict and scored and bool(report.feedback.summary)
+        ok = report.verdict is wanted and scored and bool(report.feedback.summary)
         yield Row(name, report.verdict, report.feedback.summary, ok)
 
 
@@ -102,7 +95,7 @@ async def _main(options: argparse.Namespace) -> int:
     try:
         async for row in examine(pipeline, options.task, options.folder):
             mark = "ok  " if row.ok else "FAIL"
-            wanted = KINDS[row.kind].verdict
+            wanted = KINDS[row.kind]
             verdict = f"{row.verdict or 'no candidate'} (wanted {wanted})"
             print(f"{mark} {row.kind:<16} {verdict}: {row.words}", flush=True)
             failed += not row.ok

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.task_static_checks import CPP_WORDS
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:<([^>"\n]+)>|"([^">\n]+)")[^\n]*$')
 _ONCE = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$")
@@ -88,16 +89,9 @@ def flatten(
     return Flat(edit(text), tuple(flattener.headers))
 
 
-_RESERVED = frozenset(
-    re.findall(
-        r"\w+",
-        "alignas alignof auto bool break case char const constexpr continue default delete do "
-        "double else enum extern false float for goto if inline int long namespace new nullptr "
-        "operator private register restrict return shape short signed sizeof static stream struct "
-        "switch template this true typedef union unsigned using virtual void volatile while "
-        "workspace",
-    )
-)
+_RESERVED = CPP_WORDS | {
+    "alignas", "alignof", "constexpr", "nullptr", "restrict", "shape", "stream", "workspace",
+}  # fmt: skip
 """Words of C and C++, and the parameters that the functions have beside the task's own."""
 
 

@@ -27,24 +27,6 @@ def as_json(report: EvaluationReport) -> str:
     return json.dumps(form(report), indent=2)
 
 
-def progress_line(progress: EvaluationProgress) -> str:
-    if progress.stage == "waiting":
-        return f"waiting: {progress.detail}" if progress.state == "started" else ""
-    if progress.state == "configuration":
-        mark = "ok" if progress.ok else "FAILED"
-        line = (
-            f"  {progress.stage} {progress.index}/{progress.count} {progress.configuration} {mark}"
-        )
-        if progress.ratio is not None:
-            line += f" {progress.ratio:.3f}×"
-        if progress.error is not None:
-            line += f" error {progress.error:.2f} of the tolerance"
-        return line
-    if progress.state == "finished":
-        return f"{progress.stage}: {progress.seconds or 0:.2f} s"
-    return ""
-
-
 WAITING_SECONDS = 60.0
 """Least seconds between two lines about one and the same wait."""
 
@@ -65,7 +47,18 @@ class ProgressLines:
             if same and self._clock() - self._told < WAITING_SECONDS:
                 return ""
             self._wait, self._told = wait, self._clock()
-        return progress_line(progress)
+            return f"waiting: {progress.detail}" if progress.state == "started" else ""
+        if progress.state == "configuration":
+            place = f"{progress.index}/{progress.count} {progress.configuration}"
+            line = f"  {progress.stage} {place} {'ok' if progress.ok else 'FAILED'}"
+            if progress.ratio is not None:
+                line += f" {progress.ratio:.3f}×"
+            if progress.error is not None:
+                line += f" error {progress.error:.2f} of the tolerance"
+            return line
+        if progress.state == "finished":
+            return f"{progress.stage}: {progress.seconds or 0:.2f} s"
+        return ""
 
 
 def as_text(report: EvaluationReport) -> str:

@@ -36,7 +36,7 @@ _WORDS = (
     "private protected public register return short signed sizeof static struct switch template "
     "this throw true try typedef typename union unsigned using virtual void volatile while"
 )
-_RESERVED = frozenset(_WORDS.split())
+CPP_WORDS = frozenset(_WORDS.split())
 """Words of C++ that no parameter can be called."""
 
 
@@ -110,7 +110,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def line_in(error: BaseException, path: Path) -> int | None:
+def line_in(error: BaseException, path: Path | str) -> int | None:
     """The last line of the file that the error passed through; None if it passed through none."""
     line, trace = None, error.__traceback__
     while trace is not None:
@@ -215,7 +215,7 @@ def _entry(task: Task) -> None:
     kinds, names = ("input", "output", *_FROM_CONFIGURATION), set()
     for argument in task.arguments:
         name, kind = argument.name, argument.kind
-        if not isinstance(name, str) or not _IDENTIFIER.match(name) or name in _RESERVED:
+        if not isinstance(name, str) or not _IDENTIFIER.match(name) or name in CPP_WORDS:
             raise Fault(here, f"an argument is called {name!r}, which is no name in C++")
         if name in names:
             raise Fault(here, f"two arguments are called {name}")
@@ -330,4 +330,4 @@ def _kind(value: object) -> str:
 
 def is_parameter_name(name: str) -> bool:
     """True if a C++ function and a Python one may have a parameter of that name."""
-    return bool(_IDENTIFIER.match(name)) and name not in _RESERVED and not keyword.iskeyword(name)
+    return bool(_IDENTIFIER.match(name)) and name not in CPP_WORDS and not keyword.iskeyword(name)

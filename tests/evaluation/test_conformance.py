@@ -46,8 +46,8 @@ def test_both_languages_are_asked_for_the_same_verdict(kind: str) -> None:
     text = (CANDIDATES / f"{cpp}.cpp").read_text()
     asked = re.search(r"^// verdict: (.*)$", text, re.MULTILINE)
     assert asked is not None
-    assert asked[1] == KINDS[kind].verdict
-    assert CUDA[cuda]["verdict"] == [KINDS[kind].verdict]
+    assert asked[1] == KINDS[kind]
+    assert CUDA[cuda]["verdict"] == [KINDS[kind]]
 
 
 def test_only_a_known_kind_is_excused(tmp_path: Path) -> None:
@@ -55,4 +55,4 @@ def test_only_a_known_kind_is_excused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no kind 'flies'"):
         excuses(tmp_path)
     assert excuses(tmp_path / "nowhere") == {}
-    assert KINDS["honest"].verdict is Verdict.CORRECT
+    assert KINDS["honest"] is Verdict.CORRECT

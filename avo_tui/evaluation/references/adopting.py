@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import avo_tui
 from avo_tui.domain.plain import plain, safe
@@ -42,31 +42,19 @@ _BASES = {"cpp": "CppReference", "cuda": "CudaReference"}
 
 
 def wishes_for(
-    name: str,
-    language: str,
-    origin: str,
-    *,
-    sizes: dict[str, int] | None = None,
-    full_size: bool = False,
-    evaluation_mode: bool = False,
-    compiled: bool = False,
+    name: str, language: str, origin: str, *, full_size: bool = False, **more: Any
 ) -> Wishes:
-    """The usual wishes for a language. Raises EvaluatorError for one that cannot be had."""
+    """The usual wishes for a language, and `more` of `Wishes`.
+
+    Raises EvaluatorError for a language that cannot be had.
+    """
     if language not in _BASES:
         raise EvaluatorError(
             f"a task from a reference is in {' or '.join(_BASES)}, not in {language!r}"
         )
-    limited = language == "cpp" and not full_size
-    return Wishes(
-        name=name,
-        language=language,
-        origin=origin,
-        sizes=sizes or {},
-        most_flops=CPU_FLOPS if limited else math.inf,
-        most_bytes=CPU_BYTES if limited else math.inf,
-        evaluation_mode=evaluation_mode,
-        compiled=compiled,
-    )
+    if language == "cpp" and not full_size:
+        more = {"most_flops": CPU_FLOPS, "most_bytes": CPU_BYTES, **more}
+    return Wishes(name, language, origin, **more)
 
 
 async def derive(
@@ -93,13 +81,7 @@ async def derive(
             command=(sys.executable, "-m", module, "request.json", "reply.json"),
             scratch=folder,
             limits=_LIMITS,
-            read=(
-                _PACKAGE,
-                sys.prefix,
-                sys.base_prefix,
-                *site.getsitepackages(),
-                *packages,
-            ),
+            read=(_PACKAGE, sys.prefix, sys.base_prefix, *site.getsitepackages(), *packages),
             environment={
                 "PYTHONPATH": os.pathsep.join([_PACKAGE, *packages]),
                 "OMP_NUM_THREADS": "1",
@@ -223,6 +205,7 @@ def _task_py(spec: ReferenceSpec) -> str:
     return f'''"""{spec.name}: made by `avo task from`; reference.json says what was derived."""
 
 from pathlib import Path
+from typing import Any
 
 from avo_tui.evaluation.references.task import {base}
 

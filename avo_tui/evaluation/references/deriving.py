@@ -332,11 +332,8 @@ def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tupl
         free = [n for n in values if n not in wishes.sizes and values[n] >= 2]
         for name in sorted(free, key=lambda n: -values[n]):
             smaller = {**current, name: values[name] // 2}
-            try:
-                again = look(reference, smaller)
-            except BadReferenceError:
-                continue
-            if again.flops < shown.flops or again.bytes < shown.bytes:
+            again = _seen(reference, smaller)
+            if again is not None and (again.flops < shown.flops or again.bytes < shown.bytes):
                 current, shown = smaller, again
                 break
         else:
@@ -348,6 +345,16 @@ def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tupl
                 "--full-size"
             )
     return current, shown
+
+
+def _seen(reference: Reference, sizes: Sizes, like: Look | None = None) -> Look | None:
+    """A look at these sizes; None where the reference does not run with them, or is not `like`
+    another look: reads other tensors, or gives outputs of other ranks or dtypes."""
+    try:
+        again = look(reference, sizes)
+    except BadReferenceError:
+        return None
+    return again if like is None or _same_program(like, again) else None
 
 
 def _tolerable(shown: Look, wishes: Wishes) -> bool:
@@ -365,9 +372,8 @@ def _axes(reference: Reference, base: Sizes, shown: Look) -> tuple[str, ...]:
     weights = {n: tuple(t.shape) for n, t in shown.drawn.weights.items()}
     for name, value in {**reference.constants, **base}.items():
         other = value + 1 if value < 64 else value // 2 + 1
-        try:
-            again = look(reference, {**base, name: other})
-        except BadReferenceError:
+        again = _seen(reference, {**base, name: other})
+        if again is None:
             continue
         inputs = {n: tuple(t.shape) for n, t in again.drawn.inputs.items()}
         kept = {n: tuple(t.shape) for n, t in again.drawn.weights.items()} == weights
@@ -424,11 +430,8 @@ def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[
     sizes = {name: max(SMALLEST, value // 2) for name, value in full.items()}
     if sizes == full:
         return ()
-    try:
-        again = look(reference, {**base, **sizes})
-    except BadReferenceError:
-        return ()
-    return (_case("half", sizes, again),) if _same_program(shown, again) else ()
+    again = _seen(reference, {**base, **sizes}, like=shown)
+    return (_case("half", sizes, again),) if again is not None else ()
 
 
 def other_sizes(full: int) -> list[int]:
@@ -460,11 +463,8 @@ def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list
             break
         if sizes == full or any(sizes == case.sizes for case in cases):
             continue
-        try:
-            again = look(reference, {**base, **sizes})
-        except BadReferenceError:
-            continue
-        if _same_program(shown, again) and all(t.numel() for t in again.outputs.values()):
+        again = _seen(reference, {**base, **sizes}, like=shown)
+        if again is not None and all(t.numel() for t in again.outputs.values()):
             cases.append(_case(f"odd-{index + 1}", sizes, again))
     return cases + list(_above(reference, base, full, shown))
 
@@ -476,12 +476,8 @@ def _above(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> Itera
             continue
         sizes = {name: min(SHORT, size) for name, size in full.items()}
         sizes[axis] = value + max(1, value // 4) | 1
-        try:
-            again = look(reference, {**base, **sizes})
-        except BadReferenceError:
-            continue
-        affordable = again.flops <= max(shown.flops, QUICK_FLOPS)
-        if affordable and _same_program(shown, again):
+        again = _seen(reference, {**base, **sizes}, like=shown)
+        if again is not None and again.flops <= max(shown.flops, QUICK_FLOPS):
             yield _case(f"{ABOVE}{axis}", sizes, again)
 
 

@@ -21,6 +21,7 @@ from avo_tui.evaluation.references.source import (
     in_double,
 )
 from avo_tui.evaluation.references.spec import Case, ReferenceSpec, Sizes, Slices
+from avo_tui.evaluation.task_static_checks import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -113,8 +114,8 @@ def _drawn(reference: Reference, sizes: Sizes) -> ReferenceSample:
 
 
 def _does_not_run(error: Exception) -> BadReferenceError:
-    why = " ".join(str(error).split())[:200]
-    return BadReferenceError(f"the reference does not run: {type(error).__name__}: {why}")
+    why = f"{type(error).__name__}: {one_line(error)}"
+    return BadReferenceError(f"the reference does not run: {why}")
 
 
 def _same_gaps(plain: Tensors, own: Tensors, exact: Tensors) -> bool:

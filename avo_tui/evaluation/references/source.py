@@ -18,7 +18,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from avo_tui.evaluation.references.spec import Kind, Sizes
-from avo_tui.evaluation.task_static_checks import is_parameter_name
+from avo_tui.evaluation.task_static_checks import is_parameter_name, line_in, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -283,13 +283,9 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 def raised(error: BaseException, file: str) -> str:
     """One sentence with the line of `file` that an exception came from."""
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    line = line_in(error, file)
     where = f" (line {line})" if line else ""
-    return f"{file}{where}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{file}{where}: {type(error).__name__}: {one_line(error)}"
 
 
 class ParameterNames:
