@@ -214,7 +214,5 @@ def _read(path: Path) -> str:
         raise Failure(f"{path} is a pipe or a device: give a file")
     try:
         return read_file(path)
-    except UnicodeDecodeError as error:
-        raise Failure(f"{path} is not UTF-8 text") from error
     except EvaluatorError as error:
         raise Failure(str(error)) from error

@@ -38,10 +38,6 @@ def read_candidate(
         raise EvaluatorError(f"{path} is neither a file nor a folder")
     try:
         return Candidate(files={name: read_file(p) for name, p in paths.items()})
-    except UnicodeDecodeError as error:
-        raise EvaluatorError(f"{path} holds a file that is not UTF-8 text") from error
-    except OSError as error:
-        raise EvaluatorError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise EvaluatorError(f"{path}: {error.errors()[0]['msg']}") from error
 
@@ -77,12 +73,17 @@ def files_below(folder: Path) -> dict[str, Path]:
 
 
 def read_file(path: Path) -> str:
-    """A candidate's file. Raises EvaluatorError if it is too long, OSError, UnicodeDecodeError."""
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise EvaluatorError(f"{path} is longer than {MAX_FILE_BYTES} bytes")
-    return data.decode("utf-8")
+    """A candidate's file. Raises EvaluatorError if it is too long or cannot be read as text."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise EvaluatorError(f"{path} is longer than {MAX_FILE_BYTES} bytes")
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EvaluatorError(f"{path} is not UTF-8 text") from error
+    except OSError as error:
+        raise EvaluatorError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _hidden(name: str) -> bool:

@@ -6,14 +6,12 @@ A folder `seed-LANGUAGE` beside `seed/` offers a task in that language too, unde
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-from pydantic import ValidationError
 
 import avo_tui
 from avo_tui.domain.plain import plain
@@ -158,11 +156,17 @@ class Tasks:
         if not root.trusted or folder.is_file():
             return self.load(name).info()  # says that it is not trusted
         note = _note(folder, name)
-        known = _read_note(note)
-        if known is not None:
-            return known
+        if note is None:
+            return self.load(name).info()
+        with contextlib.suppress(OSError, ValueError):
+            return TaskInfo.model_validate_json(note.read_text(encoding="utf-8"))
         info = self.load(name).info()
-        _write_note(note, info)
+        fresh = note.with_suffix(f".{os.getpid()}.new")
+        try:
+            fresh.write_text(info.model_dump_json(), encoding="utf-8")
+            fresh.replace(note)
+        except OSError:
+            fresh.unlink(missing_ok=True)
         return info
 
     def listing(self) -> Iterator[TaskInfo | BrokenTask]:
@@ -214,23 +218,3 @@ def _note(folder: Path, name: str) -> Path | None:
     except EvaluatorError:
         return None  # without a place for notes each task is loaded
     return notes / f"{hashlib.sha256('|'.join(state).encode()).hexdigest()[:32]}.json"
-
-
-def _read_note(note: Path | None) -> TaskInfo | None:
-    if note is None:
-        return None
-    try:
-        return TaskInfo.model_validate(json.loads(note.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
-        return None
-
-
-def _write_note(note: Path | None, info: TaskInfo) -> None:
-    if note is None:
-        return
-    fresh = note.with_suffix(f".{os.getpid()}.new")
-    try:
-        fresh.write_text(info.model_dump_json(), encoding="utf-8")
-        fresh.replace(note)
-    except OSError:
-        fresh.unlink(missing_ok=True)

@@ -79,12 +79,7 @@ def _read(file: Path) -> str:
     """The text of a file. Raises EvaluatorError for one that is none, or longer than a source."""
     if not file.is_file():  # a pipe would be waited for
         raise EvaluatorError(f"{file} is no file")
-    try:
-        return read_file(file)
-    except UnicodeDecodeError as error:
-        raise EvaluatorError(f"{file} is not UTF-8 text") from error
-    except OSError as error:
-        raise EvaluatorError(f"{file} cannot be read: {error.strerror}") from error
+    return read_file(file)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
-from avo_tui.domain.secrets import may_hold_a_secret
 from avo_tui.evaluation.paths import cache_folder
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.dask import DaskSite
+from avo_tui.evaluation.workers.link import environment
 from avo_tui.evaluation.workers.ports import Site, SiteRequest, only
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class SlurmJobs:
 
             @staticmethod
             async def _call(cmd: list[str], **more: Any) -> Any:
-                return await SLURMJob._call(cmd, env=_environment(), **more)
+                return await SLURMJob._call(cmd, env=environment(), **more)
 
         def configured(name: str) -> list[str]:
             return list(dask.config.get(f"jobqueue.slurm.{name}", None) or [])
@@ -265,17 +265,13 @@ class SlurmJobs:
                     await cluster.close()
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not may_hold_a_secret(name)}
-
-
 async def _queue() -> Mapping[str, str] | None:
     """Number of each job of this user → its state and the reason; None if Slurm does not say."""
     try:
         process = await asyncio.create_subprocess_exec(
             "squeue", "-h", "-u", str(os.getuid()), "-o", "%i|%T (%r)",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL, env=_environment(),
+            stderr=asyncio.subprocess.DEVNULL, env=environment(),
         )  # fmt: skip
         out, _ = await process.communicate()
     except OSError:

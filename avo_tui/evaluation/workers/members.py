@@ -165,7 +165,8 @@ class FleetSensing:
                 self._questions[device.name] = asyncio.create_task(device.sense())
         if near:
             states += await asyncio.to_thread(self._own.sample)
-        return _once(states)
+        # every worker of a host reports that host's processor
+        return tuple({(s.host, s.name, s.index): s for s in states}.values())
 
     def _answers(self) -> list[DeviceState]:
         states: list[DeviceState] = []
@@ -182,8 +183,3 @@ class FleetSensing:
             task.cancel()
         await asyncio.gather(*self._questions.values(), return_exceptions=True)
         self._questions.clear()
-
-
-def _once(states: Sequence[DeviceState]) -> tuple[DeviceState, ...]:
-    """One sample of each device, since every worker of a host reports that host's processor."""
-    return tuple({(s.host, s.name, s.index): s for s in states}.values())
