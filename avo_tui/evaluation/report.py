@@ -49,8 +49,8 @@ class ProgressLines:
             self._wait, self._told = wait, self._clock()
             return f"waiting: {progress.detail}" if progress.state == "started" else ""
         if progress.state == "configuration":
-            place = f"{progress.index}/{progress.count} {progress.configuration}"
-            line = f"  {progress.stage} {place} {'ok' if progress.ok else 'FAILED'}"
+            case = f"{progress.index}/{progress.count} {progress.configuration}"
+            line = f"  {progress.stage} {case} {'ok' if progress.ok else 'FAILED'}"
             if progress.ratio is not None:
                 line += f" {progress.ratio:.3f}×"
             if progress.error is not None:
