@@ -20,7 +20,7 @@ from avo_tui.domain.questions import Answer, Question
 from avo_tui.domain.records import Author, Hint, Note, NoteCategory, StepOutcomeName, Version
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.operators.knowledge_port import Knowledge
-from avo_tui.operators.reading_port import Reading
+from avo_tui.operators.reading import Reading
 
 T = TypeVar("T")
 

@@ -115,6 +115,9 @@ class SessionReader:
         mine = [line for line in live if line.event.step == step and line.after >= after]
         return merged(events, mine) if mine else events
 
+    def step_events(self, step: int) -> list[Event]:
+        return list(self.events(step))
+
     def get(self, identity: ObjectId) -> bytes:
         """An object. Raises KeyError where it is missing, DamagedSession where it was altered."""
         return self.objects.get(identity)

@@ -125,7 +125,7 @@ class FakeWorkbench(FakeRun):
             if h.state == "queued" and (end_of_turn or h.delivery != "end_of_turn")
         ]
         for hint in due:
-            self.record(ev.HintDelivered(hint=hint.id, where=f"step {self._step}, {place}"))
+            self.record(ev.HintDelivered(hint=hint.id, where=f"step {self.step}, {place}"))
         return [self.state.hints[h.id] for h in due]
 
     async def standby(self, arrival: asyncio.Event, presence: Callable[[], Presence]) -> None:
@@ -174,11 +174,11 @@ class FakeWorkbench(FakeRun):
         self.sinks.remove(sink)
 
     async def evaluate(self, candidate: Candidate, title: str) -> AttemptResult:
-        number = sum(a.step == self._step for a in self.state.attempts.values()) + 1
+        number = sum(a.step == self.step for a in self.state.attempts.values()) + 1
         attempt = Attempt(
-            step=self._step,
+            step=self.step,
             number=number,
-            parent=self._head_number,
+            parent=self.head.number,
             candidate=self.keep(candidate.canonical()),
             title=title,
             at=now(),
@@ -203,7 +203,7 @@ class FakeWorkbench(FakeRun):
             self.evaluations += 1
             self.record(ev.Spent(spend=Spend(evaluations=1)))
         self.record(ev.AttemptFinished(attempt=number, report=report))
-        return AttemptResult(step=self._step, number=number, candidate=candidate.id, report=report)
+        return AttemptResult(step=self.step, number=number, candidate=candidate.id, report=report)
 
     @property
     def width(self) -> int:
@@ -242,8 +242,8 @@ class FakeWorkbench(FakeRun):
             return SubmitResult(decision=decision, reason=decision.reason)
         version = Version(
             number=max(self.state.versions) + 1,
-            parent=self._head_number,
-            step=self._step,
+            parent=self.head.number,
+            step=self.step,
             attempt=attempt.number,
             candidate=attempt.candidate,
             score=score,
@@ -365,7 +365,7 @@ class FakeWorkbench(FakeRun):
         if held > self.memory_limit:
             raise ValueError(f"the memory would hold {held} of {self.memory_limit} characters")
         note = Note(
-            id=f"n{len(self.journal)}", category=category, text=text, step=self._step, at=now()
+            id=f"n{len(self.journal)}", category=category, text=text, step=self.step, at=now()
         )
         self.record(ev.NoteWritten(note=note))
         for identity in replaces:
