@@ -220,15 +220,10 @@ def read_change(path: Path, task: TaskInfo, head: Candidate | None = None) -> Ca
         changed = _of_patch(path, seed, head)
     else:
         raise ChangeError(f"{path} is neither a patch nor a folder")
-    require_editable(changed, seed, task)
-    return changed
-
-
-def require_editable(candidate: Candidate, seed: Candidate, task: TaskInfo) -> None:
-    """Raises ChangeError for a file that must stay as it is in the base."""
-    for name, text in candidate.files.items():
+    for name, text in changed.files.items():
         if seed.files.get(name) != text and not editable(name, task.editable):
             raise ChangeError(_outside(name, task))
+    return changed
 
 
 def _outside(name: str, task: TaskInfo) -> str:

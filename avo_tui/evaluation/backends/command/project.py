@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -234,11 +234,3 @@ def parse_project(text: str, where: str) -> Project:
         field = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         raise EvaluatorError(f"{where}: {field + ': ' if field else ''}{reason}") from error
-
-
-def plain_path(name: str) -> str:
-    """A path inside a tree as it is written in `avo.toml`. Raises ValueError."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"{name!r} is not a path inside the tree")
-    return str(path)

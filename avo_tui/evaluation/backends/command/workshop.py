@@ -166,7 +166,7 @@ class Workshop:
         """A candidate, built on top of the built base. Raises Rejected where it does not build."""
         base = await self.built_base()
         self.require_editable(candidate)
-        if self.is_base(candidate):
+        if candidate.id == self.seed.id:
             return base
         if candidate.id in self._trees:
             self._trees.move_to_end(candidate.id)
@@ -191,10 +191,6 @@ class Workshop:
         while len(self._trees) > KEPT_TREES:
             self._trees.popitem(last=False)[1][1].close()
         return tree
-
-    def is_base(self, candidate: Candidate) -> bool:
-        """Whether a candidate changes nothing."""
-        return candidate.id == self.seed.id
 
     def require_editable(self, candidate: Candidate) -> None:
         """Raises Rejected for a file that a candidate must not bring."""
