@@ -56,12 +56,6 @@ class Spend(Value):
             + self.cache_write_tokens
         )
 
-    @property
-    def cache_share(self) -> float | None:
-        """Share of the input tokens that were read from the prompt cache; None without input."""
-        input_tokens = self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
-        return self.cache_read_tokens / input_tokens if input_tokens else None
-
     def __add__(self, other: Spend) -> Spend:
         mine = self.model_dump()
         return self.replaced(**{k: mine[k] + value for k, value in other.model_dump().items()})

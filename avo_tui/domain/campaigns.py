@@ -17,6 +17,7 @@ from pydantic import Field
 
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Caps, Spend, exhausted, used
+from avo_tui.domain.commands import CommandBase
 from avo_tui.domain.records import Note, RunState, Version
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.state import SessionState
@@ -77,14 +78,7 @@ class Migration(Value):
     """The interval of the sending line after which it was sent, counted from 1."""
 
 
-class OrderBase(Value):
-    """What a person wants of a campaign itself. `id` and `at` are set when it is sent."""
-
-    id: str = ""
-    at: Moment | None = None
-
-
-class Split(OrderBase):
+class Split(CommandBase):
     """Begin a further line from a version of an existing one, with half of what that has left."""
 
     kind: Literal["split"] = "split"
@@ -95,7 +89,7 @@ class Split(OrderBase):
     """Operator of variation of the new line; None for that of the existing line."""
 
 
-class SetCaps(OrderBase):
+class SetCaps(CommandBase):
     """Replace the caps of the campaign as a whole. Only what is not None changes."""
 
     kind: Literal["caps"] = "caps"
@@ -103,6 +97,7 @@ class SetCaps(OrderBase):
 
 
 Order = Annotated[Split | SetCaps, Field(discriminator="kind")]
+"""What a person wants of a campaign itself."""
 
 
 class OrderRecord(Value):

@@ -122,11 +122,6 @@ class DeviceHealth(Value):
             parts.append(f"programs waited for a core {self.pressure:.0%} of the time")
         return "; ".join(parts)
 
-    @property
-    def throttled_share(self) -> float:
-        """Largest fraction of the time in which a single reason lowered the clock, 0 to 1."""
-        return max(self.throttled.values(), default=0.0)
-
 
 def summary(states: Sequence[DeviceState]) -> DeviceHealth | None:
     """The health of one device from its samples in order of time; None without a sample."""

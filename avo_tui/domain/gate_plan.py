@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avo_tui.domain.auditing import judge_audit
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Comparison, Ledger
-from avo_tui.domain.gate_rules import GateDecision, GateName, Rival, decide, scores_bear_out
+from avo_tui.domain.gate_rules import (
+    GateDecision,
+    GateName,
+    Rival,
+    decide,
+    judge_audit,
+    scores_bear_out,
+)
 from avo_tui.domain.score import PairedMeasurement, Score
 
 SUBMITTED = 0.85

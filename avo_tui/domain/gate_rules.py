@@ -1,4 +1,4 @@
-"""Acceptance gates: the rules by which a correct candidate becomes a version."""
+"""Acceptance gates: the rules by which a correct candidate becomes a version, and remains one."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ FORETOLD = 256
 """Largest number of pairs that a refusal names as what a gain would take."""
 
 Outcome = Literal["accepted", "refused", "unclear", "suspicious"]
+AuditOutcome = Literal["holds", "fails", "unclear"]
 
 
 class GateDecision(Value):
@@ -407,3 +408,57 @@ def scores_bear_out(decision: GateDecision, score: Score, rival: Score) -> bool:
     low, high = decision.interval or (decision.gain, decision.gain)
     half = (math.log1p(high) - math.log1p(low)) / 2
     return abs(at_gate - by_scores) <= SCORE_SLACK + 3 * (score.noise + rival.noise) + half
+
+
+# -- whether a committed version is still faster than the one that it was compared with
+
+AUDITED_REPLICATES = 4
+"""Largest number of replicates in one audit; after these the result may still be unclear."""
+
+HELD = 0.025
+"""Accepted probability that one audit confirms a version whose true gain is zero."""
+
+
+class AuditFinding(Value):
+    outcome: AuditOutcome
+    """`fails`: the version is wrong, or not faster than the version it was committed against."""
+    reason: str
+    """One sentence with the numbers."""
+    reference: int | None = None
+    """Number of the version it was measured against; None where there is none, as for the seed."""
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    """95% interval of `gain`, relative."""
+    replicates: int = 0
+
+
+def judge_audit(comparison: Comparison, ledger: Ledger, rival: int) -> AuditFinding | None:
+    """The result of an audit, or None if one more replicate has to be measured.
+
+    A version fails if the upper end of its gain's interval (99%, one-sided) is below the smallest
+    gain that counts, and holds if the lower end (97.5%, one-sided) is above zero.
+    """
+    count = len(comparison.replicates)
+    if count < LOOKS[0]:
+        return None
+    whole = estimate(comparison.replicates, ledger.prior(comparison))
+    outcome: AuditOutcome
+    if whole.lower(HELD) > 0:
+        outcome, words = "holds", "it holds"
+    elif whole.upper(LOST) < math.log1p(MARGIN_FLOOR):
+        outcome, words = "fails", f"not {MARGIN_FLOOR:.1%} faster (may err in {LOST:.0%} of cases)"
+    elif count >= AUDITED_REPLICATES:
+        outcome, words = "unclear", "within the noise"
+    else:
+        return None
+    low, high = whole.interval()
+    gain = math.expm1(whole.mean)
+    interval = f"{low:+.1%} to {high:+.1%}, {count} pairs of fresh processes"
+    return AuditFinding(
+        outcome=outcome,
+        reason=f"{gain:+.2%} against v{rival} ({interval}): {words}",
+        reference=rival,
+        gain=gain,
+        interval=(low, high),
+        replicates=count,
+    )

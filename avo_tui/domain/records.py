@@ -8,7 +8,7 @@ from pydantic import Field
 
 from avo_tui.domain.base import Moment, Name, ObjectId, Value
 from avo_tui.domain.budget import Budget, Spend
-from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.gate_rules import AuditFinding, GateDecision
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.report import Resources, Stage
 from avo_tui.domain.run_settings import PLUGIN_NAME, Level, RunSettings
@@ -56,10 +56,7 @@ class Remeasurement(Value):
     """`MachineInfo.conditions` of the measurement; empty in old records."""
 
 
-AuditOutcome = Literal["holds", "fails", "unclear"]
-
-
-class Audit(Value):
+class Audit(AuditFinding):
     """A second test of a version, based on new measurements only.
 
     The measurements that led to the commit are not used: they were selected for being the best of
@@ -67,16 +64,6 @@ class Audit(Value):
     """
 
     at: Moment
-    outcome: AuditOutcome
-    """`fails`: the version is wrong, or not faster than the version it was committed against."""
-    reason: str
-    """One sentence with the numbers."""
-    reference: int | None = None
-    """Number of the version it was measured against; None where there is none, as for the seed."""
-    gain: float | None = None
-    interval: tuple[float, float] | None = None
-    """95% interval of `gain`, relative."""
-    replicates: int = 0
     conditions: str = ""
     evaluations: int = 0
     """Number of evaluations that the run had made by the time of the audit."""

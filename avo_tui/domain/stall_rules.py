@@ -155,31 +155,19 @@ def rules(found: Stall, at: Thresholds) -> tuple[Rule, ...]:
     """All measures of a stall with their limits, in the order in which the supervisor checks
     them."""
     kind = found.failure.value.replace("_", " ") if found.failure else "equal failures"
-    return (
-        Rule(
-            name="failures", words=f"{kind} in a row", used=found.failures, limit=float(at.failures)
-        ),
-        Rule(
-            name="repeats",
-            words="candidates that were tried before",
-            used=found.repeats,
-            limit=float(at.repeats),
-        ),
-        Rule(
-            name="attempts",
-            words="attempt without a commit"
-            if found.attempts == 1 and not at.attempts
-            else "attempts without a commit",
-            used=found.attempts,
-            limit=float(at.attempts),
-        ),
-        Rule(
-            name="seconds",
-            words="seconds of running without a commit",
-            used=found.seconds,
-            limit=at.seconds,
-        ),
-        Rule(name="usd", words="dollars without a commit", used=found.usd, limit=at.usd),
+    one = found.attempts == 1 and not at.attempts
+    measures = (
+        ("failures", f"{kind} in a row"),
+        ("repeats", "candidates that were tried before"),
+        ("attempts", f"attempt{'' if one else 's'} without a commit"),
+        ("seconds", "seconds of running without a commit"),
+        ("usd", "dollars without a commit"),
+    )
+    return tuple(
+        Rule.model_validate(
+            {"name": name, "words": words, "used": getattr(found, name), "limit": getattr(at, name)}
+        )
+        for name, words in measures
     )
 
 

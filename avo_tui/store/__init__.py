@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         create_campaign,
         find_campaign,
     )
+    from avo_tui.store.crash_repair import remove_unbegun
     from avo_tui.store.devices import DeviceLog, WorkersFile, device_history, read_workers
     from avo_tui.store.doctor import Finding, diagnose
     from avo_tui.store.engine_presence import EngineStatus, engine_status
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         sessions_roots,
     )
     from avo_tui.store.reader import SessionReader
-    from avo_tui.store.unbegun import remove_unbegun
     from avo_tui.store.writer import SessionWriter
 
 __getattr__ = on_demand.names(
@@ -59,6 +59,7 @@ __getattr__ = on_demand.names(
             "create_campaign",
             "find_campaign",
         ),
+        "crash_repair": ("remove_unbegun",),
         "devices": ("DeviceLog", "WorkersFile", "device_history", "read_workers"),
         "doctor": ("Finding", "diagnose"),
         "engine_presence": ("EngineStatus", "engine_status"),
@@ -74,7 +75,6 @@ __getattr__ = on_demand.names(
             "sessions_roots",
         ),
         "reader": ("SessionReader",),
-        "unbegun": ("remove_unbegun",),
         "writer": ("SessionWriter",),
     },
 )

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 NOT_REGULAR = "it is not a regular file"
 
+_TWO_ENDED = frozenset({stat.S_IFSOCK, stat.S_IFIFO})
+"""Kinds of file that answer ENXIO to `open` where nobody is at the other end."""
+
 TEMPORARY = ".tmp-"
 """Temporary files get names with this prefix. One that is left over after a crash can be
 deleted."""
@@ -37,6 +40,21 @@ def make_private_folder(path: Path, *, parents: bool = False) -> None:
                 errno.ENOTDIR, f"{path.parent} is no folder", str(path.parent)
             ) from None
     path.mkdir(mode=0o700, exist_ok=True)
+
+
+def file_kind(path: Path, *, follow: bool = True) -> int | None:
+    """The kind of file that `path` names, as `stat.S_IFMT` gives it; None where there is none.
+
+    Raises OSError.
+    """
+    try:
+        return stat.S_IFMT(path.stat(follow_symlinks=follow).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
+            return None
+        raise
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -64,7 +82,7 @@ def _open(path: Path, flags: int, folder: int | None = None) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
             raise OSError(errno.ELOOP, "it is a link to another file", str(path)) from error
-        if error.errno == errno.ENXIO and folder is None and _is_pipe_or_socket(path):
+        if error.errno == errno.ENXIO and folder is None and file_kind(path) in _TWO_ENDED:
             raise OSError(errno.EINVAL, NOT_REGULAR, str(path)) from error
         raise
     try:
@@ -74,15 +92,6 @@ def _open(path: Path, flags: int, folder: int | None = None) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _is_pipe_or_socket(path: Path) -> bool:
-    """True for what answers ENXIO to `open` because nobody is at its other end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode)
 
 
 def read_regular(path: Path) -> bytes:

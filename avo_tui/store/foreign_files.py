@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avo_tui.store.engine_presence import lease_of
 from avo_tui.store.errors import StoreError, clear_errors
-from avo_tui.store.files import set_aside
+from avo_tui.store.files import file_kind, set_aside
 from avo_tui.store.layout import Layout
 
 _KINDS = {
@@ -54,8 +54,9 @@ def foreign_files(layout: Layout) -> list[Foreign]:
     link to a file, of which a writer makes a copy.
     """
     with clear_errors(layout.folder, "look into"):
-        foreign = [_not_a_file(path) for path in _files(layout)]
-        foreign += [_not_a_folder(p) for p in (layout.journal, layout.objects, layout.inbox)]
+        foreign = [_foreign(path, "a file") for path in _files(layout)]
+        folders = (layout.journal, layout.objects, layout.inbox)
+        foreign += [_foreign(path, "a folder") for path in folders]
     return [one for one in foreign if one is not None]
 
 
@@ -92,32 +93,13 @@ def _files(layout: Layout) -> list[Path]:
     return single + layout.irregular_parts()
 
 
-def _not_a_file(path: Path) -> Foreign | None:
-    kind = _kind(path, follow=False)
-    if kind in {None, stat.S_IFREG}:
+def _foreign(path: Path, wanted: str) -> Foreign | None:
+    kind, target = file_kind(path, follow=False), file_kind(path)
+    right = target == stat.S_IFDIR if wanted == "a folder" else kind == stat.S_IFREG
+    if kind is None or right:
         return None
-    readable = False
-    if kind == stat.S_IFLNK and _kind(path, follow=True) == stat.S_IFREG:
-        if path == Layout(path.parent).pages:
-            return None
-        readable = path.parent.name == "journal"
-    return Foreign(path, _KINDS.get(kind, "no file"), "a file", readable)
-
-
-def _not_a_folder(path: Path) -> Foreign | None:
-    kind = _kind(path, follow=False)
-    if kind is None or _kind(path, follow=True) == stat.S_IFDIR:
+    linked = wanted == "a file" and kind == stat.S_IFLNK and target == stat.S_IFREG
+    if linked and path.name == Layout(path.parent).pages.name:
         return None
-    return Foreign(path, _KINDS.get(kind, "no folder"), "a folder")
-
-
-def _kind(path: Path, *, follow: bool) -> int | None:
-    """The kind of file, as `stat.S_IFMT` gives it; None where there is none. Raises OSError."""
-    try:
-        return stat.S_IFMT(path.stat(follow_symlinks=follow).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        if follow and path.is_symlink():  # a loop
-            return None
-        raise
+    readable = linked and path.parent.name == "journal"
+    return Foreign(path, _KINDS.get(kind, "something else"), wanted, readable)

@@ -6,7 +6,6 @@ import getpass
 import logging
 import os
 import secrets
-import stat
 import time
 from collections.abc import Container
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from avo_tui.domain.base import now
 from avo_tui.domain.commands import Command, parse_command
 from avo_tui.domain.secrets import without_secrets
 from avo_tui.store.errors import DiskTrouble, SessionNotFound, StoreError, clear_errors, passes
-from avo_tui.store.files import make_private_folder, replace_file
+from avo_tui.store.files import make_private_folder, open_own, replace_file
 from avo_tui.store.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -146,30 +145,18 @@ class Inbox:
             self._stuck.add(identity)
 
 
-def _unreadable(identity: str, error: OSError) -> BadCommand:
-    """What is said of a file that cannot be read. Raises DiskTrouble where it may be in a while."""
-    if passes(error):
-        raise DiskTrouble(f"inbox/{identity} cannot be read for now: {error.strerror}") from error
-    return BadCommand(identity, f"cannot be read: {error.strerror}")
-
-
 def _read(path: Path, identity: str) -> Command | BadCommand | None:
     if path.suffix != ".json":
         return BadCommand(identity, "not a command: its name does not end in .json")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        return _unreadable(identity, error)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return BadCommand(identity, "not a file")
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            return _unreadable(identity, error)
+        if passes(error):
+            raise DiskTrouble(f"inbox/{identity} cannot be read: {error.strerror}") from error
+        return BadCommand(identity, f"cannot be read: {error.strerror}")
     if len(data) > MAX_BYTES:
         return BadCommand(identity, f"larger than {MAX_BYTES >> 20} MiB")
     try:

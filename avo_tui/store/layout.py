@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import stat
 from pathlib import Path
 
 from avo_tui.store.errors import StoreError, clear_errors, may_pass
+from avo_tui.store.files import file_kind
 from avo_tui.store.packed_parts import packed_path, part_status
 
 _PART = re.compile(r"^(\d{6,})\.jsonl(\.zst)?$")
@@ -114,22 +114,7 @@ class Layout:
         """
         with clear_errors(self.folder, "look into"):
             return (
-                _kind(self.database) == stat.S_IFREG
-                or _kind(self.previous) == stat.S_IFREG
-                or _kind(self.journal) == stat.S_IFDIR
+                file_kind(self.database) == stat.S_IFREG
+                or file_kind(self.previous) == stat.S_IFREG
+                or file_kind(self.journal) == stat.S_IFDIR
             )
-
-
-def _kind(path: Path) -> int | None:
-    """The kind of file that `path` names, as `stat.S_IFMT` gives it; None where there is none.
-
-    Raises OSError.
-    """
-    try:
-        return stat.S_IFMT(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
-            return None
-        raise

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain import student_t
-from avo_tui.domain.auditing import judge_audit
 from avo_tui.domain.events import GateDecided, SessionCreated
 from avo_tui.domain.evidence import (
     ERROR,
@@ -27,6 +26,7 @@ from avo_tui.domain.gate_rules import (
     GateName,
     Rival,
     decide,
+    judge_audit,
     scores_bear_out,
 )
 from avo_tui.domain.score import PairedMeasurement

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
-from avo_tui.domain.auditing import AuditFinding, judge_audit
 from avo_tui.domain.base import now
 from avo_tui.domain.evidence import Comparison
-from avo_tui.domain.gate_rules import Rival
+from avo_tui.domain.gate_rules import AuditFinding, Rival, judge_audit
 from avo_tui.domain.records import Audit, Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
