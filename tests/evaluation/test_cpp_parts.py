@@ -132,7 +132,7 @@ class TestObjectFile:
 class TestImports:
     def shared(self, *names: str, library: str = "libc.so.6", needed: str = "libc.so.6"):  # type: ignore[no-untyped-def]
         found = tuple(Import(name, library, weak=False) for name in names)
-        return SharedObject((needed,), found, frozenset({"attention"}), 1, 100)
+        return SharedObject((needed,), found, frozenset({"attention"}), 100)
 
     @pytest.mark.parametrize(
         "name",

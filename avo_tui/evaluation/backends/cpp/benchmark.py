@@ -171,30 +171,20 @@ class Bench:
         own: Tensors,
         in_full: bool,
     ) -> None:
-        """Raises Rejected for a timed output that is wrong."""
+        """Raises Rejected for a timed output that is wrong.
+
+        A glance at a few values is enough, unless one looks wrong, or it is to be judged `in_full`.
+        """
         with self._watch.phase("judging"):
             glances = self._glances.get(kind)
-            if glances is None or in_full:
-                self._judge(subject, answer, kind, inputs, own)
-                return
-            for name, output in answer.outputs.items():
-                if not glances[name].look(name, output, own[name]).ok:
-                    self._judge(subject, answer, kind, inputs, own)
+            if glances is not None and not in_full:
+                looks = (glances[n].look(n, out, own[n]) for n, out in answer.outputs.items())
+                if all(look.ok for look in looks):
                     return
-
-    def _judge(
-        self,
-        subject: CandidateProcess,
-        answer: CallResult,
-        kind: str,
-        inputs: Tensors,
-        own: Tensors,
-    ) -> None:
-        """Compares all outputs with the reference; `_compare` looks at a few values only."""
-        expected = make_expected(self.task, self.configuration, inputs, own)
-        if kind not in self._glances:
-            self._glances[kind] = {n: Glance.of(e, own[n]) for n, e in expected.items()}
-        self._refuse_wrong(subject, answer, expected)
+            expected = make_expected(self.task, self.configuration, inputs, own)
+            if glances is None:
+                self._glances[kind] = {n: Glance.of(e, own[n]) for n, e in expected.items()}
+            self._refuse_wrong(subject, answer, expected)
 
     def _refuse_wrong(
         self,

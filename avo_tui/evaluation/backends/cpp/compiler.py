@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from avo_tui.domain.candidate import Candidate, check_file_name
 from avo_tui.domain.report import Resources
-from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.backends.base import Compiled, Rejected
+from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Compiled, Rejected, refused
 from avo_tui.evaluation.backends.cpp import allowed_symbols, driver, elf, glue, loops
 from avo_tui.evaluation.backends.cpp.driver import OWN_OBJECT, Driver
 from avo_tui.evaluation.backends.cpp.toolchain import CompileCache, Toolchain, read_untrusted
@@ -152,26 +152,19 @@ def _failure(outcome: Outcome, log: str) -> Rejected:
         raise EvaluatorError(f"the sandbox failed: {outcome.error}")
     if outcome.reason == "time":
         text = f"compiling took longer than {LIMITS.seconds:.0f} s"
-        return Rejected(Verdict.TIMEOUT, Feedback(summary=text, log=log))
+        return refused(Verdict.TIMEOUT, text, log=log)
     reason = "memory" if _NO_MEMORY.search(log) else outcome.reason
     if reason in ("memory", "scratch", "output"):
         text = f"compiling used too much {reason}"
-        return Rejected(Verdict.OUT_OF_MEMORY, Feedback(summary=text, log=log))
+        return refused(Verdict.OUT_OF_MEMORY, text, log=log)
     hint = "the log names file and line"
     if OPENMP_ARCHIVE in log:
         hint = "OpenMP cannot be used on this machine until its shared library is readable: run "
         hint += "`avo doctor`"
     lines = [line for line in log.splitlines() if "error" in line]
     first = next(filter(_ERROR.search, lines), next(iter(lines), ""))
-    return Rejected(
-        Verdict.COMPILE_ERROR,
-        Feedback(
-            summary="the candidate does not compile"
-            + (f": {first.strip()[:200]}" if first else ""),
-            hint=hint,
-            log=log,
-        ),
-    )
+    text = "the candidate does not compile" + (f": {first.strip()[:200]}" if first else "")
+    return refused(Verdict.COMPILE_ERROR, text, hint=hint, log=log)
 
 
 def _read_elf(path: Path, read: Callable[[bytes], _Read], log: str) -> _Read:
@@ -180,7 +173,7 @@ def _read_elf(path: Path, read: Callable[[bytes], _Read], log: str) -> _Read:
         return read(read_untrusted(path))
     except elf.ElfError as error:
         text = f"the compiled candidate is not a file that a compiler makes: {error}"
-        raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text, log=log)) from error
+        raise refused(Verdict.COMPILE_ERROR, text, log=log) from error
 
 
 def _judged(candidate: Candidate, folder: Path, entry: str, declared: str) -> CompiledCpp:
@@ -200,16 +193,13 @@ def _judged(candidate: Candidate, folder: Path, entry: str, declared: str) -> Co
         missing = f"function {entry}" in reason
         verdict = Verdict.COMPILE_ERROR if missing else Verdict.SUSPICIOUS
         reason = f"{reason}; it must be: {declared}" if missing else reason
-        feedback = Feedback(summary=reason, log=about["log"])
-        raise Rejected(verdict, feedback, resources=facts)
+        raise refused(verdict, reason, facts, log=about["log"])
     if flush := about["cache_flush"]:
         text = (
             f"the candidate takes memory out of the caches ({flush}), which is not allowed: "
             "it slows what is timed beside it"
         )
-        raise Rejected(
-            Verdict.SUSPICIOUS, Feedback(summary=text, log=about["log"]), resources=facts
-        )
+        raise refused(Verdict.SUSPICIOUS, text, facts, log=about["log"])
     return compiled
 
 
@@ -219,7 +209,7 @@ def _refuse_names_of_ours(candidate: Candidate, beside: Mapping[str, str]) -> No
     ours = sorted(((_MADE | beside.keys()) - {glue.HEADER}) & candidate.files.keys())
     if ours:
         text = f"{ours[0]} is the name of a file that the harness writes; give yours another name"
-        raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+        raise refused(Verdict.COMPILE_ERROR, text)
 
 
 class Compiler:
@@ -237,11 +227,11 @@ class Compiler:
         try:
             options = self.driver.options(candidate)
         except driver.FlagError as error:
-            raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=str(error))) from error
+            raise refused(Verdict.COMPILE_ERROR, str(error)) from error
         roots = sources(candidate.files, self.driver.suffixes)
         if not roots:
             text = f"the candidate has no source file ({', '.join(self.driver.suffixes)})"
-            raise Rejected(Verdict.COMPILE_ERROR, Feedback(summary=text))
+            raise refused(Verdict.COMPILE_ERROR, text)
         beside = self.driver.files(task, roots)
         _refuse_names_of_ours(candidate, beside)
         key = self.toolchain.key(_KEPT, candidate.id, *beside.values(), *options)

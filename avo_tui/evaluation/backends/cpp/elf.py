@@ -1,5 +1,4 @@
-"""Reads what a shared object imports, from which library, and what runs when it is loaded; and what
-an object file refers to.
+"""Reads what a shared object imports, and from which library; and what an object file refers to.
 
 Only the parts of ELF64 that the question needs, little-endian; layouts are those of the System V
 ABI and of GNU symbol versioning. The file was made from a candidate: every offset is checked.
@@ -11,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 _DYNAMIC, _LOAD = 2, 1
-_NEEDED, _STRTAB, _SYMTAB, _STRSZ, _INIT_ARRAYSZ, _HASH, _GNU_HASH = 1, 5, 6, 10, 27, 4, 0x6FFFFEF5
+_NEEDED, _STRTAB, _SYMTAB, _HASH = 1, 5, 6, 4
 _VERNEED, _VERNEEDNUM, _VERSYM = 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFF0
 _SYMBOL_TABLES = (2, 11)
 """Kinds of sections: SHT_SYMTAB and SHT_DYNSYM."""
@@ -42,8 +41,6 @@ class SharedObject:
     needed: tuple[str, ...]
     imports: tuple[Import, ...]
     exports: frozenset[str]
-    initialisers: int
-    """Functions that run when it is loaded."""
     code_bytes: int
     """Bytes of its executable segments."""
     executable_segments: int = 1
@@ -145,7 +142,6 @@ def read_shared_object(data: bytes) -> SharedObject:
         needed=tuple(reader.string(strings, v) for tag, v in entries if tag == _NEEDED),
         imports=tuple(imports),
         exports=frozenset(exports),
-        initialisers=dynamic.get(_INIT_ARRAYSZ, 0) // 8,
         code_bytes=sum(s[5] for s in reader.segments if s[0] == _LOAD and s[1] & 1),
         executable_segments=sum(1 for s in reader.segments if s[0] == _LOAD and s[1] & 1),
     )

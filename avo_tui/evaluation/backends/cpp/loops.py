@@ -225,11 +225,15 @@ class Loop:
     """Nesting depth, including the loop itself and the loops around the calls of its function: a
     loop in a loop in a loop has 3."""
 
+    @cached_property
+    def _read(self) -> list[re.Match[str]]:
+        """Address, mnemonic and operands of each instruction."""
+        return [match for match in map(_INSTRUCTION.match, self.lines) if match is not None]
+
     @property
     def addresses(self) -> tuple[int, ...]:
         """Address of each instruction, as in `lines`."""
-        matches = (_INSTRUCTION.match(line) for line in self.lines)
-        return tuple(int(match[1], 16) for match in matches if match is not None)
+        return tuple(int(match[1], 16) for match in self._read)
 
     @property
     def parts(self) -> dict[str, int]:
@@ -244,8 +248,7 @@ class Loop:
     @property
     def moves(self) -> int:
         """Copies from one vector register to another."""
-        operands = [(m[2], m[3]) for line in self.lines if (m := _INSTRUCTION.match(line))]
-        return sum("mov" in name and bool(_MOVE.match(rest.strip())) for name, rest in operands)
+        return sum("mov" in m[2] and bool(_MOVE.match(m[3].strip())) for m in self._read)
 
     @property
     def memory(self) -> tuple[int, int]:
@@ -253,13 +256,8 @@ class Loop:
 
         An accumulator that does not stay in a register shows as one write for each multiply-add.
         """
-        reads = writes = 0
-        for line in self.lines:
-            if match := _INSTRUCTION.match(line):
-                read, written = _touches(match[2], match[3])
-                reads += read
-                writes += written
-        return reads, writes
+        touches = [_touches(match[2], match[3]) for match in self._read]
+        return sum(read for read, _ in touches), sum(written for _, written in touches)
 
     @property
     def multiplies(self) -> int:

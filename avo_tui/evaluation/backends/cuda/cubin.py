@@ -28,8 +28,6 @@ class Image(Value):
     kernels: dict[str, KernelImage]
     global_bytes: int
     """Bytes of `__device__` variables, initialised or not."""
-    constant_bytes: int
-    """Bytes of the user's `__constant__` variables."""
     undefined: frozenset[str] = frozenset()
     """Symbols that the driver is to provide, such as `malloc` and `vprintf`."""
 
@@ -79,7 +77,6 @@ def _read(data: bytes) -> Image:
     return Image(
         kernels=kernels,
         global_bytes=sum(sections.get(n, (0, 0, 0))[1] for n in (".nv.global", ".nv.global.init")),
-        constant_bytes=sections.get(".nv.constant3", (0, 0, 0))[1],
         undefined=_undefined(data, sections),
     )
 
