@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
+from avo_tui.campaign.conductor import settle
 from avo_tui.campaign.process import start_conductor
 from avo_tui.cli import opening
 from avo_tui.cli.app import open_app
-from avo_tui.cli.campaign_lines import (
-    end_conductor,
-    follow,
-    give_order,
-    line_readers,
-    report,
-    settle_here,
-    tell_lines,
-)
-from avo_tui.cli.campaign_view import budget_lines, list_campaigns, print_status
-from avo_tui.cli.control import deliver
+from avo_tui.cli.control import ANSWER_SECONDS, NOT_TAKEN, answer, deliver, parse_pairs
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.folders import take_from_settings
 from avo_tui.cli.notify import start_watcher
-from avo_tui.cli.opening import default_operator, with_defaults
-from avo_tui.cli.options import parse_pairs
-from avo_tui.cli.parameters import Json, TaskName
+from avo_tui.cli.parameters import Json, TaskName, completing
 from avo_tui.cli.session_trust import require_agreement
 from avo_tui.cli.starting import Evaluators
-from avo_tui.cli.terminal import in_terminal
+from avo_tui.cli.terminal import emit, in_terminal, say, table, tell
 from avo_tui.domain.base import now
-from avo_tui.domain.budget import Budget, Caps, exhausted
-from avo_tui.domain.campaigns import Campaign, Line, SetCaps, Split, first_shares, line_session
-from avo_tui.domain.commands import Pause, Resume, SendHint, Stop
+from avo_tui.domain.budget import Budget, Caps, cap_states, exhausted
+from avo_tui.domain.campaigns import (
+    Campaign,
+    Line,
+    Order,
+    SetCaps,
+    Split,
+    first_shares,
+    line_session,
+)
+from avo_tui.domain.commands import Command, Pause, Resume, SendHint, Stop
+from avo_tui.domain.plain import plain
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.workers.machine import split_devices
 from avo_tui.evolution.options import changed_settings
 from avo_tui.evolution.process import start_after_inbox, wait_for_end
-from avo_tui.operators import registry
+from avo_tui.export.json_documents import moment
 from avo_tui.store import (
     CampaignFolder,
     CampaignReader,
+    CampaignView,
+    CampaignWriter,
+    LineView,
+    SessionLocked,
+    SessionNotFound,
+    SessionReader,
+    StoreError,
     campaign_folders,
     check_name,
     create_campaign,
@@ -49,89 +59,106 @@ from avo_tui.store import (
     known_sessions,
 )
 
-_HELP = "Run several sessions on one task that now and then pass on their best version."
-
-
-def campaign_names(incomplete: str) -> list[str]:
-    take_from_settings()
-    return [f.name for f in campaign_folders() if f.name.startswith(incomplete)]
-
+ORDER_SECONDS = 60.0
+POLL_SECONDS = 0.1
+FOLLOW_SECONDS = 1.0
 
 CampaignName = Annotated[
     str,
-    typer.Argument(metavar="CAMPAIGN", help="Name of a campaign.", autocompletion=campaign_names),
+    Argument(
+        metavar="CAMPAIGN",
+        help="Name of a campaign.",
+        autocompletion=completing(lambda _: (folder.name for folder in campaign_folders())),
+    ),
 ]
 OneLine = Annotated[
-    int | None, typer.Option("--line", min=1, help="Only this line; without it all of them.")
+    int | None, Option("--line", min=1, help="Only this line; without it all of them.")
 ]
-Usd = Annotated[float | None, typer.Option("--budget-usd", "--usd", min=0)]
+Usd = Annotated[float | None, Option("--budget-usd", "--usd", min=0)]
 Hours = Annotated[
-    float | None,
-    typer.Option("--budget-hours", "--hours", min=0, help="Running hours of each line."),
+    float | None, Option("--budget-hours", "--hours", min=0, help="Running hours of each line.")
 ]
 Evaluations = Annotated[
     int | None,
-    typer.Option("--budget-evaluations", "--evaluations", min=0, help="Of all lines together."),
+    Option("--budget-evaluations", "--evaluations", min=0, help="Of all lines together."),
 ]
-Tokens = Annotated[int | None, typer.Option("--budget-tokens", "--tokens", min=0)]
+Tokens = Annotated[int | None, Option("--budget-tokens", "--tokens", min=0)]
 Steps = Annotated[
-    int | None, typer.Option("--budget-steps", "--steps", min=0, help="Of all lines together.")
+    int | None, Option("--budget-steps", "--steps", min=0, help="Of all lines together.")
 ]
 
+_HELP = "Run several sessions on one task that now and then pass on their best version."
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
-app.command("list", epilog="Example: avo campaign list --json")(list_campaigns)
+app = Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("run", epilog="Example: avo campaign run attention_cpu --lines 4 --evaluations 400")
+@app.command("list", epilog="Example: avo campaign list --json")
+def list_campaigns(as_json: Json = False) -> None:
+    """List the campaigns on this machine."""
+    forms: list[dict[str, object]] = []
+    rows = []
+    for folder in campaign_folders():
+        try:
+            view = CampaignReader(folder).view()
+        except StoreError as error:
+            forms.append({"campaign": folder.name, "error": str(error)})
+            rows.append([folder.name, "", "broken", "", "", str(error)])
+            continue
+        form = view_form(view)
+        forms.append({k: v for k, v in form.items() if k not in {"migrations", "happenings"}})
+        best = view.best
+        ratio = f"{best.best.aggregate:.3f}x" if best is not None and best.best else ""
+        row = [folder.name, view.campaign.task.name, view.state, str(len(view.lines)), ratio]
+        rows.append([*row, f"{view.spend.evaluations} evaluations"])
+    if as_json:
+        emit({"campaigns": forms})
+    elif rows:
+        table(rows, ["campaign", "task", "state", "lines", "best", "spent"])
+    else:
+        say("no campaigns yet; begin one with `avo campaign run TASK`")
+
+
+@app.command(epilog="Example: avo campaign run attention_cpu --lines 4 --evaluations 400")
 def run(
     task: TaskName,
-    lines: Annotated[int, typer.Option("--lines", min=1, max=64, help="Sessions to run.")] = 4,
+    lines: Annotated[int, Option(min=1, max=64, help="Sessions to run.")] = 4,
     migrate: Annotated[
         int,
-        typer.Option(
-            "--migrate",
-            min=0,
-            help="Evaluations of a line between two versions that it sends on; 0 for none.",
+        Option(
+            min=0, help="Evaluations of a line between two versions that it sends on; 0 for none."
         ),
     ] = 20,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the campaign.")] = None,
+    name: Annotated[str | None, Option(help="Name of the campaign.")] = None,
     operator: Annotated[
-        list[str] | None,
-        typer.Option("--operator", help="What makes the steps; several are dealt to the lines."),
+        list[str] | None, Option(help="What makes the steps; several are dealt to the lines.")
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Model of the agent.")] = None,
+    model: Annotated[str | None, Option(help="Model of the agent.")] = None,
     usd: Usd = None,
     hours: Hours = None,
     evaluations: Evaluations = None,
     tokens: Tokens = None,
     steps: Steps = None,
     shared_memory: Annotated[
-        bool, typer.Option("--shared-memory", help="Agents read each other's notes.")
+        bool, Option("--shared-memory", help="Agents read each other's notes.")
     ] = False,
     evaluator: Evaluators = None,
     devices: Annotated[
         str | None,
-        typer.Option(
-            "--devices", metavar="LIST", help="Devices such as 0,1; they are dealt to the lines."
-        ),
+        Option(metavar="LIST", help="Devices such as 0,1; they are dealt to the lines."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", help="Seed of the first line; the others count on.")
-    ] = 0,
+    seed: Annotated[int, Option(help="Seed of the first line; the others count on.")] = 0,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of every line."),
+        Option("--set", metavar="NAME=VALUE", help="An option of every line."),
     ] = None,
     weak: Annotated[
-        bool,
-        typer.Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined."),
+        bool, Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined.")
     ] = False,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No app: print a line per event until the end.")
+        bool, Option("--headless", help="No app: print a line per event until the end.")
     ] = False,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Begin it, say so, and return at once.")
+        bool, Option("--detach", help="Begin it, say so, and return at once.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -141,12 +168,12 @@ def run(
     receiving line's own gate decides. All lines share one budget.
     """
     info = opening.find_task(task)
-    name = name or _free_name(task)
+    if name is None:
+        stem, taken = task.replace("@", "-")[:40], {folder.name for folder in campaign_folders()}
+        name = next(n for i in count() if (n := f"{stem}-lines{i or ''}") not in taken)
     check_name(line_session(name, lines))
-    total = opening.with_defaults(
-        RunSettings(budget=_budget(usd, hours, evaluations, tokens, steps))
-    )
-    caps: Caps = total.budget.run
+    total = Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
+    caps = opening.with_defaults(RunSettings(budget=Budget(run=total))).budget.run
     base = RunSettings(
         model=model, evaluator=opening.evaluators(evaluator),
         options={"allow_weak_sandbox": True} if weak else {},
@@ -155,63 +182,56 @@ def run(
     places = _dealt_devices(devices, info.device, lines)
     chosen_lines: list[Line] = []
     for index in range(lines):
-        chosen = _line_settings(base, operator, index, options)
-        chosen = chosen.model_copy(
-            update={
-                "random_seed": seed + index,
-                "devices": places[index],
-                "budget": chosen.budget.replaced(run=shares[index]),
-            }
-        )
+        dealt = operator[index % len(operator)] if operator else None  # round robin
+        named = base.model_copy(update={"operator": opening.named_operator(dealt)})
+        chosen = opening.with_defaults(named)
+        if options:
+            chosen = changed_settings(chosen, parse_pairs(options))
+        own = {"random_seed": seed + index, "devices": places[index]}
+        budget = chosen.budget.replaced(run=shares[index])
+        chosen = chosen.model_copy(update={**own, "budget": budget})
         opening.check(chosen, info)
-        chosen_lines.append(
-            Line(number=index + 1, session=line_session(name, index + 1), settings=chosen)
-        )
+        session = line_session(name, index + 1)
+        chosen_lines.append(Line(number=index + 1, session=session, settings=chosen))
     campaign = Campaign(
         name=name, task=info, created=now(), migrate=migrate, caps=caps,
         shared_memory=shared_memory, lines=tuple(chosen_lines),
     )  # fmt: skip
     for line in chosen_lines:
-        for text in opening.estimate(line.settings):
-            typer.echo(f"line {line.number}: {text}", err=True)
+        tell(*(f"line {line.number}: {text}" for text in opening.estimate(line.settings)))
     folder = create_campaign(campaign)
     known_sessions.remember_own(folder.path)
     start_conductor(folder)
     start_watcher()
-    _after_start(folder, headless=headless, detach=detach or as_json, as_json=as_json)
-
-
-def _after_start(folder: CampaignFolder, *, headless: bool, detach: bool, as_json: bool) -> None:
-
     if as_json:
         print_status(folder, True)
     elif detach:
-        typer.echo(f"campaign {folder.name} runs; look at it: avo campaign show {folder.name}")
+        say(f"campaign {folder.name} runs; look at it: avo campaign show {folder.name}")
     elif headless or not in_terminal():
         follow(folder)
     else:
-        _open(folder)
+        open_app(campaign=folder.path)
 
 
-@app.command("status", epilog="Example: avo campaign status race")
+@app.command(epilog="Example: avo campaign status race")
 def status(name: CampaignName, as_json: Json = False) -> None:
     """Say how a campaign stands: lines, budget, versions that were passed on, what happened."""
     print_status(find_campaign(name), as_json)
 
 
-@app.command("show", epilog="Example: avo campaign show race")
+@app.command(epilog="Example: avo campaign show race")
 def show(name: CampaignName) -> None:
     """Open the app on all lines of a campaign."""
-    _open(find_campaign(name))
+    open_app(campaign=find_campaign(name).path)
 
 
-@app.command("pause", epilog="Example: avo campaign pause race --line 2")
+@app.command(epilog="Example: avo campaign pause race --line 2")
 def pause(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Pause all lines, or one."""
     tell_lines(name, line, Pause(), as_json, lambda state: state not in {"paused", "pausing"})
 
 
-@app.command("resume", epilog="Example: avo campaign resume race")
+@app.command(epilog="Example: avo campaign resume race")
 def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> None:
     """Go on after a pause, after a loss of the processes, or after the end."""
     folder = find_campaign(name)
@@ -247,11 +267,11 @@ def resume(name: CampaignName, line: OneLine = None, as_json: Json = False) -> N
     report(name, done, as_json)
 
 
-@app.command("end", epilog="Example: avo campaign end race --line 2")
+@app.command(epilog="Example: avo campaign end race --line 2")
 def end(
     name: CampaignName,
     line: OneLine = None,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for the end.")] = 60.0,
+    wait: Annotated[float, Option(help="Seconds to wait for the end.")] = 60.0,
     as_json: Json = False,
 ) -> None:
     """End all lines in good order, or one; what it has left of the budget goes to the others."""
@@ -264,13 +284,13 @@ def end(
             raise Failure(f"{one.session} has not ended within {wait:g} s; it will")
 
 
-@app.command("hint", epilog="Example: avo campaign hint race TILE_K=64 --line 1")
+@app.command(epilog="Example: avo campaign hint race TILE_K=64 --line 1")
 def hint(
     name: CampaignName,
-    text: Annotated[list[str], typer.Argument(help="The message; for the tuner NAME=value.")],
+    text: Annotated[list[str], Argument(help="The message; for the tuner NAME=value.")],
     line: OneLine = None,
     until_cleared: Annotated[
-        bool, typer.Option("--until-cleared", help="It holds until it is cleared.")
+        bool, Option("--until-cleared", help="It holds until it is cleared.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -280,16 +300,14 @@ def hint(
     tell_lines(name, line, command, as_json, lambda state: True)
 
 
-@app.command("split", epilog="Example: avo campaign split race 2 --version 5")
+@app.command(epilog="Example: avo campaign split race 2 --version 5")
 def split(
     name: CampaignName,
-    line: Annotated[int, typer.Argument(min=1, help="Number of the line to split.")],
+    line: Annotated[int, Argument(min=1, help="Number of the line to split.")],
     version: Annotated[
-        int | None, typer.Option("--version", min=0, help="Version to start from; else the best.")
+        int | None, Option(min=0, help="Version to start from; else the best.")
     ] = None,
-    operator: Annotated[
-        str | None, typer.Option("--operator", help="What makes the new line's steps.")
-    ] = None,
+    operator: Annotated[str | None, Option(help="What makes the new line's steps.")] = None,
     as_json: Json = False,
 ) -> None:
     """Begin a further line from a version of another, with half of the budget it has left."""
@@ -299,7 +317,7 @@ def split(
     start_conductor(folder)
 
 
-@app.command("budget", epilog="Example: avo campaign budget race --evaluations 800")
+@app.command(epilog="Example: avo campaign budget race --evaluations 800")
 def budget(
     name: CampaignName,
     usd: Usd = None,
@@ -311,54 +329,13 @@ def budget(
 ) -> None:
     """Change the budget of a campaign, or show it where nothing is given."""
     folder = find_campaign(name)
-    caps = _budget(usd, hours, evaluations, tokens, steps).run
+    caps = Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
     if caps.model_dump(exclude_none=True):
         give_order(folder, SetCaps(caps=caps), as_json)
     elif as_json:
         print_status(folder, True)
     else:
-        for text in budget_lines(CampaignReader(folder).view()):
-            typer.echo(text)
-
-
-# -- helpers
-
-
-def _budget(
-    usd: float | None,
-    hours: float | None,
-    evaluations: int | None,
-    tokens: int | None,
-    steps: int | None,
-) -> Budget:
-
-    return Budget(
-        run=Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
-    )
-
-
-def _free_name(task: str) -> str:
-
-    stem = task.replace("@", "-")[:40]
-    taken = {folder.name for folder in campaign_folders()}
-    names: Iterator[str] = (f"{stem}-lines{n or ''}" for n in range(10_000))
-    return next(name for name in names if name not in taken)
-
-
-def _line_settings(
-    base: RunSettings, operators: list[str] | None, index: int, pairs: list[str] | None
-) -> RunSettings:
-    """The settings of line `index`, counted from 0; operators are dealt round robin."""
-    try:
-        name = (
-            registry.descriptor(operators[index % len(operators)]).name
-            if operators
-            else default_operator()
-        )
-    except registry.UnknownOperator as error:
-        raise typer.BadParameter(str(error), param_hint="--operator") from error
-    chosen = with_defaults(base.model_copy(update={"operator": name}))
-    return changed_settings(chosen, parse_pairs(pairs)) if pairs else chosen
+        say(*budget_lines(CampaignReader(folder).view()))
 
 
 def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]:
@@ -372,6 +349,269 @@ def _dealt_devices(named: str | None, kind: str, lines: int) -> list[str | None]
     return [devices[index % len(devices)] for index in range(lines)]
 
 
-def _open(folder: CampaignFolder) -> None:
+def line_readers(folder: CampaignFolder, number: int | None) -> list[tuple[Line, SessionReader]]:
+    """The lines that have a session, or the one with that number. Raises Failure."""
+    campaign = folder.read()
+    try:
+        chosen = campaign.lines if number is None else (campaign.line(number),)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    readers = []
+    for line in chosen:
+        try:
+            readers.append((line, SessionReader.open(folder.session(line))))
+        except SessionNotFound:
+            if number is not None:
+                why = line.problem or "wait a moment"
+                raise Failure(f"line {number} has not begun yet: {why}") from None
+    return readers
 
-    open_app(campaign=folder.path)
+
+def tell_lines(
+    name: str,
+    number: int | None,
+    command: Command,
+    as_json: bool,
+    wanted: Callable[[str], bool],
+    *,
+    quiet: bool = False,
+) -> None:
+    """Send a command to the lines that run, and say what each answered."""
+    folder = find_campaign(name)
+    sent = []
+    for line, reader in line_readers(folder, number):
+        state = reader.run_state()
+        if state in {"stopped", "finished"} or not reader.engine().alive:
+            sent.append((line, reader, "", f"is {state}"))
+        elif not wanted(state):
+            sent.append((line, reader, "", f"is {state} already"))
+        else:
+            sent.append((line, reader, deliver(reader, command), ""))
+    done: list[dict[str, object]] = []
+    for line, reader, identity, effect in sent:
+        refused = None
+        if identity:
+            record = answer(reader, identity, ANSWER_SECONDS)
+            effect = NOT_TAKEN if record is None else record.effect
+            refused = None if record is None else record.refused
+        done.append(
+            {
+                "line": line.number, "session": line.session, "sent": bool(identity),
+                "effect": effect, "refused": refused,
+            }
+        )  # fmt: skip
+    if number is not None and not sent[0][2]:
+        raise Failure(f"line {number} {sent[0][3]}")
+    if not any(row["sent"] for row in done) and not quiet:
+        raise Failure(f"no line of {name} runs; go on with: avo campaign resume {name}")
+    report(name, done, as_json)
+    if any(row["sent"] and row["effect"] == NOT_TAKEN for row in done):
+        raise Exit(1)
+
+
+def report(name: str, done: list[dict[str, object]], as_json: bool) -> None:
+    """Print what became of a command, line by line."""
+    if as_json:
+        emit({"campaign": name, "lines": done})
+        return
+    for row in done:
+        refused = f"refused: {row['refused']}" if row.get("refused") else row["effect"]
+        say(f"line {row['line']}: {plain(str(refused), 300)}")
+
+
+def give_order(folder: CampaignFolder, order: Order, as_json: bool) -> None:
+    """Give an order to the campaign's process, or carry it out here where none runs."""
+    identity = folder.send(order)
+    deadline = time.monotonic() + ORDER_SECONDS
+    while True:
+        if not folder.conductor().alive:  # none runs, or it ended before it saw the order
+            settle_here(folder, revive=False)
+        record = next((r for r in folder.read().orders if r.id == identity), None)
+        if record is not None or time.monotonic() > deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    if record is None:
+        raise Failure("the order was sent; the campaign's process has not taken it yet")
+    if as_json:
+        emit({"campaign": folder.name, "effect": record.effect, "refused": record.refused})
+    if record.refused is not None:
+        raise Failure(f"refused: {record.refused}")
+    if not as_json:
+        say(record.effect)
+
+
+def settle_here(folder: CampaignFolder, *, revive: bool) -> None:
+    """Take the orders that wait and share the budget anew, in this process."""
+    require_agreement(folder.path)
+    try:
+        store = CampaignWriter(folder.path)
+    except SessionLocked:  # a process began meanwhile, and takes them
+        return
+    try:
+        settle(store, revive=revive)
+    finally:
+        store.close()
+
+
+def end_conductor(folder: CampaignFolder) -> None:
+    """End the campaign's process, so that it does not start again what is being ended."""
+    conductor = folder.conductor()
+    if not conductor.alive or conductor.pid is None:
+        return
+    if conductor.host != socket.gethostname():
+        raise Failure(f"the campaign's process runs on {conductor.host}; end the campaign there")
+    os.kill(conductor.pid, signal.SIGTERM)
+    deadline = time.monotonic() + ORDER_SECONDS
+    while folder.conductor().alive:
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"the campaign's process {conductor.pid} has not ended within {ORDER_SECONDS:g} s, "
+                f"so no line was ended: it would start them again; what it does is in {folder.log}"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def follow(folder: CampaignFolder) -> None:
+    """Print what happens until every line is over; ending this ends nothing else."""
+    tell(f"campaign {folder.name} at {folder.path}")
+    reader, seen = CampaignReader(folder), set[object]()
+    try:
+        while True:
+            view = reader.view()
+            for happening in view.happenings:
+                if happening not in seen:
+                    seen.add(happening)
+                    mark = "best  " if happening.better else ""
+                    say(f"line {happening.line}  {mark}{plain(happening.text, 200)}")
+            sys.stdout.flush()
+            if view.over and not view.conductor.alive:
+                break
+            if view.state == "lost":
+                raise Failure(
+                    f"the campaign's process is gone, its lines go on without an exchange; "
+                    f"go on with: avo campaign resume {folder.name}"
+                )
+            time.sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        tell(f"the campaign goes on; end it with: avo campaign end {folder.name}")
+        return
+    print_status(folder, False)
+
+
+def print_status(folder: CampaignFolder, as_json: bool) -> None:
+    """Print how a campaign stands."""
+    view = CampaignReader(folder).view()
+    if as_json:
+        emit(view_form(view))
+        return
+    campaign = view.campaign
+    say(f"{campaign.name}  {view.state}")
+    if view.state == "lost":
+        say(f"its process is gone; go on with: avo campaign resume {campaign.name}")
+    exchange = (
+        f"each sends its best to the next every {campaign.migrate} evaluations"
+        if campaign.migrate
+        else "no exchange"
+    )
+    memory = ", shared memory" if campaign.shared_memory else ""
+    say(f"task {campaign.task.name}, {len(view.lines)} lines, {exchange}{memory}")
+    best = view.best
+    if best is not None and best.best is not None:
+        say(
+            f"best: line {best.line.number}, v{best.best.number} "
+            f"{best.best.aggregate:.4f} of {campaign.task.reference_baseline}"
+        )
+    say(*budget_lines(view))
+    rows = []
+    for one in view.lines:
+        share = "" if one.cap is None else f"/{one.cap:g}"
+        best_text = "" if one.best is None else f"v{one.best.number} {one.best.aggregate:.3f}x"
+        row = [str(one.line.number), one.line.session, one.line.settings.operator, one.state]
+        spent = f"{one.spend.evaluations}{share}"
+        rows.append([*row, best_text, spent, str(one.versions), one.reason])
+    heads = ["line", "session", "operator", "state", "best", "evaluations", "versions", ""]
+    table(rows, heads)
+    if view.migrations:
+        count = sum(1 for m in view.migrations if m.fate == "committed")
+        sent = len(view.migrations)
+        say(f"{sent} {'version' if sent == 1 else 'versions'} sent on, {count} committed")
+    for happening in view.happenings[-12:]:
+        mark = "*" if happening.better else " "
+        say(
+            f"{happening.at.astimezone():%H:%M:%S} {mark} line {happening.line}: "
+            f"{plain(happening.text, 160)}"
+        )
+
+
+def budget_lines(view: CampaignView) -> list[str]:
+    """What all lines have spent together, and of which caps."""
+    spend = view.spend
+    texts = [f"spent {spend.evaluations} evaluations, ${spend.usd:.2f}, {spend.tokens} tokens"]
+    caps = view.campaign.caps
+    states = cap_states(caps.model_copy(update={"hours": None}), spend)
+    texts += [f"cap: {c.text} ({c.fraction:.0%})" for c in states]
+    if caps.hours is not None:
+        texts.append(f"cap hours: {caps.hours:g} of each line")
+    return texts
+
+
+def view_form(view: CampaignView) -> dict[str, Any]:
+    """A campaign as JSON."""
+    campaign, best = view.campaign, view.best
+    return {
+        "campaign": campaign.name,
+        "task": campaign.task.name,
+        "state": view.state,
+        "created": moment(campaign.created),
+        "process": view.conductor.pid if view.conductor.alive else None,
+        "migrate": campaign.migrate,
+        "shared_memory": campaign.shared_memory,
+        "budget": campaign.caps.model_dump(mode="json"),
+        "spend": view.spend.model_dump(mode="json"),
+        "best": None
+        if best is None or best.best is None
+        else {
+            "line": best.line.number,
+            "session": best.line.session,
+            "version": best.best.number,
+            "ratio": best.best.aggregate,
+        },
+        "lines": [_line_form(one) for one in view.lines],
+        "migrations": [
+            {
+                "at": moment(m.migration.at),
+                "from_line": m.migration.source,
+                "version": m.migration.version,
+                "to_line": m.migration.target,
+                "ratio": m.migration.ratio,
+                "fate": m.fate,
+                "became": m.version,
+                "reason": m.reason,
+            }
+            for m in view.migrations
+        ],
+        "happenings": [
+            {"at": moment(h.at), "line": h.line, "text": h.text, "better": h.better}
+            for h in view.happenings
+        ],
+    }
+
+
+def _line_form(one: LineView) -> dict[str, object]:
+    return {
+        "line": one.line.number,
+        "session": one.line.session,
+        "operator": one.line.settings.operator,
+        "devices": one.line.settings.devices,
+        "split_from": one.line.split_from,
+        "origin": one.line.origin,
+        "state": one.state,
+        "reason": one.reason,
+        "best": None if one.best is None else one.best.number,
+        "best_ratio": None if one.best is None else one.best.aggregate,
+        "versions": one.versions,
+        "evaluations": one.spend.evaluations,
+        "evaluations_cap": one.cap,
+        "spend": one.spend.model_dump(mode="json"),
+        "points": [list(point) for point in one.points],
+    }

@@ -26,10 +26,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "docs": (".docs", "Read a page of the documentation."),
     },
     "Watch": {
-        "attach": (".launching", "Open the app on a session."),
+        "attach": (".app", "Open the app on a session."),
         "sessions": (".queries", "List sessions: those that need you first."),
         "status": (".queries", "Say how a run stands."),
-        "replay": (".launching", "Play a session from its start."),
+        "replay": (".app", "Play a session from its start."),
     },
     "Steer": {
         "hint": (".control", "Give the operator of variation a hint."),
@@ -38,7 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "stop": (".control", "End a run in good order."),
         "rewind": (".control", "Make an earlier version the head."),
         "budget": (".control", "Change the caps of a run, or show them."),
-        "set": (".options", "Change options of a run, or list them."),
+        "set": (".control", "Change options of a run, or list them."),
         "undo": (".control", "Take back the last command that can be taken back."),
         "approve": (".control", ""),
         "reject": (".control", ""),
@@ -51,36 +51,36 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "lineage": (".queries", "List the versions of a session with their scores."),
         "show": (".queries", "Show a version or an attempt: score, source, change."),
-        "attempts": (".attempts", "List the attempts, what became of each, and why."),
+        "attempts": (".queries", "List the attempts, what became of each, and why."),
         "compare": (".comparing", "Compare runs at equal budget."),
         "export": (".exporting", "Carry away a repository, a page, a kernel as a package."),
     },
     "Kernels and tasks": {
         "tasks": (".machine", "List the tasks."),
-        "evaluate": (".machine", "Score one candidate without a session."),
-        "submit": (".submitting", "Evaluate a kernel made by hand, and commit it if it passes."),
-        "bench": (".benching", "Time candidates beside a version."),
+        "evaluate": (".candidates", "Score one candidate without a session."),
+        "submit": (".candidates", "Evaluate a kernel made by hand, and commit it if it passes."),
+        "bench": (".candidates", "Time candidates beside a version."),
         "suite": (".suite", "Run a whole suite of problems."),
         "knowledge": ("avo_tui.knowledge.cli", "Search K, the knowledge base, or add to it."),
     },
     "Agents": {
         "operators": (".machine", "List what can make the steps."),
         "seat": (".seat", "Sit in the seat of a session, and call one of its tools."),
-        "mcp": (".mcp", "Give an agent the seat of a session over MCP."),
+        "mcp": (".seat", "Give an agent the seat of a session over MCP."),
         "worktree": (".repository", "Lay out a session's repository to edit it with your tools."),
         "brief": (".seat", "Print how to work in the seat of a session."),
-        "memory": (".notes", "Read the notes that are carried from step to step, or edit them."),
+        "memory": (".control", "Read the notes that are carried from step to step, or edit them."),
     },
     "Many machines": {
-        "workers": (".workers", "List the devices of a run, and what each does."),
-        "worker": (".workers", "Measure on this machine what waits in a shared folder."),
+        "workers": (".queries", "List the devices of a run, and what each does."),
+        "worker": (".away", "Measure on this machine what waits in a shared folder."),
         "campaign": (".campaign", "Run several sessions on one task that pass on versions."),
     },
     "Away": {
         "notify": (".notify", "Reach a person who is away: messages and hooks."),
-        "web": (".web", "Serve the app to browsers on this machine."),
-        "metrics": (".metrics", "Serve all sessions and devices to Prometheus."),
-        "service": (".service", "Write a systemd unit that starts a run again after a reboot."),
+        "web": (".away", "Serve the app to browsers on this machine."),
+        "metrics": (".away", "Serve all sessions and devices to Prometheus."),
+        "service": (".away", "Write a systemd unit that starts a run again after a reboot."),
     },
     "Care": {
         "doctor": (".machine", "Check the machine, a session, or the agent's model."),
@@ -89,7 +89,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 }
 """Heading → command → its module and what `avo --help` says; "" names it after the others."""
 
-HIDDEN = {"web-app": ".web"}
+HIDDEN = {"web-app": ".away"}
 
 
 class Commands(Mapping[str, Any]):

@@ -3,94 +3,62 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Argument, BadParameter, Context, Exit, Option, Typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.json_output import emit
-from avo_tui.cli.parameters import Json, Name, VersionName, pick
-from avo_tui.domain.budget import Budget, Caps, cap_states
-from avo_tui.domain.commands import (
-    AbortStep,
-    Annotate,
-    Approve,
-    ClearHint,
-    Command,
-    CommandRecord,
-    Pause,
-    Reject,
-    Remeasure,
-    Resume,
-    Rewind,
-    SendHint,
-    SetBookmark,
-    SetBudget,
-    Stop,
-)
+from avo_tui.cli.parameters import Json, Name, VersionName, completing, opened, pick
+from avo_tui.cli.terminal import emit, say, tell
+from avo_tui.domain import commands
+from avo_tui.domain.budget import Caps, cap_states
+from avo_tui.domain.memory import owed_text, owing, size
 from avo_tui.domain.plain import plain
+from avo_tui.domain.records import NoteCategory
+from avo_tui.domain.run_settings import OptionValue, RunSettings
 from avo_tui.evolution.process import EngineFailed, take_inbox, wait_for_end
 from avo_tui.store import SessionReader, find_session, waiting_commands
 
+if TYPE_CHECKING:
+    from avo_tui.operators.descriptor import OptionInfo
+
 ANSWER_SECONDS = 10.0
 JOB_SECONDS = 3600.0
+NOT_TAKEN = "sent, but the engine has not answered yet: it stays in the inbox until one does"
+MOST = 4000
+"""Characters of each note that are printed."""
 
-
-class PauseWhen(StrEnum):
-    """When a pause takes effect."""
-
-    tool = "tool"
-    step = "step"
-    now = "now"
-
-
-class Delivery(StrEnum):
-    """When a hint reaches the operator of variation."""
-
-    next_tool = "next-tool"
-    end_of_turn = "end-of-turn"
-    now = "now"
-
-
-class Scope(StrEnum):
-    """How long a hint holds."""
-
-    once = "once"
-    step = "step"
-    until_cleared = "until-cleared"
-
-
-app = typer.Typer()
+app = Typer()
 
 
 @app.command(epilog="Example: avo pause demo --when step")
 def pause(
     name: Name,
     when: Annotated[
-        PauseWhen, typer.Option("--when", help="After this tool, after this step, or now.")
-    ] = PauseWhen.tool,
+        Literal["tool", "step", "now"], Option(help="After this tool, after this step, or now.")
+    ] = "tool",
     as_json: Json = False,
 ) -> None:
     """Pause a run."""
-    modes = {"tool": "after_tool", "step": "after_step", "now": "now"}
-    send(name, Pause.model_validate({"mode": modes[when.value]}), as_json, live=True)
+    mode = when if when == "now" else f"after_{when}"
+    send(name, commands.Pause.model_validate({"mode": mode}), as_json, live=True)
 
 
 @app.command(epilog="Example: avo resume demo")
 def resume(name: Name, as_json: Json = False) -> None:
     """Go on after a pause, or cut a wait short."""
-    send(name, Resume(), as_json, live=True)
+    send(name, commands.Resume(), as_json, live=True)
 
 
 @app.command(epilog="Example: avo stop demo")
 def stop(
     name: Name,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for the end.")] = 30.0,
+    wait: Annotated[float, Option(help="Seconds to wait for the end.")] = 30.0,
     as_json: Json = False,
 ) -> None:
     """End a run in good order; `avo run --resume NAME` goes on with it."""
-    send(name, Stop(), as_json, live=True)
+    send(name, commands.Stop(), as_json, live=True)
     if wait > 0 and not wait_for_end(find_session(name), wait):
         raise Failure(f"{name} has not ended within {wait:g} s; it will")
 
@@ -98,129 +66,105 @@ def stop(
 @app.command(epilog="Example: avo hint demo TILE_K=64 --scope until-cleared")
 def hint(
     name: Name,
-    text: Annotated[list[str], typer.Argument(help="The message; for the tuner NAME=value.")],
+    text: Annotated[list[str], Argument(help="The message; for the tuner NAME=value.")],
     when: Annotated[
-        Delivery, typer.Option("--when", help="When it is delivered.")
-    ] = Delivery.next_tool,
-    scope: Annotated[Scope, typer.Option("--scope", help="How long it holds.")] = Scope.once,
+        Literal["next-tool", "end-of-turn", "now"], Option(help="When it is delivered.")
+    ] = "next-tool",
+    scope: Annotated[
+        Literal["once", "step", "until-cleared"], Option(help="How long it holds.")
+    ] = "once",
     as_json: Json = False,
 ) -> None:
     """Give the operator of variation a hint."""
-    form = {"text": " ".join(text), "delivery": when.value, "scope": scope.value}
-    form = {k: v.replace("-", "_") if k != "text" else v for k, v in form.items()}
-    send(name, SendHint.model_validate(form), as_json)
+    form = {"delivery": when.replace("-", "_"), "scope": scope.replace("-", "_")}
+    send(name, commands.SendHint.model_validate({"text": " ".join(text), **form}), as_json)
 
 
 @app.command("clear-hint", epilog="Example: avo clear-hint demo 0176…")
 def clear_hint(
     name: Name,
-    identity: Annotated[str, typer.Argument(metavar="HINT", help="Its id, or `all`.")],
+    identity: Annotated[str, Argument(metavar="HINT", help="Its id, or `all`.")],
     as_json: Json = False,
 ) -> None:
     """Take back a hint that is queued or in force."""
-    if identity != "all":
-        send(name, ClearHint(hint=identity), as_json)
-        return
-    live = SessionReader.open(find_session(name)).state.live_hints
+    live = [hint.id for hint in opened(name).state.live_hints] if identity == "all" else [identity]
     if not live:
         raise Failure("no hint is in force")
-    for hint in live:
-        send(name, ClearHint(hint=hint.id), as_json)
+    for one in live:
+        send(name, commands.ClearHint(hint=one), as_json)
 
 
 @app.command(epilog='Example: avo rewind demo 12 --why "try the other tiling"')
 def rewind(
     name: Name,
     version: VersionName,
-    why: Annotated[str, typer.Option("--why", help="The reason; the agent is told.")] = "",
+    why: Annotated[str, Option(help="The reason; the agent is told.")] = "",
     as_json: Json = False,
 ) -> None:
     """Make an earlier version the head; what came after stays as a branch."""
-    send(name, Rewind(version=number_of(name, version), reason=why), as_json)
+    send(name, commands.Rewind(version=number_of(name, version), reason=why), as_json)
 
 
 @app.command(epilog="Example: avo abort demo")
 def abort(
-    name: Name,
-    why: Annotated[str, typer.Option("--why", help="The reason.")] = "",
-    as_json: Json = False,
+    name: Name, why: Annotated[str, Option(help="The reason.")] = "", as_json: Json = False
 ) -> None:
     """End the step that is running; the run goes on with the next."""
-    send(name, AbortStep(reason=why), as_json)
+    send(name, commands.AbortStep(reason=why), as_json)
 
 
 @app.command(epilog="Example: avo approve demo")
 def approve(name: Name, as_json: Json = False) -> None:
     """Let the commit that waits for approval through."""
-    send(name, Approve(), as_json, live=True)
+    send(name, commands.Approve(), as_json, live=True)
 
 
 @app.command(epilog='Example: avo reject demo --why "unreadable"')
 def reject(
     name: Name,
-    why: Annotated[str, typer.Option("--why", help="The reason; the agent is told.")] = "",
+    why: Annotated[str, Option(help="The reason; the agent is told.")] = "",
     as_json: Json = False,
 ) -> None:
     """Refuse the commit that waits for approval."""
-    send(name, Reject(reason=why), as_json, live=True)
+    send(name, commands.Reject(reason=why), as_json, live=True)
 
 
 @app.command(epilog="Example: avo budget demo --hours 2 --evaluations 500")
 def budget(
     name: Name,
-    usd: Annotated[float | None, typer.Option("--usd", min=0)] = None,
-    tokens: Annotated[int | None, typer.Option("--tokens", min=0)] = None,
-    hours: Annotated[float | None, typer.Option("--hours", min=0)] = None,
-    evaluations: Annotated[int | None, typer.Option("--evaluations", min=0)] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=0)] = None,
-    per_step: Annotated[bool, typer.Option("--per-step", help="Caps of each step.")] = False,
-    no_caps: Annotated[bool, typer.Option("--none", help="Take the other caps away.")] = False,
+    usd: Annotated[float | None, Option(min=0)] = None,
+    tokens: Annotated[int | None, Option(min=0)] = None,
+    hours: Annotated[float | None, Option(min=0)] = None,
+    evaluations: Annotated[int | None, Option(min=0)] = None,
+    steps: Annotated[int | None, Option(min=0)] = None,
+    per_step: Annotated[bool, Option("--per-step", help="Caps of each step.")] = False,
+    no_caps: Annotated[bool, Option("--none", help="Take the other caps away.")] = False,
     as_json: Json = False,
 ) -> None:
     """Change the caps of a run, or show them where none is given."""
-    session = SessionReader.open(find_session(name)).state.session
-    given = {
-        "usd": usd,
-        "tokens": tokens,
-        "hours": hours,
-        "evaluations": evaluations,
-        "steps": steps,
-    }
-    given = {k: v for k, v in given.items() if v is not None}
-    if not given and not no_caps:
-        if as_json:
-            emit(
-                {
-                    "session": session.name,
-                    "budget": session.budget.model_dump(mode="json"),
-                    "spend": session.spend.model_dump(mode="json"),
-                }
-            )
-            return
-        caps = cap_states(session.budget.run, session.spend)
-        for cap in caps:
-            typer.echo(cap.text)
-        if not caps:
-            typer.echo("no caps")
-        return
-    old = session.budget.step if per_step else session.budget.run
-    new = Caps.model_validate({**({} if no_caps else old.model_dump()), **given})
-    changed = (
-        Budget(run=session.budget.run, step=new)
-        if per_step
-        else Budget(run=new, step=session.budget.step)
-    )
-    send(name, SetBudget(budget=changed), as_json)
+    session = opened(name).state.session
+    whole = session.budget
+    caps = Caps(usd=usd, tokens=tokens, hours=hours, evaluations=evaluations, steps=steps)
+    given = caps.model_dump(exclude_none=True)
+    if given or no_caps:
+        old = {} if no_caps else (whole.step if per_step else whole.run).model_dump()
+        new = Caps.model_validate({**old, **given})
+        changed = {"step": new} if per_step else {"run": new}
+        send(name, commands.SetBudget(budget=whole.replaced(**changed)), as_json)
+    elif as_json:
+        spend = session.spend.model_dump(mode="json")
+        emit({"session": session.name, "budget": whole.model_dump(mode="json"), "spend": spend})
+    else:
+        say(*[cap.text for cap in cap_states(whole.run, session.spend)] or ["no caps"])
 
 
 @app.command(epilog="Example: avo undo demo")
 def undo(name: Name, as_json: Json = False) -> None:
     """Take back the last command that can be taken back; again, and it is done anew."""
-    commands = SessionReader.open(find_session(name)).state.commands.values()
-    for record in reversed(commands):
+    for record in reversed(opened(name).state.commands.values()):
         if record.undo is not None and record.refused is None:
             what = f"{record.kind} ({record.summary})" if record.summary else record.kind
-            typer.echo(f"undoing {what}", err=True)
+            tell(f"undoing {what}")
             send(name, record.undo, as_json)
             return
     raise Failure(f"{name} has no command that can be taken back")
@@ -230,52 +174,197 @@ def undo(name: Name, as_json: Json = False) -> None:
 def bookmark(
     name: Name,
     version: VersionName,
-    label: Annotated[
-        str | None, typer.Argument(help="Without one the bookmark is removed.")
-    ] = None,
+    label: Annotated[str | None, Argument(help="Without one the bookmark is removed.")] = None,
     as_json: Json = False,
 ) -> None:
     """Mark a version with a word."""
-    send(name, SetBookmark(version=number_of(name, version), label=label), as_json)
+    send(name, commands.SetBookmark(version=number_of(name, version), label=label), as_json)
 
 
 @app.command(epilog='Example: avo note demo 12 "first with online softmax"')
 def note(
     name: Name,
     version: VersionName,
-    text: Annotated[str, typer.Argument(help="Replaces the note that was there.")],
+    text: Annotated[str, Argument(help="Replaces the note that was there.")],
     as_json: Json = False,
 ) -> None:
     """Write a note on a version."""
-    send(name, Annotate(version=number_of(name, version), text=text), as_json)
+    send(name, commands.Annotate(version=number_of(name, version), text=text), as_json)
 
 
 @app.command(epilog="Example: avo remeasure demo best")
 def remeasure(name: Name, version: VersionName, as_json: Json = False) -> None:
     """Measure a version again; the score at the gate stays beside it."""
-    send(name, Remeasure(version=number_of(name, version)), as_json, seconds=JOB_SECONDS)
+    command = commands.Remeasure(version=number_of(name, version))
+    send(name, command, as_json, seconds=JOB_SECONDS)
+
+
+@app.command(epilog='Example: avo memory demo --add "loads are the limit" --category fact')
+def memory(
+    name: Name,
+    add: Annotated[str | None, Option(help="Write a note of your own.")] = None,
+    category: Annotated[
+        NoteCategory | None, Option(help="What it is about: a fact, or as the replaced one was.")
+    ] = None,
+    replace: Annotated[str | None, Option(help="With --add: the note it stands for.")] = None,
+    remove: Annotated[str | None, Option(help="Remove a note, by its id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the notes that are carried from step to step, or write, replace and remove one."""
+    if remove is not None and (add is not None or replace is not None):
+        raise BadParameter("it goes alone", param_hint="--remove")
+    if replace is not None and add is None:
+        raise BadParameter("say with --add what it is to read", param_hint="--replace")
+    reader = opened(name)
+    if remove is not None:
+        send(name, commands.EditMemory(note=remove, text=None), as_json)
+    elif add is not None:
+        old = reader.state.memory.get(replace or "")
+        about = category or (old.category if old is not None else "fact")
+        send(name, commands.EditMemory(note=replace, category=about, text=add), as_json)
+    else:
+        _show_memory(reader, as_json)
+
+
+def _show_memory(reader: SessionReader, as_json: bool) -> None:
+    state, notes = reader.state, reader.state.memory.values()
+    versions, limit = owing(state.versions.values()), state.session.memory_limit
+    if as_json:
+        forms = [
+            {**note.model_dump(mode="json"), "versions": list(versions.get(note.id, ()))}
+            for note in notes
+        ]
+        held = {"characters": size(notes), "limit": limit, "notes": forms}
+        emit({"session": state.session.name, **held})
+        return
+    if not notes:
+        say("no notes yet; the agent writes them, and so can you with --add")
+        return
+    for note in notes:
+        owed = owed_text(versions.get(note.id, ()))
+        about = f"{note.author}, step {note.step}" + (f"; {owed}" if owed else "")
+        say(f"[{note.id}] {note.category} ({about})", f"  {plain(note.text, MOST)}")
+    say(f"{size(notes)} of {limit} characters")
+
+
+def _options(context: Context) -> Iterable[str]:
+    """The options of the session that stands on the line already, each with its `=`."""
+    settings = opened(context.params["name"]).state.session.settings
+    return [f"{option.name}=" for option in _known(settings)]
+
+
+def _known(settings: RunSettings) -> Sequence[OptionInfo]:
+    # Not at the top: every operator is behind it, which the other commands need not.
+    from avo_tui.evolution.options import known_options
+
+    return known_options(settings)
+
+
+@app.command("set", epilog="Example: avo set my-run agent.effort=low agent.max_tokens=16000")
+def set_options(
+    name: Name,
+    options: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="[NAME=VALUE]...",
+            help="`NAME=` alone puts back the default.",
+            autocompletion=completing(_options),
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change options of a run, such as the agent's model; without any, list them."""
+    if options:
+        changes = {"options": parse_pairs(options)}
+        send(name, commands.SetOptions.model_validate(changes), as_json)
+        return
+    session = opened(name).state.session
+    _list_options(session.name, session.settings, as_json)
+
+
+def parse_pairs(pairs: Sequence[str]) -> dict[str, OptionValue | None]:
+    """`NAME=VALUE` → value; None for `NAME=`. Raises typer.BadParameter."""
+    changes: dict[str, OptionValue | None] = {}
+    for pair in pairs:
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not name:
+            raise BadParameter(f"{pair!r} is not NAME=VALUE, such as agent.effort=low")
+        if name in changes:
+            raise BadParameter(f"{name} is named twice")
+        changes[name] = value or None
+    return changes
+
+
+def _list_options(name: str, settings: RunSettings, as_json: bool) -> None:
+    rows = [(option, settings.option(option.name)) for option in _known(settings)]
+    if as_json:
+        forms = [
+            {"name": o.name, "value": v, "default": o.default or None, "meaning": o.meaning}
+            for o, v in rows
+        ]
+        emit({"session": name, "options": forms})
+        return
+    width = max(len(option.name) for option, _ in rows)
+    for option, value in rows:
+        default = option.default or "–"
+        shown = default if value is None else str(value)
+        if value is not None and shown != option.default:
+            shown += f" (default {default})"
+        say(f"{option.name:{width}}  {plain(shown, 200)}", f"{'':{width}}    {option.meaning}")
 
 
 def number_of(name: str, version: str) -> int:
     """The number of a session's version named as 12, v12, head or best. Raises Failure."""
-    return pick(SessionReader.open(find_session(name)).state, version)
+    return pick(opened(name).state, version)
 
 
 def send(
     name: str,
-    command: Command,
+    command: commands.Command,
     as_json: bool,
     *,
     live: bool = False,
     seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Send a command and print its effect. If no engine runs, a short-lived one carries it out."""
-    reader = SessionReader.open(find_session(name))
+    reader = opened(name)
     identity = deliver(reader, command, live=live)
-    _say(reader, identity, command.kind, as_json, seconds)
+    record = answer(reader, identity, seconds)
+    if as_json:
+        emit(answer_form(reader, command, identity, record))
+    record = effective(record, as_json)
+    if not as_json:
+        say(plain(record.effect, 400))
 
 
-def deliver(reader: SessionReader, command: Command, *, live: bool = False) -> str:
+def effective(record: commands.CommandRecord | None, as_json: bool) -> commands.CommandRecord:
+    """The record of a command that had its effect. Raises Failure, or Exit where a document says
+    why."""
+    if record is not None and record.refused is None:
+        return record
+    if as_json:
+        raise Exit(1)
+    raise Failure(NOT_TAKEN if record is None else f"refused: {record.refused}")
+
+
+def answer_form(
+    reader: SessionReader,
+    command: commands.Command,
+    identity: str,
+    record: commands.CommandRecord | None,
+) -> dict[str, object]:
+    """A command and its answer, as JSON."""
+    return {
+        "session": reader.name,
+        "command": command.kind,
+        "id": identity,
+        "taken": record is not None,
+        "effect": record.effect if record else None,
+        "refused": record.refused if record else None,
+    }
+
+
+def deliver(reader: SessionReader, command: commands.Command, *, live: bool = False) -> str:
     """Put a command into the inbox; if no engine runs, a short-lived one carries it out.
 
     Returns the command's id. Raises Failure if `live` requires an engine that is not running.
@@ -299,7 +388,7 @@ def _have_inbox_taken(reader: SessionReader) -> None:
         raise Failure(f"the command is in the inbox, but {error}") from error
 
 
-def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecord | None:
+def answer(reader: SessionReader, identity: str, seconds: float) -> commands.CommandRecord | None:
     """The record of a command; None if the engine has not taken it within `seconds`.
 
     An engine that was about to end when the command was sent may have read the inbox for the last
@@ -318,33 +407,3 @@ def answer(reader: SessionReader, identity: str, seconds: float) -> CommandRecor
             deadline = max(deadline, time.monotonic() + ANSWER_SECONDS)
         time.sleep(0.03)
     return None
-
-
-NOT_TAKEN = "sent, but the engine has not answered yet: it stays in the inbox until one does"
-
-
-def _say(reader: SessionReader, identity: str, kind: str, as_json: bool, seconds: float) -> None:
-    record = answer(reader, identity, seconds)
-    if as_json:
-        emit(answer_form(reader, identity, kind, record))
-    if record is not None and record.refused is None:
-        if not as_json:
-            typer.echo(plain(record.effect, 400))
-        return
-    if as_json:
-        raise typer.Exit(1)  # the document says why
-    raise Failure(NOT_TAKEN if record is None else f"refused: {record.refused}")
-
-
-def answer_form(
-    reader: SessionReader, identity: str, kind: str, record: CommandRecord | None
-) -> dict[str, object]:
-    """A command and its answer, as JSON."""
-    return {
-        "session": reader.name,
-        "command": kind,
-        "id": identity,
-        "taken": record is not None,
-        "effect": record.effect if record else None,
-        "refused": record.refused if record else None,
-    }

@@ -6,13 +6,14 @@ import difflib
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, Typer
 
 import avo_tui
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.terminal import in_terminal, table
+from avo_tui.cli.parameters import completing
+from avo_tui.cli.terminal import in_terminal, say, table
 
-app = typer.Typer()
+app = Typer()
 
 
 def folder() -> Path:
@@ -20,10 +21,6 @@ def folder() -> Path:
     package = Path(avo_tui.__file__).resolve().parent
     shipped = package / "data" / "docs"
     return shipped if shipped.is_dir() else package.parent / "docs"
-
-
-def page_names(incomplete: str) -> list[str]:
-    return [name for name in pages() if name.startswith(incomplete)]
 
 
 def pages() -> dict[str, Path]:
@@ -34,9 +31,12 @@ def pages() -> dict[str, Path]:
 def docs(
     page: Annotated[
         str | None,
-        typer.Argument(help="A page; without one they are listed.", autocompletion=page_names),
+        Argument(
+            help="A page; without one they are listed.",
+            autocompletion=completing(lambda _: pages()),
+        ),
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="The page's text as it is.")] = False,
+    plain: Annotated[bool, Option("--plain", help="The page's text as it is.")] = False,
 ) -> None:
     """Read a page of the documentation."""
     there = pages()
@@ -52,9 +52,8 @@ def docs(
         raise Failure(f"there is no page {name!r}; {hint}")
     text = there[name].read_text(encoding="utf-8")
     if plain or not in_terminal():
-        typer.echo(text)
+        say(text)
         return
-
     from rich.console import Console  # what the list of pages and completion need not wait for
     from rich.markdown import Markdown
 

@@ -64,22 +64,11 @@ def sentence(error: BaseException) -> str:
 
 
 def expected(error: BaseException) -> bool:
-    """True for errors whose text is meant for the person."""
-    from pydantic import ValidationError
-
-    from avo_tui.evaluation.ports import EvaluatorError
-    from avo_tui.evolution.process import EngineFailed
-    from avo_tui.export import ExportError
-    from avo_tui.operators.registry import UnknownOperator
-    from avo_tui.seat.client import SeatError
-    from avo_tui.store import StoreError
-
-    known = (
-        Failure, StoreError, ExportError, EngineFailed, EvaluatorError, UnknownOperator,
-        SeatError, ValidationError, OSError, UnicodeError,
-    )  # fmt: skip
-    no_torch = isinstance(error, ModuleNotFoundError) and error.name == "torch"
-    return isinstance(error, known) or type(error) is ValueError or no_torch
+    """True for errors whose text is meant for the person: each class of error of ours is."""
+    if isinstance(error, ModuleNotFoundError):
+        return error.name == "torch"
+    ours = type(error).__module__.partition(".")[0] in {"avo_tui", "pydantic_core"}
+    return ours or isinstance(error, OSError | UnicodeError) or type(error) is ValueError
 
 
 class Group(TyperGroup):

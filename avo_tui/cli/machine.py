@@ -1,68 +1,68 @@
-"""Commands about tasks and machines: tasks, evaluate, doctor, and the door to `knowledge`."""
+"""Commands about this machine: tasks, operators, doctor."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
+import shutil
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from importlib import metadata
 from typing import Annotated
 
-import typer
+from typer import Argument, BadParameter, Exit, Option, Typer
 
-from avo_tui.cli.checks import check_machine, check_model
-from avo_tui.cli.json_output import emit
-from avo_tui.cli.opening import find_task
-from avo_tui.cli.parameters import Json, TaskName, session_names
-from avo_tui.cli.terminal import table
-from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.plain import plain, safe
-from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.cli.opening import default_operator, with_defaults
+from avo_tui.cli.parameters import Json, session_names
+from avo_tui.cli.terminal import emit, say, table, tell
+from avo_tui.config_place import config_file
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
-from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
-from avo_tui.evaluation.candidates import read_candidate
-from avo_tui.evaluation.evaluators import LocalEvaluator
-from avo_tui.evaluation.ports import BrokenTask, ProgressSink
-from avo_tui.evaluation.report import ProgressLines, as_text
-from avo_tui.evaluation.report import as_json as document
+from avo_tui.evaluation.backends import registry as backends
+from avo_tui.evaluation.doctor import examine_sandbox
+from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.evaluation.workers import dask, dask_slurm, ssh
 from avo_tui.operators import registry
+from avo_tui.operators.agent.model.probe import probe
+from avo_tui.operators.agent.settings import AgentSettings
 from avo_tui.settings import settings
-from avo_tui.store import find_session
+from avo_tui.store import find_session, own_root
 from avo_tui.store.doctor import diagnose
 
-app = typer.Typer()
+app = Typer()
+Row = tuple[str, str, str]
+"""Level (ok, warn or fail), what it is about, one sentence."""
 
 
 @app.command(epilog="Example: avo tasks")
 def tasks(as_json: Json = False) -> None:
     """List the tasks; a broken one is named with its error."""
     tasks_here = find_tasks()
-    listing = list(tasks_here.listing())
+    listing = [(item, tasks_here.root(item.name)) for item in tasks_here.listing()]
     if as_json:
         documents: dict[str, list[dict[str, object]]] = {"tasks": [], "broken": []}
-        for item in listing:
-            origin = {"origin": tasks_here.root(item.name).origin}
+        for item, root in listing:
             kind = "broken" if isinstance(item, BrokenTask) else "tasks"
-            documents[kind].append({**item.model_dump(mode="json"), **origin})
+            documents[kind].append({**item.model_dump(mode="json"), "origin": root.origin})
         emit(documents)
         return
-    rows: list[list[str]] = []
-    for item in listing:
-        origin_words = tasks_here.root(item.name).origin
+    rows = []
+    for item, root in listing:
         if isinstance(item, TaskInfo):
             count = str(len(item.configurations))
-            rows.append([item.name, item.language, item.device, count, origin_words, item.title])
-        elif tasks_here.root(item.name).trusted:
-            rows.append([item.name, "broken", "", "", origin_words, item.error])
+            rows.append([item.name, item.language, item.device, count, root.origin, item.title])
+        elif root.trusted:
+            rows.append([item.name, "broken", "", "", root.origin, item.error])
     if rows:
         table(rows, ["task", "language", "device", "configurations", "from", "title"])
     else:
-        typer.echo("there are no tasks; `avo task new NAME` makes one")
+        say("there are no tasks; `avo task new NAME` makes one")
     for folder, names in tasks_here.untrusted.items():
-        typer.echo(
+        tell(
             f"{folder} ({', '.join(names)}) is code that was not trusted yet: look at it, then "
-            f"avo task trust {folder}",
-            err=True,
+            f"avo task trust {folder}"
         )
 
 
@@ -70,121 +70,147 @@ def tasks(as_json: Json = False) -> None:
 def operators(as_json: Json = False) -> None:
     """List what can make the steps; one that cannot be used here says why."""
     offered = [(d, d.unavailable()) for d in registry.offer()]
-    broken = registry.broken()
+    broken = list(registry.broken())
     if as_json:
         rows = [
             {"name": d.name, "label": d.label, "unavailable": why, "models": list(d.models)}
             for d, why in offered
         ]
-        emit({"operators": rows, "broken": list(broken)})
+        emit({"operators": rows, "broken": broken})
         return
     table([[d.name, why or d.label] for d, why in offered], ["operator", "what it is"])
-    for sentence in broken:
-        typer.echo(f"broken: {sentence}", err=True)
-
-
-@app.command(epilog="Example: avo evaluate attention_cpu kernel.cpp --json")
-def evaluate(
-    task: TaskName,
-    path: Annotated[
-        Path | None, typer.Argument(help="A file or a folder; of a repository a patch, too.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Compile, and check the small configurations only.")
-    ] = False,
-    arch: Annotated[
-        str | None, typer.Option("--arch", help="Compile CUDA for this, such as sm_100a.")
-    ] = None,
-    weak: Annotated[
-        bool,
-        typer.Option("--allow-weak-sandbox", help="Run it also where it cannot be confined."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Score one candidate without a session: compile, check, benchmark."""
-    info = find_task(task)
-    candidate = read_candidate(path, info) if path is not None else None
-    progress = None if as_json else _progress()
-    evaluator = _evaluator(arch, weak)
-    report = asyncio.run(_evaluate(evaluator, info.name, candidate, quick, progress))
-    typer.echo(document(report) if as_json else safe(as_text(report)))
-    if not report.correct:
-        raise typer.Exit(1)
-
-
-def _evaluator(arch: str | None, weak: bool) -> LocalEvaluator:
-
-    if arch is not None:
-        try:
-            architecture_number(arch)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--arch") from error
-    allowed = weak or settings().allow_weak_sandbox
-    return LocalEvaluator(architecture=arch, allow_weak_sandbox=allowed)
-
-
-async def _evaluate(
-    evaluator: LocalEvaluator,
-    task: str,
-    candidate: Candidate | None,
-    quick: bool,
-    progress: ProgressSink | None,
-) -> EvaluationReport:
-    async with evaluator:
-        given = candidate if candidate is not None else await evaluator.seed(task)
-        if quick:
-            return await evaluator.check(task, given, progress=progress, quick=True)
-        return await evaluator.evaluate(task, given, progress=progress)
-
-
-def _progress() -> ProgressSink:
-    """Writes what is worth a line to standard error."""
-    lines = ProgressLines()
-
-    def write(progress: EvaluationProgress) -> None:
-        line = lines.line(progress)
-        if line:
-            sys.stderr.write(f"{plain(line)}\n")
-
-    return write
+    tell(*(f"broken: {sentence}" for sentence in broken))
 
 
 @app.command(epilog="Example: avo doctor demo --repair")
 def doctor(
     name: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             help="A session; without one the machine is checked.", autocompletion=session_names
         ),
     ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    repair: Annotated[bool, Option("--repair", help="Mend what can be mended.")] = False,
     model: Annotated[
-        bool, typer.Option("--model", help="Ask the agent's model one small question.")
+        bool, Option("--model", help="Ask the agent's model one small question.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Check a session, or the machine: compiler, GPU, sandbox, key; or the agent's model."""
-    if model:
-        if name is not None or repair:
-            raise typer.BadParameter("asks the model alone", param_hint="--model")
-
-        rows = [{**row, "repaired": False} for row in check_model()]
-    elif name is not None:
-        rows = [
-            {"level": f.level, "what": f.what, "sentence": f.sentence, "repaired": f.repaired}
-            for f in diagnose(find_session(name), repair)
-        ]
+    if model and (name is not None or repair):
+        raise BadParameter("asks the model alone", param_hint="--model")
+    if name is None and repair:
+        raise BadParameter("name the session to repair", param_hint="--repair")
+    rows: list[tuple[str, str, str, bool]]
+    if name is not None:
+        findings = diagnose(find_session(name), repair)
+        rows = [(f.level, f.what, f.sentence, f.repaired) for f in findings]
     else:
-        if repair:
-            raise typer.BadParameter("name the session to repair", param_hint="--repair")
-
-        rows = [{**row, "repaired": False} for row in check_machine()]
+        rows = [(*row, False) for row in (check_model() if model else check_machine())]
     if as_json:
-        emit({"session": name, "findings": rows})
+        keys = ("level", "what", "sentence", "repaired")
+        forms = [dict(zip(keys, row, strict=True)) for row in rows]
+        emit({"session": name, "findings": forms})
+    marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+    for level, what, sentence, done in rows:
+        if not as_json:
+            say(f"{marks[level]}  {what}: {sentence}{' (mended)' if done else ''}")
+    if any(level == "fail" and not done for level, _, _, done in rows):
+        raise Exit(1)
+
+
+def check_machine() -> Iterator[Row]:
+    for check in (
+        _python, _torch, _backends, _sandbox, _evaluators, _tasks, _sessions, _settings, _operators
+    ):  # fmt: skip
+        try:
+            yield from (_row(*finding) for finding in check())
+        except Exception as error:  # a check that fails must not hide the others
+            why = f"the check failed: {type(error).__name__}: {error}"
+            yield _row("fail", check.__name__.strip("_"), why)
+
+
+def _row(level: str, what: str, sentence: str) -> Row:
+    return level, what, " ".join(sentence.split())
+
+
+def check_model() -> Iterator[Row]:
+    """What the agent's endpoint supports and costs, from one small question to it."""
+    agent = AgentSettings.of(with_defaults(RunSettings(operator="agent")))
+    for answer in asyncio.run(probe(agent)):
+        yield _row(answer.state, "model", answer.sentence)
+
+
+def _python() -> Iterator[Row]:
+    good = sys.version_info >= (3, 11)
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    needed = "" if good else "; 3.11 or newer is needed"
+    sentence = f"Python {platform.python_version()} on {system}{needed}"
+    yield "ok" if good else "fail", "python", sentence
+
+
+def _torch() -> Iterator[Row]:
+    try:
+        yield "ok", "torch", f"torch {metadata.version('torch')}"
+    except metadata.PackageNotFoundError:
+        yield "fail", "torch", "torch is not installed; references and baselines need it"
+
+
+def _backends() -> Iterator[Row]:
+    for language in backends.languages():
+        try:
+            backend = backends.descriptor(language)
+            findings = backend.examine()
+        except EvaluatorError as error:
+            yield "warn", "backend", str(error)
+        except Exception as error:  # an installed backend must not hide the other answers
+            yield "fail", "backend", f"{language}: {type(error).__name__}: {error}"
+        else:
+            yield "ok", "backend", f"{language}: {backend.label}"
+            yield from ((f.state, f.name, f.text) for f in findings)
+
+
+def _sandbox() -> Iterator[Row]:
+    finding = asyncio.run(examine_sandbox(settings().allow_weak_sandbox))
+    yield finding.state, "sandbox", finding.text
+
+
+def _evaluators() -> Iterator[Row]:
+    """Whether devices beside this machine's own could be used; none is asked."""
+    for scheme, site in (("ssh", ssh), ("dask", dask), ("dask+slurm", dask_slurm)):
+        yield "ok", "evaluator", f"{scheme}://: {site.what_is_missing() or 'can be used'}"
+
+
+def _tasks() -> Iterator[Row]:
+    listing = list(find_tasks().listing())
+    sound = [item.name for item in listing if not isinstance(item, BrokenTask)]
+    yield "ok" if sound else "fail", "tasks", ", ".join(sound) or "there are none"
+    for item in listing:
+        if isinstance(item, BrokenTask):
+            yield "warn", "tasks", f"{item.name} does not load: {item.error}"
+
+
+def _sessions() -> Iterator[Row]:
+    root, origin = own_root().folder, own_root().origin
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    if os.access(existing, os.W_OK | os.X_OK):
+        free = shutil.disk_usage(existing).free / 2**30
+        level = "ok" if free > 1 else "warn"
+        yield level, "sessions", f"new ones go to {root} ({origin}); {free:.1f} GiB free"
     else:
-        marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
-        for row in rows:
-            mended = " (mended)" if row["repaired"] else ""
-            typer.echo(f"{marks[str(row['level'])]}  {row['what']}: {row['sentence']}{mended}")
-    if any(row["level"] == "fail" and not row["repaired"] for row in rows):
-        raise typer.Exit(1)
+        sentence = f"{existing} cannot be written; set AVO_SESSIONS to a folder"
+        yield "fail", "sessions", sentence
+
+
+def _settings() -> Iterator[Row]:
+    settings()
+    default_operator()  # one that the settings name has to be there
+    there = "read" if config_file().exists() else "not there, defaults hold"
+    yield "ok", "settings", f"{config_file()}: {there}"
+
+
+def _operators() -> Iterator[Row]:
+    for operator in registry.offer():
+        why = operator.unavailable()
+        yield "warn" if why else "ok", "operator", f"{operator.name}: {why or operator.label}"
+    yield from (("warn", "operator", sentence) for sentence in registry.broken())

@@ -47,7 +47,7 @@ def _root(
 
     take_from_settings()
     if context.invoked_subcommand is None:
-        from avo_tui.cli.launching import open_sessions_screen
+        from avo_tui.cli.app import open_sessions_screen
 
         open_sessions_screen()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import platformdirs
-import typer
+from typer import Exit, Option, Typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.terminal import say, tell
 from avo_tui.config_place import config_file
 from avo_tui.domain.base import now
 from avo_tui.notify import KINDS, Alert, Channel, Hook, Kind, Messages, QuietHours, Rules, Watcher
@@ -26,12 +27,12 @@ NOWHERE = (
 )
 
 
-app = typer.Typer(help="Reach a person who is away: messages and hooks.")
+app = Typer(help="Reach a person who is away: messages and hooks.")
 
 
 @app.command(epilog="Example: avo notify test")
 def test(
-    kind: Annotated[str, typer.Option(help="Run the hook of this kind only.")] = "",
+    kind: Annotated[str, Option(help="Run the hook of this kind only.")] = "",
 ) -> None:
     """Send a test message by every way that is set up, and say which came through."""
     channels, _ = _set_up()
@@ -55,15 +56,15 @@ def test(
         if delivery is None:
             continue
         failed += not delivery.ok
-        typer.echo(f"{delivery.channel}: " + ("came through" if delivery.ok else delivery.why))
+        say(f"{delivery.channel}: " + ("came through" if delivery.ok else delivery.why))
     if failed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 @app.command(epilog="Example: avo notify watch")
 def watch(
     while_runs: Annotated[
-        bool, typer.Option("--while-runs", help="End when no run has lived for two minutes.")
+        bool, Option("--while-runs", help="End when no run has lived for two minutes.")
     ] = False,
 ) -> None:
     """Watch all sessions and tell what happens; one such process is enough, a second one ends.
@@ -74,13 +75,13 @@ def watch(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with only_one(_state() / "notify.lock") as alone:
         if not alone:
-            typer.echo("another process watches already")
+            say("another process watches already")
             return
         watcher = Watcher(Told(_state() / "told.json"), rules, channels)
         try:
             watch_on(watcher, summaries, while_runs=while_runs)
         except KeyboardInterrupt:
-            raise typer.Exit(0) from None
+            raise Exit(0) from None
 
 
 def start_watcher() -> None:
@@ -99,11 +100,10 @@ def start_watcher() -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        typer.echo(f"notifications will not be sent: {error}", err=True)
+        tell(f"notifications will not be sent: {error}")
 
 
 def _state() -> Path:
-
     return platformdirs.user_state_path("avo-tui")
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.terminal import in_terminal
-from avo_tui.domain.budget import Budget
+from avo_tui.cli.notify import start_watcher
+from avo_tui.cli.session_trust import require_agreement, starts
+from avo_tui.cli.terminal import in_terminal, tell
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import roots
@@ -20,14 +23,42 @@ from avo_tui.evaluation.evaluators import LOCAL, NO_TORCH, check_evaluator, with
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evolution.create import create_session
+from avo_tui.evolution.library import SessionKnowledge
+from avo_tui.evolution.options import changed_settings, known_options
+from avo_tui.evolution.process import EngineFailed, start_after_inbox, start_engine, take_inbox
 from avo_tui.operators import registry
 from avo_tui.settings import settings
+from avo_tui.store import sessions_roots
+from avo_tui.ui.services import Hit, NewSession, OperatorChoice
+
+__all__ = ["changed_settings", "find_tasks", "known_options", "starts", "take_inbox"]
+"""Among what the app calls: see `app.services`."""
 
 
 def default_operator() -> OperatorName:
     """The operator of a new session that names none. Raises UnknownOperator, a ValueError."""
     chosen = settings().operator
     return registry.default().name if chosen == "auto" else registry.descriptor(chosen).name
+
+
+def named_operator(name: str | None) -> OperatorName:
+    """The operator that `--operator` names, or the default one. Raises BadParameter."""
+    try:
+        return default_operator() if name is None else registry.descriptor(name).name
+    except registry.UnknownOperator as error:
+        raise typer.BadParameter(str(error), param_hint="--operator") from error
+
+
+def operator_choices() -> tuple[OperatorChoice, ...]:
+    """The operators that a new session may have, the default one first.
+
+    Raises ValueError where the settings name an operator that is not installed.
+    """
+    first = default_operator()
+    choices = [
+        OperatorChoice(d.name, d.label, d.unavailable() or "", d.models) for d in registry.offer()
+    ]
+    return tuple(sorted(choices, key=lambda choice: choice.name != first))
 
 
 def find_task(name: str) -> TaskInfo:
@@ -49,17 +80,21 @@ def find_task(name: str) -> TaskInfo:
                 raise Failure(str(error)) from error
             raise Failure(f"task {name} does not load: {error}") from error
     names = tasks_here.names
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     there = f"there are {', '.join(names)}" if names else "there are none under kernels/"
-    hint = f"did you mean {' or '.join(near)}?" if near else there
-    raise Failure(f"there is no task {name!r}; {hint}")
+    raise Failure(f"there is no task {name!r}; {near(name, names) or there}")
+
+
+def near(name: str, names: Sequence[str]) -> str:
+    """A question for the nearest of the names; "" where none is near."""
+    matches = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(matches)}?" if matches else ""
 
 
 def _agreed(folder: Path) -> bool:
     """Ask the person whether code of the folder may be run; False if nobody can be asked."""
     if not in_terminal():
         return False
-    typer.echo(f"{folder} holds tasks, which are Python code that would run as you.", err=True)
+    tell(f"{folder} holds tasks, which are Python code that would run as you.")
     if not typer.confirm("Trust this folder from now on?", err=True):
         return False
     roots.trust(folder)
@@ -67,15 +102,19 @@ def _agreed(folder: Path) -> bool:
 
 
 def make_session(
-    name: str,
-    task: str,
-    run_settings: RunSettings,
-    origin: str | None = None,
+    name: str, task: str, run_settings: RunSettings, origin: str | None = None
 ) -> Path:
     """Create a session. Raises Failure, StoreError."""
     info = find_task(task)
     check(run_settings, info)
     return create_session(name, info, run_settings, origin)
+
+
+def free_name(task: str, taken: Collection[str] = ()) -> str:
+    """A name for a new session of a task: the task's, with a number where that is taken."""
+    plain, root = task.replace("@", "-"), sessions_roots()[0]  # @: of a task in a further language
+    names = (f"{plain}-{n}" if n > 1 else plain for n in count(1))
+    return next(name for name in names if name not in taken and not (root / name).exists())
 
 
 def check(run_settings: RunSettings, task: TaskInfo) -> None:
@@ -103,26 +142,88 @@ def evaluators(named: Sequence[str] | None) -> str | None:
 def with_defaults(run_settings: RunSettings) -> RunSettings:
     """Run settings, with the person's defaults for everything the command does not name."""
     preferred = settings()
-    caps = run_settings.budget.run
-    update = {
-        "usd": caps.usd if caps.usd is not None else preferred.budget_usd,
-        "hours": caps.hours if caps.hours is not None else preferred.budget_hours,
-        "evaluations": caps.evaluations
-        if caps.evaluations is not None
-        else preferred.budget_evaluations,
+    defaults = {
+        "usd": preferred.budget_usd,
+        "hours": preferred.budget_hours,
+        "evaluations": preferred.budget_evaluations,
     }
-    budget = Budget(run=caps.model_copy(update=update), step=run_settings.budget.step)
+    caps = run_settings.budget.run
+    caps = caps.model_copy(update={**defaults, **caps.model_dump(exclude_none=True)})
     options = {**preferred.run_options(), **run_settings.options}
     model = run_settings.model
-
     models = registry.descriptor(run_settings.operator).models
     # the command's --model counts most, then the operator's own table, then the general setting
     own = options.pop(f"{run_settings.operator}.model", None)
     if models:
         model = model or (str(own) if own else None) or preferred.model or models[0]
+    budget = run_settings.budget.replaced(run=caps)
     return run_settings.model_copy(update={"budget": budget, "options": options, "model": model})
 
 
 def estimate(run_settings: RunSettings) -> list[str]:
     """The possible cost of a run and its caps, before the first request; empty if it is free."""
     return list(registry.descriptor(run_settings.operator).estimate(run_settings))
+
+
+# -- for the app alone
+
+
+def create(form: NewSession) -> Path:
+    """Create a session and start its engine; returns its folder. Raises Failure, StoreError."""
+    folder = make_session(form.name, form.task, _chosen(form))
+    start_engine(folder)
+    start_watcher()
+    return folder
+
+
+def _chosen(form: NewSession) -> RunSettings:
+    return with_defaults(
+        RunSettings(
+            operator=form.operator,
+            model=form.model,
+            budget=form.budget,
+            approve_commits=form.approve_commits,
+            gate=settings().gate,
+        )
+    )
+
+
+def cost(form: NewSession) -> str:
+    """What a new session may cost, in one sentence."""
+    return " ".join(estimate(_chosen(form))) or "This operator spends no money, only time."
+
+
+def start(folder: Path) -> object:
+    """Start the engine of a session, and what sends its notifications."""
+    pid = start_after_inbox(folder)
+    start_watcher()
+    return pid
+
+
+def start_lost(folder: Path) -> str:
+    """Start the engine of a session that was lost; returns why that cannot be, or nothing."""
+    try:
+        require_agreement(folder)
+        start_engine(folder)
+        start_watcher()
+    except Failure as refusal:
+        return str(refusal)
+    except EngineFailed as error:  # without a key, say; the session can be viewed nevertheless
+        return f"The engine was lost and could not be started: {error}"
+    return ""
+
+
+def search(session: Path | None, query: str) -> list[Hit]:
+    """Of the built-in documents, the person's own and a session's."""
+    with closing(SessionKnowledge(session)) as knowledge:
+        return list(knowledge.search(query))
+
+
+def read(session: Path | None, identifier: str) -> str:
+    with closing(SessionKnowledge(session)) as knowledge:
+        return knowledge.read(identifier)
+
+
+def documents(session: Path | None) -> list[tuple[str, str]]:
+    with closing(SessionKnowledge(session)) as knowledge:
+        return list(knowledge.documents())

@@ -2,58 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
-import typer
+from typer import Argument, Context, Option
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.folders import take_from_settings
 from avo_tui.domain.state import SessionState
 from avo_tui.store import SessionReader, StoreError, find_session, session_folders
 
-
-def session_names(incomplete: str) -> list[str]:
-    take_from_settings()
-    return _beginning(incomplete, (folder.name for folder in session_folders()))
+Complete = Callable[[Context, str], list[str]]
 
 
-def task_names(incomplete: str) -> list[str]:
+def completing(names: Callable[[Context], Iterable[str]]) -> Complete:
+    """Offers a shell those of the names that begin as what is typed; none that cannot be told."""
+
+    def complete(context: Context, incomplete: str) -> list[str]:
+        take_from_settings()
+        try:
+            return [name for name in names(context) if name.startswith(incomplete)]
+        except (StoreError, ValueError, KeyError):
+            return []
+
+    return complete
+
+
+def _tasks(context: Context) -> Iterable[str]:
     from avo_tui.evaluation.tasks import find_tasks  # what no command with a session needs
 
-    take_from_settings()
-    return _beginning(incomplete, find_tasks().names)
+    return find_tasks().names
 
 
-def version_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The versions of the session that stands on the line already."""
-    take_from_settings()
-    try:
-        state = SessionReader.open(find_session(context.params["name"])).state
-    except (StoreError, KeyError):
-        return []
-    return _beginning(incomplete, ("best", "head", *(f"v{n}" for n in sorted(state.versions))))
+def _versions(context: Context) -> Iterator[str]:
+    yield from ("best", "head")
+    yield from (f"v{n}" for n in sorted(opened(context.params["name"]).state.versions))
 
 
-def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.startswith(incomplete)]
+session_names = completing(lambda _: (folder.name for folder in session_folders()))
+task_names = completing(_tasks)
+version_names = completing(_versions)
+"""Versions of the session that stands on the line already."""
 
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Name = Annotated[
-    str, typer.Argument(help="A session, by name or folder.", autocompletion=session_names)
-]
-TaskName = Annotated[
-    str,
-    typer.Argument(
-        help="A task, or a repository's folder; `avo tasks` lists them.",
-        autocompletion=task_names,
-    ),
-]
+Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
+Name = Annotated[str, Argument(help="A session, by name or folder.", autocompletion=session_names)]
+_TASK = Argument(
+    help="A task, or a repository's folder; `avo tasks` lists them.", autocompletion=task_names
+)
+TaskName = Annotated[str, _TASK]
+AnyTaskName = Annotated[str | None, _TASK]
 VersionName = Annotated[
-    str,
-    typer.Argument(help="A version: 12, v12, head or best.", autocompletion=version_names),
+    str, Argument(help="A version: 12, v12, head or best.", autocompletion=version_names)
 ]
+
+
+def opened(name: str) -> SessionReader:
+    """The session of that name, or in that folder. Raises StoreError."""
+    return SessionReader.open(find_session(name))
 
 
 def pick(state: SessionState, name: str) -> int:

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.json_output import emit
-from avo_tui.cli.parameters import Json, Name, pick
+from avo_tui.cli.parameters import Json, Name, opened, pick
+from avo_tui.cli.terminal import emit, say, tell
 from avo_tui.domain.plain import plain, safe
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command import store
@@ -26,45 +26,40 @@ from avo_tui.evaluation.backends.command.trying import Trial, Tried, reported
 from avo_tui.evaluation.backends.command.workshop import Workshop
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.templates import write_example
-from avo_tui.store import SessionReader, find_session
 from avo_tui.worktree import make_worktree
 
 NEEDS = 2
 """Exit status where something could not be guessed."""
 
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command(epilog="Example: avo adopt ~/src/libfoo --check")
 def adopt(
-    path: Annotated[Path, typer.Argument(help="The repository: a folder, with git or without.")],
+    path: Annotated[Path, Argument(help="The repository: a folder, with git or without.")],
     check: Annotated[
         bool,
-        typer.Option(
-            "--check", help="Build, test and measure the base; say what is weak about it."
-        ),
+        Option("--check", help="Build, test and measure the base; say what is weak about it."),
     ] = False,
-    editable: Annotated[
-        str, typer.Option("--editable", help="What may be changed: src/**,include/**.")
-    ] = "",
-    build: Annotated[str, typer.Option("--build", help="Command that builds.")] = "",
-    test: Annotated[str, typer.Option("--test", help="Command that tests.")] = "",
-    benchmark: Annotated[str, typer.Option("--benchmark", help="Command that measures.")] = "",
+    editable: Annotated[str, Option(help="What may be changed: src/**,include/**.")] = "",
+    build: Annotated[str, Option(help="Command that builds.")] = "",
+    test: Annotated[str, Option(help="Command that tests.")] = "",
+    benchmark: Annotated[str, Option(help="Command that measures.")] = "",
     format_: Annotated[
-        str, typer.Option("--format", help="How the benchmark reports; docs/repositories.md.")
+        str, Option("--format", help="How the benchmark reports; docs/repositories.md.")
     ] = "",
-    goal: Annotated[str, typer.Option("--goal", help="What is wanted, for who does it.")] = "",
+    goal: Annotated[str, Option(help="What is wanted, for who does it.")] = "",
     example: Annotated[
-        bool, typer.Option("--example", help="First write a small repository to PATH, to try on.")
+        bool, Option("--example", help="First write a small repository to PATH, to try on.")
     ] = False,
-    name: Annotated[str, typer.Option("--name", help="What to call it; default its folder.")] = "",
-    base: Annotated[str, typer.Option("--base", help="Commit to start from; default HEAD.")] = "",
+    name: Annotated[str, Option(help="What to call it; default its folder.")] = "",
+    base: Annotated[str, Option(help="Commit to start from; default HEAD.")] = "",
     mutants: Annotated[
-        bool, typer.Option("--mutants/--no-mutants", help="With --check: try some mutants.")
+        bool, Option("--mutants/--no-mutants", help="With --check: try some mutants.")
     ] = True,
     weak: Annotated[
-        bool, typer.Option("--allow-weak-sandbox", help="Go on where nothing can be confined.")
+        bool, Option("--allow-weak-sandbox", help="Go on where nothing can be confined.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -72,10 +67,9 @@ def adopt(
 
     Exit status 2 where something has to be said that could not be guessed.
     """
-
     if example:
         write_example(path)
-        typer.echo(f"{path}: a small library in C, with tests and a benchmark", err=True)
+        tell(f"{path}: a small library in C, with tests and a benchmark")
     if not path.is_dir():
         raise Failure(f"{path} is no folder; name the folder of a repository")
     file = path / FILE
@@ -87,33 +81,29 @@ def adopt(
         if fields or base:
             raise Failure(f"{file} is there already: change it there, or move it away")
         pinned = pin(path)
-        typer.echo(f"{file}: {pinned or 'taken as it is'}", err=True)
+        tell(f"{file}: {pinned or 'taken as it is'}")
     else:
         text, guessed = propose(path, fields, base)
         file.write_text(text, encoding="utf-8")
-        typer.echo(f"{file}: written; what is guessed has a comment there", err=True)
-        for field, why in guessed.why.items():
-            typer.echo(f"  {field}: {why}", err=True)
+        tell(f"{file}: written; what is guessed has a comment there")
+        tell(*(f"  {field}: {why}" for field, why in guessed.why.items()))
         if guessed.missing:
             asked = " and ".join(guessed.missing)
-            typer.echo(f"avo: {asked} could not be guessed: write it into {file}", err=True)
-            raise typer.Exit(NEEDS)
+            tell(f"avo: {asked} could not be guessed: write it into {file}")
+            raise Exit(NEEDS)
     project = read_project(path)
     if changed := [n for n in bases.dirty(path) if n != FILE]:
-        typer.echo(
+        tell(
             f"note: {len(changed)} files differ from the commit, {changed[0]} for one; the base is"
-            " the commit",
-            err=True,
+            " the commit"
         )
     for tool in missing_programs(project):
-        typer.echo(
+        tell(
             f"note: {tool} is not where the commands look; install it, or name its folder:"
-            f' path = ["…"] under [environment] in {file}',
-            err=True,
+            f' path = ["…"] under [environment] in {file}'
         )
     called = store.adopt(path)
-    for grant in project.grants:
-        typer.echo(f"agreed: {called} {grant}", err=True)
+    tell(*(f"agreed: {called} {grant}" for grant in project.grants))
     tried = asyncio.run(_try(path, mutants, weak)) if check else None
     if as_json:
         emit({"name": called, "file": str(file.absolute()), "grants": list(project.grants),
@@ -122,35 +112,33 @@ def adopt(
     if tried is not None:
         _say(tried)
     elif not project.benchmark.metrics:
-        typer.echo(f"next: avo adopt {path} --check  (it also finds the benchmark's metrics)")
+        say(f"next: avo adopt {path} --check  (it also finds the benchmark's metrics)")
         return
-    typer.echo(f"task {called}; try: avo run {called}, or avo evaluate {called} PATCH-OR-FOLDER")
+    say(f"task {called}; try: avo run {called}, or avo evaluate {called} PATCH-OR-FOLDER")
 
 
 async def _try(path: Path, mutants: bool, weak: bool) -> Tried:
-
-    def say(text: str) -> None:
-        typer.echo(f"… {plain(text)}", err=True)
+    def doing(text: str) -> None:
+        tell(f"… {plain(text)}")
 
     project = read_project(path)
     base = take_base(path, project)
-    say(f"base {base.id[:12]}: {len(base.files)} files, {base.bytes / 1e6:.1f} MB")
+    doing(f"base {base.id[:12]}: {len(base.files)} files, {base.bytes / 1e6:.1f} MB")
     shop = Workshop(project, base, Sandbox(weak), path)
     try:
         if not project.benchmark.metrics:
             guessed = await reported(shop)
             if not guessed:
                 raise Failure("the benchmark reports nothing that is measured; see its format")
-            say(f"metrics: {', '.join(fill_metrics(path, guessed))}")
+            doing(f"metrics: {', '.join(fill_metrics(path, guessed))}")
             shop.close()
             shop = Workshop(read_project(path), base, Sandbox(weak), path)
-        return await Trial(shop, say).run(mutants)
+        return await Trial(shop, doing).run(mutants)
     finally:
         shop.close()
 
 
 def _say(tried: Tried) -> None:
-
     again = f", {tried.rebuild_seconds:.1f} s after a change" if tried.rebuild_seconds else ""
     lines = [
         f"build {tried.build_seconds:.1f} s{again}; tests {tried.test_seconds:.1f} s; benchmark"
@@ -164,24 +152,21 @@ def _say(tried: Tried) -> None:
         *(f"note: {note}" for note in tried.notes),
         *(f"weak: {weakness}" for weakness in tried.weaknesses),
     ]
-    typer.echo(safe("\n".join(lines)))
+    say(safe("\n".join(lines)))
 
 
 @app.command(epilog="Example: avo worktree demo ./demo-tree")
 def worktree(
     name: Name,
-    to: Annotated[Path, typer.Argument(help="A folder that is not there yet, or empty.")],
-    version: Annotated[
-        str | None, typer.Option("--version", help="Version to start from; default the head.")
-    ] = None,
+    to: Annotated[Path, Argument(help="A folder that is not there yet, or empty.")],
+    version: Annotated[str | None, Option(help="Version to start from; default the head.")] = None,
 ) -> None:
     """Lay out a session's repository as a folder to edit with your own tools.
 
     It is a git repository of its own, so that `git diff` shows what was changed. Submit it with
     `avo submit NAME FOLDER`, or in the seat with take_worktree.
     """
-
-    reader = SessionReader.open(find_session(name))
+    reader = opened(name)
     state = reader.state
     task = state.session.task
     if not task.tree:
@@ -191,4 +176,4 @@ def worktree(
     make_worktree(to, task, candidate)
     seat = f"avo seat {name} take_worktree folder={to.absolute()}"
     then = seat if state.session.settings.operator in {"seat", "acp"} else f"avo submit {name} {to}"
-    typer.echo(f"{to}: edit what {', '.join(task.editable)} covers; then: {then}")
+    say(f"{to}: edit what {', '.join(task.editable)} covers; then: {then}")

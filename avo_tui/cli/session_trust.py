@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, Typer, confirm
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.parameters import session_names
-from avo_tui.cli.terminal import in_terminal
+from avo_tui.cli.terminal import in_terminal, say, tell
 from avo_tui.domain.budget import Caps
 from avo_tui.domain.plain import plain
 from avo_tui.domain.run_settings import RunSettings
@@ -26,19 +26,17 @@ from avo_tui.user_paths import from_home
 _HELP = "Agree to go on with a session that somebody else made."
 
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+app = Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command(epilog="Example: avo session trust ./from-a-colleague")
 def trust(
     name: Annotated[
         str,
-        typer.Argument(
-            help="A session, by name or path, or a campaign.", autocompletion=session_names
-        ),
+        Argument(help="A session, by name or path, or a campaign.", autocompletion=session_names),
     ],
     show: Annotated[
-        bool, typer.Option("--show", help="Only show what it starts; agree to nothing.")
+        bool, Option("--show", help="Only show what it starts; agree to nothing.")
     ] = False,
 ) -> None:
     """Show what going on with a session or campaign starts, and allow it from now on.
@@ -46,14 +44,13 @@ def trust(
     Sessions that you make yourself, and those that you only read, need no such word.
     """
     folder = _folder_of(name)
-    for line in _what_it_starts(folder):
-        typer.echo(line)
+    say(*_what_it_starts(folder))
     if show:
         known = known_sessions.is_known(folder)
-        typer.echo(f"{'trusted already' if known else 'not trusted'}: {folder.resolve()}")
+        say(f"{'trusted already' if known else 'not trusted'}: {folder.resolve()}")
         return
     _remember(folder)
-    typer.echo(f"trusted from now on: {folder.resolve()}")
+    say(f"trusted from now on: {folder.resolve()}")
 
 
 def require_agreement(folder: Path) -> None:
@@ -65,10 +62,9 @@ def require_agreement(folder: Path) -> None:
         return
     if not in_terminal():
         raise known_sessions.NotTrusted(folder)
-    typer.echo(f"{folder} was not made by you on this machine. Going on with it:", err=True)
-    for line in _what_it_starts(folder):
-        typer.echo(f"  {line}", err=True)
-    if not typer.confirm("Go on with it, now and in future?", err=True):
+    tell(f"{folder} was not made by you on this machine. Going on with it:")
+    tell(*(f"  {line}" for line in _what_it_starts(folder)))
+    if not confirm("Go on with it, now and in future?", err=True):
         raise Failure(f"{folder.name} was not started; avo replay and avo status only read")
     _remember(folder)
 

@@ -5,31 +5,28 @@ from __future__ import annotations
 import re
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
+from typer import BadParameter, Option, Typer
 
 from avo_tui.cli import opening
 from avo_tui.cli.app import open_app
+from avo_tui.cli.control import parse_pairs
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.notify import start_watcher
-from avo_tui.cli.opening import default_operator, make_session, with_defaults
-from avo_tui.cli.options import parse_pairs
-from avo_tui.cli.parameters import session_names, task_names
+from avo_tui.cli.parameters import AnyTaskName, session_names
 from avo_tui.cli.referring import Wanted, adopt, sentence
 from avo_tui.cli.session_trust import require_agreement
-from avo_tui.cli.terminal import in_terminal
+from avo_tui.cli.terminal import in_terminal, say, tell
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import SetBudget
-from avo_tui.domain.run_settings import OperatorName, RunSettings
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.lifecycle.headless import Printer
 from avo_tui.evolution.options import changed_settings
-from avo_tui.evolution.process import EngineFailed, run_engine, start_engine, start_keeper
+from avo_tui.evolution.process import run_engine, start_engine, start_keeper
 from avo_tui.evolution.run import EngineMode
-from avo_tui.operators import registry
 from avo_tui.operators.recorded.recording import load
 from avo_tui.settings import settings
 from avo_tui.store import (
@@ -39,50 +36,31 @@ from avo_tui.store import (
     find_session,
     send_command,
     session_folders,
-    sessions_roots,
 )
 
 
 def evaluator_url(text: str) -> str:
     """What `--evaluator` is given. An unset variable of a script must not mean this machine."""
     if not text.strip():
-        raise typer.BadParameter("name a place to measure, such as ssh://HOST, or leave it out")
+        raise BadParameter("name a place to measure, such as ssh://HOST, or leave it out")
     return text
 
 
 Evaluators = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--evaluator",
         metavar="URL",
         parser=evaluator_url,
         help="Where to measure: local, ssh://HOST, spool:FOLDER; may be given several times.",
     ),
 ]
-
-
-class GateChoice(StrEnum):
-    """Gates that `--gate` takes."""
-
-    strict = "strict"
-    paper = "paper"
-    vector = "vector"
-
-
-class Approvals(StrEnum):
-    """What the person wants to approve."""
-
-    commits = "commits"
-
-
+Headless = Annotated[
+    bool, Option("--headless", help="No app: run here and print one line per event.")
+]
 DEMO_TASK = "attention_cpu"
 
-Headless = Annotated[
-    bool, typer.Option("--headless", help="No app: run here and print one line per event.")
-]
-
-
-app = typer.Typer()
+app = Typer()
 
 
 @app.command(epilog="Example: avo demo")
@@ -90,149 +68,129 @@ def demo(
     headless: Headless = False,
     hours: Annotated[
         float | None,
-        typer.Option("--budget-hours", min=0.001, help="Ends after so many hours of running."),
+        Option("--budget-hours", min=0.001, help="Ends after so many hours of running."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Ends after so many steps.")
-    ] = None,
+    steps: Annotated[int | None, Option(min=1, help="Ends after so many steps.")] = None,
     agent: Annotated[
-        bool,
-        typer.Option("--agent", help="Play a recorded conversation of an agent; scores are real."),
+        bool, Option("--agent", help="Play a recorded conversation of an agent; scores are real.")
     ] = False,
 ) -> None:
     """Evolve a CPU attention kernel with the tuner: no key, no GPU, nothing to set up."""
     headless = headless or not in_terminal()
-    live, name = demo_name("demo-agent" if agent else "demo")
+    base = "demo-agent" if agent else "demo"
+    live = running_demo(base)
     if live is not None:
         notice = f"attaching to {live.name}, which is running"
         follow_session(live, notice) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
-    # The tuner only changes constants of a source that ships: it may go on where a candidate of
-    # unknown origin may not. The screen says so.
-    options: dict[str, str | int | float | bool] = {} if agent else {"allow_weak_sandbox": True}
-    chosen = with_defaults(
-        RunSettings(
-            operator="recorded" if agent else "tuner", budget=Budget(run=caps), options=options
-        )
+    chosen = RunSettings(
+        operator="recorded" if agent else "tuner",
+        budget=Budget(run=caps),
+        # The tuner only changes constants of a source that ships: it may go on where a candidate
+        # of unknown origin may not. The screen says so.
+        options={} if agent else {"allow_weak_sandbox": True},
     )
-    start_session(make_session(name, DEMO_TASK, chosen), headless=headless)
+    name = opening.free_name(base, [folder.name for folder in session_folders()])
+    folder = opening.make_session(name, DEMO_TASK, opening.with_defaults(chosen))
+    start_session(folder, headless=headless)
 
 
 @app.command(epilog="Example: avo run attention_cpu --operator tuner --budget-hours 1")
 def run(
-    task: Annotated[
-        str | None,
-        typer.Argument(
-            help="A task, or a repository's folder; `avo tasks` lists them.",
-            autocompletion=task_names,
-        ),
-    ] = None,
+    task: AnyTaskName = None,
     resume: Annotated[
-        str | None,
-        typer.Option("--resume", help="Go on with this session.", autocompletion=session_names),
+        str | None, Option(help="Go on with this session.", autocompletion=session_names)
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the session.")] = None,
+    name: Annotated[str | None, Option(help="Name of the session.")] = None,
     operator: Annotated[
-        str | None,
-        typer.Option("--operator", help="What makes the steps; `avo operators` lists them."),
+        str | None, Option(help="What makes the steps; `avo operators` lists them.")
     ] = None,
     agent: Annotated[
         str | None,
-        typer.Option(
-            "--agent",
+        Option(
             metavar="COMMAND",
             help="Start this agent and let it make the steps; it speaks the Agent Client Protocol,"
             " such as 'opencode acp'.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Model of the agent.")] = None,
-    budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0)] = None,
-    budget_hours: Annotated[float | None, typer.Option("--budget-hours", min=0)] = None,
-    budget_evaluations: Annotated[int | None, typer.Option("--budget-evaluations", min=0)] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=0, help="Steps in all.")] = None,
-    gate: Annotated[GateChoice | None, typer.Option("--gate", help="Acceptance gate.")] = None,
-    approve: Annotated[
-        Approvals | None, typer.Option("--approve", help="Ask before each commit.")
+    model: Annotated[str | None, Option(help="Model of the agent.")] = None,
+    budget_usd: Annotated[float | None, Option(min=0)] = None,
+    budget_hours: Annotated[float | None, Option(min=0)] = None,
+    budget_evaluations: Annotated[int | None, Option(min=0)] = None,
+    steps: Annotated[int | None, Option(min=0, help="Steps in all.")] = None,
+    gate: Annotated[
+        Literal["strict", "paper", "vector"] | None, Option(help="Acceptance gate.")
     ] = None,
+    approve: Annotated[Literal["commits"] | None, Option(help="Ask before each commit.")] = None,
     origin: Annotated[
-        str | None, typer.Option("--from", help="What to start from: SESSION:VERSION, or a path.")
+        str | None, Option("--from", help="What to start from: SESSION:VERSION, or a path.")
     ] = None,
     evaluator: Evaluators = None,
     devices: Annotated[
-        str | None,
-        typer.Option(
-            "--devices",
-            metavar="LIST",
-            help="Devices to use at once: 0,1 or 0-1,2-3 or all.",
-        ),
+        str | None, Option(metavar="LIST", help="Devices to use at once: 0,1 or 0-1,2-3 or all.")
     ] = None,
     recording: Annotated[
-        Path | None,
-        typer.Option("--recording", help="Play an exported conversation; scores are measured."),
+        Path | None, Option(help="Play an exported conversation; scores are measured.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the tuner's chance.")] = 0,
+    seed: Annotated[int, Option(help="Seed of the tuner's chance.")] = 0,
     weak: Annotated[
-        bool,
-        typer.Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined."),
+        bool, Option("--allow-weak-sandbox", help="Go on where candidates cannot be confined.")
     ] = False,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option; `avo set NAME` lists them."),
+        Option("--set", metavar="NAME=VALUE", help="An option; `avo set NAME` lists them."),
     ] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(
-            "--reference",
+        Option(
             help="Make the task of a PyTorch module or another reference; see avo task from.",
             exists=True,
             dir_okay=False,
         ),
     ] = None,
-    language: Annotated[
-        str, typer.Option("--language", help="With --reference: cpp or cuda.")
-    ] = "cpp",
+    language: Annotated[str, Option(help="With --reference: cpp or cuda.")] = "cpp",
     headless: Headless = False,
     keep: Annotated[
-        bool,
-        typer.Option("--keep", help="Start the engine again whenever it is lost."),
+        bool, Option("--keep", help="Start the engine again whenever it is lost.")
     ] = False,
 ) -> None:
     """Start a session and open it, or go on with one."""
     if keep and headless:
-        raise typer.BadParameter("--headless is one process; use avo service", param_hint="--keep")
-
+        raise BadParameter("--headless is one process; use avo service", param_hint="--keep")
     caps = Caps(usd=budget_usd, hours=budget_hours, evaluations=budget_evaluations, steps=steps)
     if resume is not None:
         if task is not None or name is not None or origin is not None:
-            raise typer.BadParameter(
-                "--resume takes no task, name or origin", param_hint="--resume"
-            )
+            raise BadParameter("--resume takes no task, name or origin", param_hint="--resume")
         if options:
-            raise typer.BadParameter("for a session that exists: avo set", param_hint="--set")
+            raise BadParameter("for a session that exists: avo set", param_hint="--set")
         resume_session(resume, caps, headless=headless, keep=keep, weak=weak)
         return
     if agent is not None and (recording is not None or operator not in {None, "acp"}):
-        raise typer.BadParameter("an agent is its own operator: acp", param_hint="--agent")
+        raise BadParameter("an agent is its own operator: acp", param_hint="--agent")
     if recording is not None:
         if operator is not None or model is not None:
-            raise typer.BadParameter(
+            raise BadParameter(
                 "a recording is its own operator and model", param_hint="--recording"
             )
-        task = _recorded_task(recording, task)
+        operator, recorded = "recorded", load(str(recording.absolute())).task
+        if task not in {None, recorded}:
+            raise Failure(f"the recording is of {recorded}, not of {task}")
+        task = recorded
     if reference is not None:
-        task = _task_of_reference(reference, task, language)
+        task, spec = adopt(reference, task, Wanted(language))
+        tell(f"task {task}: {sentence(spec)}", *(f"note: {remark}" for remark in spec.remarks))
     if task is None:
-        raise typer.BadParameter("name a task, or --resume a session", param_hint="TASK")
+        raise BadParameter("name a task, or --resume a session", param_hint="TASK")
     info = opening.find_task(task)
     if not headless and not in_terminal():
         raise Failure("there is no terminal for the app; use --headless")
     chosen = opening.with_defaults(
         RunSettings(
-            operator=_operator("acp" if agent is not None else operator, recording),
+            operator=opening.named_operator("acp" if agent is not None else operator),
             model=model,
-            gate=gate.value if gate is not None else settings().gate,
-            approve_commits=approve is Approvals.commits,
+            gate=gate or settings().gate,
+            approve_commits=approve is not None,
             budget=Budget(run=caps),
             random_seed=seed,
             evaluator=opening.evaluators(evaluator),
@@ -247,39 +205,10 @@ def run(
     if options:
         chosen = changed_settings(chosen, parse_pairs(options))
     opening.check(chosen, info)
-    for line in opening.estimate(chosen):
-        typer.echo(line, err=True)
-    folder = opening.make_session(name or free_name(info.name), info.name, chosen, origin)
+    tell(*opening.estimate(chosen))
+    name = name or opening.free_name(info.name)
+    folder = opening.make_session(name, info.name, chosen, origin)
     start_session(folder, headless=headless, keep=keep)
-
-
-def _task_of_reference(file: Path, task: str | None, language: str) -> str:
-    """The name of the task that is made of a reference; `task` is its name where one is given."""
-    name, spec = adopt(file, task, Wanted(language))
-    typer.echo(f"task {name}: {sentence(spec)}", err=True)
-    for remark in spec.remarks:
-        typer.echo(f"note: {remark}", err=True)
-    return name
-
-
-def _recorded_task(recording: Path, task: str | None) -> str:
-    """The task of a recording. Raises ValueError, or Failure where another one is named."""
-    recorded = load(str(recording.absolute())).task
-    if task is not None and task != recorded:
-        raise Failure(f"the recording is of {recorded}, not of {task}")
-    return recorded
-
-
-def _operator(chosen: str | None, recording: Path | None) -> OperatorName:
-
-    if recording is not None:
-        return "recorded"
-    if chosen is None:
-        return default_operator()
-    try:
-        return registry.descriptor(chosen).name
-    except registry.UnknownOperator as error:
-        raise typer.BadParameter(str(error), param_hint="--operator") from error
 
 
 def _allow_weak(folder: Path) -> None:
@@ -301,7 +230,7 @@ def resume_session(name: str, caps: Caps, *, headless: bool, keep: bool, weak: b
     require_agreement(folder)
     if weak:
         if engine_status(folder / "engine.lock").alive:
-            raise typer.BadParameter(
+            raise BadParameter(
                 f"{folder.name} is running; stop it first: avo stop {folder.name}",
                 param_hint="--allow-weak-sandbox",
             )
@@ -310,28 +239,15 @@ def resume_session(name: str, caps: Caps, *, headless: bool, keep: bool, weak: b
     if given:
         budget = SessionReader.open(folder).state.session.budget
         merged = budget.run.model_copy(update=given)
-        send_command(folder, SetBudget(budget=Budget(run=merged, step=budget.step)))
+        send_command(folder, SetBudget(budget=budget.replaced(run=merged)))
     if engine_status(folder / "engine.lock").alive:
         notice = f"{folder.name} is running already"
         if keep:
             kept = start_keeper(folder) is None
-            typer.echo(f"{folder.name} is kept alive {'already' if kept else 'from now on'}")
+            say(f"{folder.name} is kept alive {'already' if kept else 'from now on'}")
         follow_session(folder, notice) if headless else open_app(folder)
         return
     start_session(folder, headless=headless, resume=True, keep=keep)
-
-
-def start_lost(folder: Path) -> str:
-    """Start the engine of a session that was lost; returns why that cannot be, or nothing."""
-    try:
-        require_agreement(folder)
-        start_engine(folder)
-        start_watcher()
-    except Failure as refusal:
-        return str(refusal)
-    except EngineFailed as error:  # without a key, say; the session can be viewed nevertheless
-        return f"The engine was lost and could not be started: {error}"
-    return ""
 
 
 def start_session(
@@ -341,7 +257,7 @@ def start_session(
     if headless:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
-        typer.echo(f"session {folder.name} at {folder}", err=True)
+        tell(f"session {folder.name} at {folder}")
         start_watcher()
         mode = EngineMode(unattended=True)
         run_engine(folder, listeners=[Printer(sys.stdout)], resume=resume, mode=mode)
@@ -349,7 +265,6 @@ def start_session(
         if not state.versions and state.session.state == "stopped":
             raise Failure(state.session.state_reason or "the run ended before its first version")
         return
-
     start_engine(folder, resume=resume)
     start_watcher()
     if keep:
@@ -360,7 +275,7 @@ def start_session(
 def follow_session(folder: Path, notice: str) -> None:
     """Print a notice, then the events of a run that another process makes, until it ends."""
     reader, printer = SessionReader.open(folder), Printer(sys.stdout)
-    typer.echo(notice, err=True)  # whatever comes after this is printed
+    tell(notice)  # whatever comes after this is printed
     while True:
         alive = reader.engine().alive  # asked first: its last words are read after its end
         events = reader.poll()
@@ -372,30 +287,7 @@ def follow_session(folder: Path, notice: str) -> None:
             time.sleep(0.2)
 
 
-def demo_name(base: str) -> tuple[Path | None, str]:
-    """(folder of a demo that runs, a free name for a new one)."""
-    taken = set()
-    live = None
-    for folder in session_folders():
-        if re.fullmatch(rf"{base}(-\d+)?", folder.name):
-            if engine_status(folder / "engine.lock").alive:
-                live = live or folder
-            taken.add(folder.name)
-    root = sessions_roots()[0]
-    number = 1
-    while True:
-        name = base if number == 1 else f"{base}-{number}"
-        if name not in taken and not (root / name).exists():
-            return live, name
-        number += 1
-
-
-def free_name(task: str) -> str:
-    """A name for a new session of a task: the task's, with a number where that is taken."""
-    plain = task.replace("@", "-")  # of a task in a further language
-    root, number = sessions_roots()[0], 1
-    while True:
-        name = plain if number == 1 else f"{plain}-{number}"
-        if not (root / name).exists():
-            return name
-        number += 1
+def running_demo(base: str) -> Path | None:
+    """The folder of a demo that runs."""
+    demos = (f for f in session_folders() if re.fullmatch(rf"{base}(-\d+)?", f.name))
+    return next((f for f in demos if engine_status(f / "engine.lock").alive), None)

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from pydantic import ValidationError
+from typer import Argument, Option, Typer
 
+from avo_tui.cli.candidates import read_candidate
 from avo_tui.cli.control import JOB_SECONDS, answer, deliver
 from avo_tui.cli.errors import Failure, expected, sentence
-from avo_tui.cli.json_output import emit
 from avo_tui.cli.opening import make_session, with_defaults
-from avo_tui.cli.parameters import Json
+from avo_tui.cli.parameters import Json, opened
 from avo_tui.cli.referring import Wanted, adopt
-from avo_tui.cli.submitting import read_candidate
-from avo_tui.cli.terminal import table
+from avo_tui.cli.terminal import emit, say, table, tell
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Stop, Submit
 from avo_tui.domain.run_settings import RunSettings
@@ -27,7 +26,7 @@ from avo_tui.evaluation.references.files import is_problem_folder, problem_name
 from avo_tui.evolution.process import start_engine
 from avo_tui.given_text import read_given_text
 from avo_tui.operators import registry
-from avo_tui.store import SessionReader, StoreError, find_session, sessions_roots
+from avo_tui.store import SessionReader, StoreError, sessions_roots
 
 _HELP = "Run a whole suite of problems, and see how many became fast."
 _RESTS = frozenset({"paused", "parked"})
@@ -44,31 +43,30 @@ class _Wishes:
     candidates: Path | None
 
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+app = Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("run", epilog="Example: avo suite run problems/ --operator agent")
+@app.command(epilog="Example: avo suite run problems/ --operator agent")
 def run(
     source: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             help="A folder of references (.py, .json), or a text file with one reference or task "
             "a line.",
             exists=True,
         ),
     ],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the suite.")] = None,
+    name: Annotated[str | None, Option(help="Name of the suite.")] = None,
     operator: Annotated[
-        str, typer.Option("--operator", help="What makes the steps; `avo operators` lists them.")
+        str, Option(help="What makes the steps; `avo operators` lists them.")
     ] = "tuner",
-    language: Annotated[str, typer.Option("--language", help="cpp or cuda.")] = "cpp",
+    language: Annotated[str, Option(help="cpp or cuda.")] = "cpp",
     evaluations: Annotated[
-        int, typer.Option("--budget-evaluations", min=1, help="Evaluations for each problem.")
+        int, Option("--budget-evaluations", min=1, help="Evaluations for each problem.")
     ] = 20,
     candidates: Annotated[
         Path | None,
-        typer.Option(
-            "--candidates",
+        Option(
             help="Folder with a first kernel for each problem: NAME.cpp, NAME.cu or NAME/.",
             exists=True,
             file_okay=False,
@@ -88,12 +86,12 @@ def run(
     if candidates is not None:
         _tell_unused(candidates, suite)
     for number, problem in enumerate(suite.problems, 1):
-        typer.echo(f"[{number}/{len(suite.problems)}] {problem.name}", err=True)
+        tell(f"[{number}/{len(suite.problems)}] {problem.name}")
         done = _one(name, problem, wishes)
         suite = suite.replaced_problem(done)
         _keep(suite)
         if done.error:
-            typer.echo(f"  {done.error}", err=True)
+            tell(f"  {done.error}")
     _print(suite, as_json)
     if all(problem.error for problem in suite.problems):
         raise Failure(f"no problem of {source} could be begun")
@@ -105,12 +103,12 @@ def _tell_unused(candidates: Path, suite: Suite) -> None:
     unused = sorted(p.name for p in candidates.iterdir() if p not in used and p.name[0] != ".")
     if unused:
         more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
-        typer.echo(f"of no problem of the suite: {', '.join(unused[:5])}{more}", err=True)
+        tell(f"of no problem of the suite: {', '.join(unused[:5])}{more}")
 
 
 @app.command("table", epilog="Example: avo suite table problems")
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a suite that was run.")],
+    name: Annotated[str, Argument(help="Name of a suite that was run.")],
     as_json: Json = False,
 ) -> None:
     """Print the table of a suite, with fast_p: the share of problems solved faster than p ×."""
@@ -130,7 +128,6 @@ def _file(name: str) -> Path:
 
 
 def _read(name: str) -> Suite:
-
     file = _file(_plain(name))
     try:
         return Suite.model_validate_json(file.read_text(encoding="utf-8"))
@@ -155,11 +152,8 @@ def _keep(suite: Suite) -> None:
 def _take_up(name: str, source: Path) -> Suite:
     """The suite according to its source, combined with its earlier progress."""
     if source.is_dir():
-        files = [
-            p
-            for p in sorted(source.iterdir())
-            if p.suffix in {".py", ".json"} or is_problem_folder(p)
-        ]
+        there = sorted(source.iterdir())
+        files = [p for p in there if p.suffix in {".py", ".json"} or is_problem_folder(p)]
         origins = [str(p.absolute()) for p in files]
     else:
         lines = read_given_text(source).splitlines()
@@ -173,18 +167,17 @@ def _take_up(name: str, source: Path) -> Suite:
         raise Failure(f"{source} names no problems")
     before = _read(name) if _file(name).is_file() else None
     known = {p.origin: p for p in before.problems} if before is not None else {}
-    problems: list[Problem] = []
-    for origin in origins:
-        if origin in known:
-            problems.append(known[origin])
-        else:
-            stem = problem_name(Path(origin)) if Path(origin).exists() else origin
-            problems.append(Problem(name=_plain(stem), origin=origin))
+    problems = [known.get(origin) or _problem(origin) for origin in origins]
     names = [p.name for p in problems]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise Failure(f"two problems of {source} are called {twice[0]}")
     return Suite(name=name, source=str(source), problems=tuple(problems))
+
+
+def _problem(origin: str) -> Problem:
+    stem = problem_name(Path(origin)) if Path(origin).exists() else origin
+    return Problem(name=_plain(stem), origin=origin)
 
 
 def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
@@ -198,7 +191,7 @@ def _one(suite: str, problem: Problem, wishes: _Wishes) -> Problem:
         problem = problem.replaced(task=task, error="")
         if not problem.session:
             problem = problem.replaced(session=_begin(f"{suite}.{problem.name}"[:64], task, wishes))
-        reader = SessionReader.open(find_session(problem.session))
+        reader = opened(problem.session)
         if reader.run_state() not in _OVER:
             _evolve(reader, problem.name, wishes)
     except Exception as error:
@@ -227,8 +220,8 @@ def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
         time.sleep(0.1)
     path = first_kernel(wishes.candidates, problem)
     if path is not None and len(reader.state.versions) == 1 and not reader.state.attempts:
-        author = "person"
-        command = Submit(candidate=read_candidate([path]), plan="the first kernel", author=author)
+        first = read_candidate([path])
+        command = Submit(candidate=first, plan="the first kernel", author="person")
         answer(reader, deliver(reader, command), JOB_SECONDS)
     waits_outside = not reader.state.session.settings.operator_traits.steps_by_itself
     while reader.engine().alive:
@@ -251,30 +244,21 @@ def first_kernel(folder: Path | None, problem: str) -> Path | None:
 
 
 def _print(suite: Suite, as_json: bool) -> None:
-
     rows = [_row(problem) for problem in suite.problems]
     ratios = [ratio if isinstance(ratio := row["best_ratio"], float) else None for row in rows]
     shares = {f"fast_{p:g}": fast(ratios, p) for p in (0.0, *SPEEDUPS)}
     if as_json:
         emit({"suite": suite.name, "problems": rows, **shares})
         return
-    table(
-        [
-            [
-                str(row["problem"]),
-                "" if row["best_ratio"] is None else f"{row['best_ratio']:.3f}",
-                str(row["versions"] or ""),
-                str(row["evaluations"] or ""),
-                str(row["state"] or ""),
-                str(row["reason"]),
-            ]
-            for row in rows
-        ],
-        ["problem", "best ratio", "versions", "evaluations", "state", "reason"],
-    )
+    shown = []
+    for row in rows:
+        best = "" if row["best_ratio"] is None else f"{row['best_ratio']:.3f}"
+        counts = [str(row[name] or "") for name in ("versions", "evaluations", "state")]
+        shown.append([str(row["problem"]), best, *counts, str(row["reason"])])
+    table(shown, ["problem", "best ratio", "versions", "evaluations", "state", "reason"])
     solved = sum(1 for ratio in ratios if ratio)
     told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items() if name != "fast_0")
-    typer.echo(f"{solved} of {len(rows)} problems have a correct kernel; {told}")
+    say(f"{solved} of {len(rows)} problems have a correct kernel; {told}")
 
 
 def _row(problem: Problem) -> dict[str, object]:
@@ -286,7 +270,7 @@ def _row(problem: Problem) -> dict[str, object]:
     if not problem.session:
         return row
     try:
-        reader = SessionReader.open(find_session(problem.session))
+        reader = opened(problem.session)
     except StoreError as error:
         return {**row, "reason": str(error)}
     state, best = reader.state, reader.state.best

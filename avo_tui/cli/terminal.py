@@ -1,8 +1,11 @@
-"""What is asked of a terminal, and printed in one."""
+"""What is asked of a terminal, and printed in one: sentences, tables, JSON documents."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import typer
 
@@ -14,7 +17,24 @@ def in_terminal() -> bool:
     return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
-def table(rows: list[list[str]], header: list[str]) -> None:
+def say(*lines: str) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def tell(*lines: str) -> None:
+    """Print on standard error what is not the answer."""
+    for line in lines:
+        typer.echo(line, err=True)
+
+
+def emit(form: dict[str, Any]) -> None:
+    """Print one JSON document on standard output. Names of fields never change; some may be
+    added."""
+    sys.stdout.write(json.dumps(form, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def table(rows: Iterable[list[str]], header: list[str]) -> None:
     """Print left-aligned columns. Text from outside is made safe for the terminal."""
     safe = [header, *([plain(cell, 100) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in safe) for i in range(len(header))]

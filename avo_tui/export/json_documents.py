@@ -23,7 +23,7 @@ _MEASURED = {
 }  # fmt: skip
 _PLAIN = {
     "number", "parent", "author", "step", "candidate", "gate", "plan", "summary", "bookmark",
-    "note", "built_on", "resources", "device", "holds", "audits",
+    "note", "built_on", "resources", "device", "audits",
 }  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def version_form(version: Version) -> Form:
     """One version of a lineage."""
     return version.model_dump(mode="json", include=_PLAIN) | {
         "origin": version.origin or None,
+        "holds": version.holds,
         "score": score_form(version.score),
         "idea": version.idea or None,
         "created": moment(version.created),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli import busy
+from avo_tui.cli import candidates
 from avo_tui.cli.errors import Failure
 from tests.cli.command_line import Result
 
@@ -16,9 +16,9 @@ Avo = Callable[..., Result]
 
 @pytest.fixture
 def occupied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(busy, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(candidates, "LOOK_SECONDS", 0.0)
     text = "cpu is in use by session other (process 7)"
-    monkeypatch.setattr(busy, "measuring_text", lambda: text)
+    monkeypatch.setattr(candidates, "measuring_text", lambda: text)
 
 
 @pytest.mark.parametrize("command", ["bench", "submit"])
@@ -33,7 +33,7 @@ def test_nothing_is_measured_on_a_busy_machine_where_that_is_asked(
 
 
 def test_else_it_is_only_said(occupied: None, capsys: pytest.CaptureFixture[str]) -> None:
-    busy.say_busy(unless_busy=False)
+    candidates.say_busy(unless_busy=False)
     assert "avo: the machine is busy now" in capsys.readouterr().err
     with pytest.raises(Failure, match="session other"):
-        busy.say_busy(unless_busy=True)
+        candidates.say_busy(unless_busy=True)

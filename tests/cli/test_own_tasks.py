@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.cli import docs as docs_command
-from avo_tui.cli.referring import tell_where_to_look
+from avo_tui.cli.task import tell_where_to_look
 from avo_tui.domain.suites import fast
 from avo_tui.evaluation.loading import load_task
 from tests.cli.command_line import Result

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from avo_tui.cli import seat_names
+from avo_tui.cli import seat as seat_command
 from avo_tui.cli.seat import _patient
 from avo_tui.operators.seat.wire import Answer, Call
 from avo_tui.seat.client import SeatClient
@@ -207,14 +207,14 @@ def test_a_second_name_of_long_ago_does_not_count(
     monkeypatch.chdir(tmp_path)
     session = tmp_path / "sessions"
     clock = [1e9]
-    monkeypatch.setattr(seat_names, "time", SimpleNamespace(time=lambda: clock[0]))
-    assert seat_names.caller("first", session) == "first"
-    clock[0] += seat_names.LATELY + 1
-    assert seat_names.caller("second", session) == "second"
-    assert seat_names.caller(None, session) == "second"
-    assert seat_names.caller(None, tmp_path) == seat_names.NOBODY, "another session"
+    monkeypatch.setattr(seat_command, "time", SimpleNamespace(time=lambda: clock[0]))
+    assert seat_command.caller("first", session) == "first"
+    clock[0] += seat_command.LATELY + 1
+    assert seat_command.caller("second", session) == "second"
+    assert seat_command.caller(None, session) == "second"
+    assert seat_command.caller(None, tmp_path) == seat_command.NOBODY, "another session"
     (tmp_path / "state" / "avo-tui" / "seat-names.json").write_text("{")
-    assert seat_names.caller(None, session) == seat_names.NOBODY
+    assert seat_command.caller(None, session) == seat_command.NOBODY
 
 
 def test_an_error_is_not_written_as_if_it_were_the_answer(

@@ -103,7 +103,7 @@ def test_in_a_terminal_the_person_is_asked_once_and_sees_what_it_starts(
         asked.append(question)
         return agrees
 
-    monkeypatch.setattr("typer.confirm", answer)
+    monkeypatch.setattr("avo_tui.cli.session_trust.confirm", answer)
     for _ in range(2):
         result = avo("run", "--resume", "gift")
         assert result.code == (0 if agrees else 1)
@@ -140,10 +140,10 @@ def test_a_lost_session_from_elsewhere_is_opened_for_reading(
     folder, proof = from_elsewhere(own_places)
     opened: list[tuple[Path, str]] = []
     monkeypatch.setattr("avo_tui.cli.session_trust.in_terminal", lambda: True)
-    monkeypatch.setattr("avo_tui.cli.launching.in_terminal", lambda: True)
-    monkeypatch.setattr("typer.confirm", lambda question, **_: False)
+    monkeypatch.setattr("avo_tui.cli.app.in_terminal", lambda: True)
+    monkeypatch.setattr("avo_tui.cli.session_trust.confirm", lambda question, **_: False)
     monkeypatch.setattr(
-        "avo_tui.cli.launching.open_app",
+        "avo_tui.cli.app.open_app",
         lambda *, source, notice: opened.append((source.folder, notice)),
     )
     monkeypatch.setattr(SessionReader, "run_state", lambda self: "lost")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.cli import starting
+from avo_tui.cli.opening import free_name
 from avo_tui.evolution.process import EngineFailed
 from avo_tui.settings import Settings, settings
 from avo_tui.store import SessionReader
@@ -210,18 +211,17 @@ def test_a_seed_that_cannot_start_ends_a_run_that_nobody_watches(
 
 
 def test_names_of_demos(own_places: Path) -> None:
-    from avo_tui.cli.starting import demo_name
-
-    assert demo_name("demo") == (None, "demo")
+    assert (starting.running_demo("demo"), free_name("demo")) == (None, "demo")
     make_session(own_places, "demo")
     make_session(own_places, "demo-agent")
-    assert demo_name("demo") == (None, "demo-2")
+    assert (starting.running_demo("demo"), free_name("demo")) == (None, "demo-2")
     (own_places / "demo-2").mkdir()
-    assert demo_name("demo") == (None, "demo-3")
-    assert demo_name("demo-agent") == (None, "demo-agent-2")
+    assert free_name("demo") == "demo-3" and free_name("demo", ["demo-3"]) == "demo-4"
+    assert free_name("demo-agent") == "demo-agent-2"
     folder = make_session(own_places, "demo-7")
     with running(folder):
-        assert demo_name("demo") == (folder, "demo-3")
+        assert starting.running_demo("demo") == folder
+        assert starting.running_demo("demo-agent") is None
 
 
 def test_a_live_demo_is_followed_and_not_started_twice(own_places: Path, tmp_path: Path) -> None:
@@ -266,12 +266,12 @@ def test_a_lost_session_is_opened_also_where_its_engine_cannot_be_started(
     def fails(folder: Path) -> int:
         raise EngineFailed("No credentials for the model.")
 
-    monkeypatch.setattr("avo_tui.cli.launching.in_terminal", lambda: True)
+    monkeypatch.setattr("avo_tui.cli.app.in_terminal", lambda: True)
     monkeypatch.setattr(
-        "avo_tui.cli.launching.open_app",
+        "avo_tui.cli.app.open_app",
         lambda *, source, notice: opened.append((source.folder, notice)),
     )
-    monkeypatch.setattr("avo_tui.cli.starting.start_engine", fails)
+    monkeypatch.setattr("avo_tui.cli.opening.start_engine", fails)
     monkeypatch.setattr(SessionReader, "run_state", lambda self: "lost")
     assert avo("attach", "gone").code == 0
     assert opened == [

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.export import ExportError, as_git
+from avo_tui.export.folder import ExportError
+from avo_tui.export.git import as_git
 from avo_tui.store import SessionReader
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.deployment import SingleSource
-from avo_tui.export import ExportError, as_source
+from avo_tui.export.folder import ExportError
+from avo_tui.export.kernel import as_source
 from avo_tui.store import SessionReader
 
 SOURCE = SingleSource(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.export import ExportError, as_page
 from avo_tui.export.chart import attempts_until, lanes
+from avo_tui.export.folder import ExportError
+from avo_tui.export.page import as_page
 from avo_tui.store import SessionReader
 
 VOID = {"meta", "br", "img", "input", "hr", "link"}

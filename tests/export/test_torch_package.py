@@ -20,7 +20,7 @@ from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.deployment import DeploymentRequest, deploy
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
-from avo_tui.export import ExportError
+from avo_tui.export.folder import ExportError
 from avo_tui.export.torch_package import as_hf_kernel, as_torch, package_name
 from avo_tui.store import SessionReader, SessionWriter
 from tests.evaluation.single_source_support import agrees_with_torch
