@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 JOBS ?= auto
 
-.PHONY: help install develop demo test check lint style walls format snapshots wheel clean
+.PHONY: help install develop demo test check slow lint style walls format snapshots wheel clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -20,12 +20,16 @@ demo: install  ## Open the app on an evolution of a CPU attention kernel
 	@$(BIN)/avo demo $(ARGS)
 
 # Types and walls use one processor for more than a minute: they run beside the tests.
-test: develop style  ## Run every check and every test
+test: develop style  ## Run every check, and the tests without the slow ones
 	@$(MAKE) --no-print-directory -j 2 walls check
 
 # Without make's own variables: a compiler that tests start would look for the jobs of `-j 2`.
-check: develop  ## Run every test; one that fails by chance is told as flaky
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
+check: PICK = not slow
+slow: PICK = slow
+check: develop  ## Run the tests, without the slow ones; one that fails by chance is told as flaky
+slow: develop  ## Run the slow tests: pages of the docs, packages, long runs; before a release
+check slow:
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -m "$(PICK)" -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
 
 lint: style walls  ## ruff, mypy and the walls between the packages
 

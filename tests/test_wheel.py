@@ -165,7 +165,6 @@ def avo(site: Path, here: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-@pytest.mark.slow
 def test_what_ships_is_found(installed: Path, tmp_path: Path) -> None:
     tasks = json.loads(avo(installed, tmp_path, "tasks", "--json"))
     assert {"attention_cpu", "mha_forward"} <= {t["name"] for t in tasks["tasks"]}

@@ -82,6 +82,7 @@ def call(lineage: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.slow
 def test_records_all_and_goes_on_where_it_stopped(lineage: Path) -> None:
     # the time is enough for the seed and for nothing that may take longer than there is
     first = call(lineage, "--seconds", "900", "--guess", "1000", "--again", "0")

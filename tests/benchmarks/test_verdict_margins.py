@@ -28,6 +28,7 @@ def broken(margins: dict[str, Margin]) -> list[str]:
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_orders_of_additions_on_the_processor(tmp_path: Path) -> None:
     task = find_tasks().get("attention_cpu")
     variants = [

@@ -64,6 +64,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engines
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 async def test_lines_stop_at_the_dollars_of_the_campaign_and_read_each_others_notes(
     engines: Engines,
 ) -> None:

@@ -70,6 +70,7 @@ def kill_lines(folder: CampaignFolder) -> int:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 async def test_everything_is_killed_twice_and_nothing_is_lost_or_done_twice(
     engines: Engines,
 ) -> None:

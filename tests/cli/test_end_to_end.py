@@ -51,6 +51,7 @@ def avo(
     return done
 
 
+@pytest.mark.slow
 def test_evaluate(environment: dict[str, str], tmp_path: Path) -> None:
     form = json.loads(avo(environment, "evaluate", "rowsum", "--json").stdout)
     wanted = {

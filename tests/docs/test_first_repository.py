@@ -13,6 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "first-repository.md"
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_the_example_is_adopted_and_a_change_is_measured(tmp_path: Path) -> None:
     page = PAGE.read_text(encoding="utf-8")
     adopt, check = re.findall(r"^(avo adopt .*)$", page, re.M)[:2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.cli import submitting
+from avo_tui.cli import candidates as of_the_line
 from avo_tui.cli.errors import Failure
 from avo_tui.domain.candidate import MAX_FILE_BYTES, MAX_FILES, Candidate
 from avo_tui.evaluation import candidates
@@ -39,7 +39,7 @@ def get_init_inputs():
 def reads(folder: Path) -> Candidate:
     """As `avo submit` and `avo evaluate` read it, which must agree."""
     one = read_candidate(folder)
-    assert submitting.read_candidate([folder]) == one
+    assert of_the_line.read_candidate([folder]) == one
     return one
 
 
@@ -47,7 +47,7 @@ def refused(folder: Path) -> str:
     with pytest.raises(EvaluatorError) as error:
         read_candidate(folder)
     with pytest.raises(Failure) as failure:
-        submitting.read_candidate([folder])
+        of_the_line.read_candidate([folder])
     assert str(failure.value) == str(error.value)
     return str(error.value)
 

@@ -236,6 +236,7 @@ async def test_a_busy_machine_makes_nobody_suspicious(evaluator: LocalEvaluator)
     assert report.verdict is Verdict.CORRECT, report.feedback
 
 
+@pytest.mark.slow
 async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEvaluator) -> None:
     await evaluator.start()
     first = evaluator._link.pid

@@ -110,7 +110,7 @@ async def test_a_run_that_stands_still_gives_back_the_worker_s_memory(
     async def rest() -> None:
         rested.append(lab.state.session.state)
 
-    lab.evaluator.rest = rest  # type: ignore[attr-defined]
+    lab.evaluator.rest = rest  # type: ignore[method-assign]
     lab.start()
     await lab.versions(1)
     assert rested == []

@@ -12,8 +12,9 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Version
 from avo_tui.domain.repository import MEASURED_BY, Proof
 from avo_tui.domain.score import PairedMeasurement
-from avo_tui.export import ExportError
+
 from avo_tui.export.branch import Origin, as_branch
+from avo_tui.export.folder import ExportError
 from avo_tui.store import SessionReader, SessionWriter
 from avo_tui.worktree import seed_of
 from tests.session_life import AT, gate, score, session_record

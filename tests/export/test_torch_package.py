@@ -146,6 +146,7 @@ print("all of it")
 """
 
 
+@pytest.mark.slow
 def test_an_installed_package_of_a_cpp_kernel(make: Make, plain: Candidate, tmp_path: Path) -> None:
     further = {"batch": "2", "heads": "1", "sequence": "33", "causal": "0"}
     deployment = deployed("attention_cpu", plain, shapes=[further])
@@ -176,6 +177,7 @@ def test_a_package_of_a_kernel_in_a_further_language(
     agrees_with_torch(next((done.folder / "src/mine").glob("_kernel*.so")))
 
 
+@pytest.mark.slow
 def test_its_own_test_sees_a_kernel_that_is_wrong(
     make: Make, plain: Candidate, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def run(toys: Path, tmp_path: Path) -> Run:
     return call
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_them(run: Run) -> None:
     listed = json.loads(run("-m", "avo_tui.cli", "operators", "--json").stdout)
     labels = {o["name"]: o["label"] for o in listed["operators"]}
@@ -69,6 +70,7 @@ def test_the_command_line_lists_them(run: Run) -> None:
     assert {t["name"]: t["language"] for t in tasks}["square_plus_one"] == "postfix"
 
 
+@pytest.mark.slow
 def test_doctor_asks_them(run: Run) -> None:
     rows = json.loads(run("-m", "avo_tui.cli", "doctor", "--json").stdout)["findings"]
     texts = [(row["level"], row["what"], row["sentence"]) for row in rows]
@@ -107,6 +109,7 @@ def test_they_make_a_run(run: Run, tmp_path: Path) -> None:
     assert status["operator"] == "guesser" and status["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_session_is_read_where_they_are_not_installed(run: Run, tmp_path: Path) -> None:
     arguments = ["run", "square_plus_one", "--operator", "guesser", "--headless", "--steps", "1"]
     assert run("-m", "avo_tui.cli", *arguments, "--name", "toy").returncode == 0

@@ -317,6 +317,7 @@ def test_a_part_that_zstd_wrote_through_a_pipe_is_read(lived: Path) -> None:
     assert problems(lived) == []
 
 
+@pytest.mark.slow
 def test_a_part_that_promises_more_than_any_holds_costs_little(
     lived: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ from tests.ui.make_session import write
 from tests.ui.person import PROGRAM, Person, wait_for
 
 
-@pytest.mark.slow
 def test_the_editor_has_the_terminal_and_what_it_saves_is_submitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

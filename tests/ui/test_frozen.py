@@ -64,7 +64,6 @@ def talk(session: SessionWriter, first: int, count: int) -> None:
         session.record(ev.AgentText(block=f"b{n}", text=f"word {n} " * 40 + "\n"))
 
 
-@pytest.mark.slow
 def test_bell_and_title_call_a_person_once_and_are_taken_back(
     person: Person, session: SessionWriter
 ) -> None:
@@ -92,7 +91,6 @@ def bells(person: Person) -> int:
     return re.sub(rb"\x1b\][^\x07]*\x07", b"", person.seen).count(b"\x07")
 
 
-@pytest.mark.slow
 def test_a_frozen_terminal_gets_the_present_when_it_thaws(
     person: Person, session: SessionWriter
 ) -> None:
@@ -115,7 +113,6 @@ def test_a_frozen_terminal_gets_the_present_when_it_thaws(
     assert person.status == 0 and b"\x1b[?1049l" in person.seen
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_app_though_nobody_reads(
     person: Person, session: SessionWriter, number: signal.Signals

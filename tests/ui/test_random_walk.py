@@ -57,7 +57,6 @@ def news(source: MemorySource, turn: random.Random) -> None:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_input_ends_or_hangs_the_app(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")

@@ -136,7 +136,6 @@ class Distant(Person):
         self.open_questions = 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("answers", [True, False])
 def test_over_a_distant_line_keys_have_effects_whether_the_terminal_answers_or_not(
     answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,6 @@ from tests.ui.make_session import write
 from tests.ui.tmux_window import TmuxWindow
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import avo_tui
 
 ROOT = Path(avo_tui.__file__).parent.parent
@@ -24,6 +26,7 @@ def test_importing_the_backend_is_light() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_a_copied_folder_compiles(tmp_path: Path) -> None:
     package = tmp_path / "avo_tui"
     package.mkdir()

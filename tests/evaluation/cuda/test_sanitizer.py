@@ -103,6 +103,7 @@ async def run(pipelined: CudaCompiled, tools: Sequence[str]) -> str:
     return await device_tools.sanitize(small_task(), pipelined, 0, tools)
 
 
+@pytest.mark.slow
 async def test_every_tool_is_told_and_the_smallest_of_each_variant_is_run(
     pipelined: CudaCompiled, program: Program, tmp_path: Path
 ) -> None:

@@ -56,7 +56,7 @@ async def compile_all(folder: Path) -> None:
             begin = time.monotonic()
             try:
                 outcome = await front.compile(task, candidate, facts, *every_configuration(task))
-                words = outcome[0].feedback.summary
+                words = "compiled"
             except Rejected as error:
                 outcome = error.verdict, error.feedback
                 words = f"{error.verdict}: {error.feedback.summary}"

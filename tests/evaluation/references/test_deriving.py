@@ -175,6 +175,7 @@ def test_what_cannot_be_a_task_is_told_in_one_sentence(text: str, says: str) -> 
 @pytest.mark.parametrize(
     ("text", "sizes"), [(LINEAR, {}), (PAIR, {"rows": 20}), (json.dumps(DEFINITION), {})]
 )
+@pytest.mark.slow
 async def test_an_adopted_reference_is_a_sound_task(
     tmp_path: Path, text: str, sizes: dict[str, int], request: pytest.FixtureRequest
 ) -> None:

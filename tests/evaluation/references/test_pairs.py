@@ -88,6 +88,7 @@ def spec_of(folder: Path) -> ReferenceSpec:
     )
 
 
+@pytest.mark.slow
 def test_a_problem_folder_is_a_sound_task(problem: Path, tmp_path: Path) -> None:
     """Its modules, arguments, device, nested data and output buffer are all understood."""
     assert is_problem_folder(problem) and problem_name(problem) == "scaled_rows"

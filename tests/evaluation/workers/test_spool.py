@@ -414,6 +414,7 @@ async def test_a_device_under_other_conditions_takes_nothing(lab: Lab) -> None:
     await engine.close()
 
 
+@pytest.mark.slow
 async def test_five_hundred_requests_keep_their_order(lab: Lab) -> None:
     engine = lab.engine(batch=500)
     assert engine.width == 500

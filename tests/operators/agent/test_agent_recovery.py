@@ -52,6 +52,7 @@ async def first_run() -> tuple[FakeWorkbench, list[Answer]]:
     return bench, script
 
 
+@pytest.mark.slow
 async def test_going_on_from_every_prefix_of_the_events() -> None:
     bench, script = await first_run()
     start = next(i for i, e in enumerate(bench.journal) if e.step == 1) + 1

@@ -133,7 +133,7 @@ async def test_the_key_is_not_in_the_evaluations_environment(key: str) -> None:
     async with LocalEvaluator() as evaluator:
         question = ScratchQuestion(files={"look.cpp": program})
         report = await evaluator.ask("attention_cpu", question)
-        worker = psutil.Process(evaluator.worker_pid)
+        worker = psutil.Process(evaluator._link.pid)
         assert "PATH" in worker.environ(), "the worker must be running"
         for process in (worker, *worker.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
