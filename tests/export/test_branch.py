@@ -12,7 +12,6 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.records import Version
 from avo_tui.domain.repository import MEASURED_BY, Proof
 from avo_tui.domain.score import PairedMeasurement
-
 from avo_tui.export.branch import Origin, as_branch
 from avo_tui.export.folder import ExportError
 from avo_tui.store import SessionReader, SessionWriter
