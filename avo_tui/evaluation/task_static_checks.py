@@ -268,9 +268,10 @@ def _configurations(task: Task, value: Sequence[Configuration]) -> None:
                 raise Fault(method, f"{about} {amount!r}; it must be a number from 0 on")
             if method == counted and amount == 0:
                 raise Fault(
-                    method, f"the unit {task.unit!r} counts {word}, and {about} 0: define "
-                    f"{method}(self, configuration) in this class, such as {example}",
-                )  # fmt: skip
+                    method,
+                    f"the unit {task.unit!r} counts {word}, and {method} of {configuration.name} "
+                    f"is 0: define {method}(self, configuration) in this class, such as {example}",
+                )
 
 
 def _cases(task: Task, value: Sequence[CheckCase]) -> None:

@@ -14,9 +14,9 @@ import pytest
 TOYS = Path(__file__).parent / "toys"
 CHOICES = """
 import json
-from avo_tui.cli.app import services, tasks
+from avo_tui.cli.app import services
 print(json.dumps([[o.name, o.label] for o in services().operators()]))
-print(json.dumps([[t.name, t.language] for t in tasks()]))
+print(json.dumps([[t.name, t.language] for t in services().tasks()]))
 """
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
