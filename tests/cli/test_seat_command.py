@@ -42,7 +42,7 @@ def seated(engine: Path, own_places: Path, avo: Avo) -> Path:
 def test_the_tools_are_listed_with_their_types(seated: Path, avo: Avo) -> None:
     listed = avo("seat", "seated")
     assert listed.code == 0
-    assert "sweep?: {NAME: [text, …], …}. Macros to vary" in listed.out
+    assert "sweep?: {NAME: [text, …], …}. Constants to vary" in listed.out
     assert "most_pairs?: whole number, 2 to 32 (default 32)" in listed.out
     tools = {tool["name"]: tool for tool in avo("seat", "seated", "--json").json["tools"]}
     assert tools["submit"]["input_schema"]["properties"]["most_pairs"]["maximum"] == 32

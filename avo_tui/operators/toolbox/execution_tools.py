@@ -89,8 +89,8 @@ async def evaluate_many(
     ),
     sweep: dict[str, list[str]] = Field(
         default_factory=dict,
-        description="Macros to vary, each with its values: all combinations are evaluated (24 at"
-        " most), each with `#define NAME value` before the source.",
+        description="Constants to vary, each with its values: all combinations are evaluated (24"
+        " at most). Declare them: `#define NAME 32  // tune: 16 32 64`.",
     ),
     flags: list[str] = FLAGS,
 ) -> str:

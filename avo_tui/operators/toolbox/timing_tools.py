@@ -43,9 +43,10 @@ FLAGS: Any = Field(
 
 SWEEP: Any = Field(
     default_factory=dict,
-    description="Macros to vary, each with its values: all combinations are timed (24 at most),"
-    " each with `#define NAME value` before the source. Write `#ifndef NAME`, `#define NAME"
-    " 32`, `#endif` for the default. Without any, the working candidate is timed as it is.",
+    description="Constants to vary, each with its values: all combinations are timed (24 at most)."
+    " `#define NAME 32  // tune: 16 32 64` (or constexpr) declares one: its line is set, and the"
+    " launch manifest follows. Another name becomes `#define NAME value` before the source (write"
+    " `#ifndef NAME` around its default). Without any, the working candidate is timed as it is.",
 )
 
 ATTEMPTS: Any = Field(

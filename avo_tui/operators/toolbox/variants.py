@@ -1,4 +1,4 @@
-"""Variants of a candidate by `#define` and by compiler flags, and how several of them compare with
+"""Variants of a candidate by constants and by compiler flags, and how several of them compare with
 a version."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from avo_tui.domain import student_t
+from avo_tui.domain import student_t, tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.compiler_flags import with_flags
 from avo_tui.domain.evidence import Estimate, Prior, estimate
@@ -57,10 +57,11 @@ def variants_of(
     values: Mapping[str, Sequence[str]],
     flags: Sequence[str] = (),
 ) -> list[Variant]:
-    """A variant for every combination of the macros' values and of the sets of compiler flags.
+    """A variant for every combination of the values, as `defined` sets them, and of the sets of
+    compiler flags.
 
     `flags` holds such sets, each as one text, such as `-O2 -fno-unroll-loops`; "" is none. Without
-    macros and flags the candidate alone. Raises ValueError, with a sentence, for an invalid name,
+    values and flags the candidate alone. Raises ValueError, with a sentence, for an invalid name,
     value or text of flags, or for too many combinations.
     """
     for macro, choices in values.items():
@@ -75,15 +76,12 @@ def variants_of(
         raise ValueError(
             f"{len(points) * len(sets)} variants are more than {MOST}; take fewer values"
         )
+    flag_sets = [(f, candidate if f is None else with_flags(candidate, f)) for f in sets]
     return [
-        Variant(_named(name, point, chosen), _built(candidate, point, chosen))
-        for chosen in sets
+        Variant(_named(name, point, chosen), defined(flagged, point))
+        for chosen, flagged in flag_sets
         for point in points
     ]
-
-
-def _built(candidate: Candidate, point: Mapping[str, str], flags: str | None) -> Candidate:
-    return defined(candidate if flags is None else with_flags(candidate, flags), point)
 
 
 def _named(name: str, point: Mapping[str, str], flags: str | None) -> str:
@@ -92,17 +90,26 @@ def _named(name: str, point: Mapping[str, str], flags: str | None) -> str:
     return " ".join(filter(None, [name, macros, chosen]))
 
 
-def defined(candidate: Candidate, macros: Mapping[str, str]) -> Candidate:
-    """The candidate with `#define`s added at the top of each source; line numbers are preserved."""
+def defined(candidate: Candidate, values: Mapping[str, str]) -> Candidate:
+    """The candidate with a value for each name.
+
+    A declared tunable (`tunables`) is set on its own line, so that the launch manifest, which reads
+    it there, follows. Another name becomes a `#define` at the top of each source in a language with
+    a preprocessor; line numbers are preserved. Raises ValueError, with a sentence, for a value that
+    a tunable does not offer and for another name without such a source.
+    """
+    declared = {t.name for t in tunables.parse(candidate)}
+    macros = {name: value for name, value in values.items() if name not in declared}
+    candidate = tunables.apply(candidate, {n: v for n, v in values.items() if n in declared})
+    sources = {n: text for n, text in candidate.files.items() if n.endswith(SOURCES)}
+    if macros and not sources:
+        names = ", ".join(macros)
+        raise ValueError(f"{names}: declare it, such as `TILE = 32  # tune: 16 32 64`")
     if not macros:
         return candidate
     head = "".join(f"#define {macro} {value}\n" for macro, value in macros.items())
-    return Candidate(
-        files={
-            name: f"{head}#line 1\n{text}" if name.endswith(SOURCES) else text
-            for name, text in candidate.files.items()
-        }
-    )
+    changed = {name: f"{head}#line 1\n{text}" for name, text in sources.items()}
+    return Candidate(files={**candidate.files, **changed})
 
 
 def unique(variants: Sequence[Variant]) -> list[Variant]:

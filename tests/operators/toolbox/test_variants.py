@@ -27,13 +27,31 @@ from tests.operators.toy_task import judge, source
 
 
 def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> None:
-    origin = Candidate(files={"k.cu": "int x;\n", "launch.json": "{}\n"})
+    origin = Candidate(files={"k.cu": "int x[TILE + FAST];\n", "launch.json": "{}\n"})
     variants = variants_of("mine", origin, {"TILE": ["32", "64"], "FAST": ["1"]})
     assert [v.name for v in variants] == ["mine TILE=32 FAST=1", "mine TILE=64 FAST=1"]
     files = variants[1].candidate.files
-    assert files["k.cu"] == "#define TILE 64\n#define FAST 1\n#line 1\nint x;\n"
+    assert files["k.cu"] == "#define TILE 64\n#define FAST 1\n#line 1\nint x[TILE + FAST];\n"
     assert files["launch.json"] == "{}\n"
-    assert defined(origin, {}) is origin
+    assert defined(origin, {}) == origin
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("k.cu", "#define TILE {}  // tune: 16 32 64"),
+        ("k.cpp", "constexpr int TILE = {};  // tune: 16 32 64"),
+        ("k.rs", "const TILE: usize = {}; // tune: 16 32 64"),
+        ("k.py", "TILE = {}  # tune: 16 32 64"),
+    ],
+)
+def test_a_declared_tunable_is_set_on_its_own_line_in_every_language(file: str, line: str) -> None:
+    """A `#define` before it would be undone there, or be no code at all."""
+    variants = variants_of("k", Candidate(files={file: line.format(16)}), {"TILE": ["16", "64"]})
+    assert [v.candidate.files for v in variants] == [{file: line.format(n)} for n in (16, 64)]
+    if file in {"k.rs", "k.py"}:
+        with pytest.raises(ValueError, match="WIDTH: declare it"):
+            defined(variants[0].candidate, {"WIDTH": "2"})
 
 
 @pytest.mark.parametrize(
@@ -43,11 +61,13 @@ def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> N
         ({"X": []}, "not a macro"),
         ({"X": ["1\n#include </etc/passwd>"]}, "no value"),
         ({"X": [str(i) for i in range(MOST + 1)]}, "more than"),
+        ({"TILE": ["48"]}, "TILE cannot be 48; it may be 16, 32"),
     ],
 )
 def test_what_is_no_sweep_is_a_sentence(values: dict[str, list[str]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        variants_of("mine", Candidate(files={"k.cpp": ""}), values)
+        tiled = "#define TILE 16  // tune: 16 32\nint x = TILE;"
+        variants_of("mine", Candidate(files={"k.cpp": tiled}), values)
 
 
 async def test_bench_tells_the_fastest_first_and_why_one_cannot_be_timed() -> None:
@@ -93,7 +113,7 @@ def test_times_never_contradict_the_ratio() -> None:
 
 
 def test_flags_are_varied_with_macros_and_without() -> None:
-    origin = Candidate(files={"k.cpp": "// flags: -O1\nint x;\n"})
+    origin = Candidate(files={"k.cpp": "// flags: -O1\nint x = T;\n"})
     variants = variants_of(
         "mine", origin, {"T": ["1", "2"]}, ["-O2 -fno-inline", "", "-O2 -fno-inline"]
     )
@@ -104,7 +124,7 @@ def test_flags_are_varied_with_macros_and_without() -> None:
         "mine T=2 no flags",
     ]
     assert variants[0].candidate.files["k.cpp"] == (
-        "#define T 1\n#line 1\n// flags: -O2 -fno-inline\nint x;\n"
+        "#define T 1\n#line 1\n// flags: -O2 -fno-inline\nint x = T;\n"
     )
     assert "-O" not in variants[2].candidate.files["k.cpp"]
     alone = variants_of("mine", origin, {}, ["-O3"])
