@@ -7,8 +7,11 @@ import random
 import shutil
 import sys
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -25,6 +28,12 @@ sys.dont_write_bytecode = False
 for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
     os.environ[name] = tempfile.mkdtemp(prefix="avo-tests-")
     atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
+
+# Every process that a test starts carries this on, and with it the test's name, which pytest sets.
+RUN, TEST = "AVO_TEST_RUN", "PYTEST_CURRENT_TEST"
+os.environ[RUN] = uuid.uuid4().hex
+ENDING_SECONDS = 10.0
+"""For processes that are ending when the last test is over."""
 
 # torch's threads wait actively for each other: with a test on every processor that is lost time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -65,3 +74,32 @@ def fixed_draws() -> None:
     random.seed(20)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(20)
+
+
+def _running() -> dict[psutil.Process, str]:
+    """What runs that a test of this process started, with its command and the test."""
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            environment, command = process.environ(), " ".join(process.cmdline())
+        except (psutil.Error, OSError):
+            continue
+        # Python's own tracker of resources ends with this process
+        if environment.get(RUN) == os.environ[RUN] and "resource_tracker" not in command:
+            found[process] = f"{command[:160]}, started in {environment.get(TEST)}"
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """The tests end every process that they start; what is left is ended here and fails the run."""
+    yield
+    left = _running()
+    _, alive = psutil.wait_procs(list(left), timeout=ENDING_SECONDS)
+    told = "\n".join(left[process] for process in alive)
+    while alive:  # also what they started meanwhile
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=ENDING_SECONDS)
+        alive = list(_running())
+    assert not told, f"processes were left running:\n{told}"

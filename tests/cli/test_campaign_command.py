@@ -49,6 +49,15 @@ def answering(stage: Stage) -> Iterator[None]:
         thread.join()
 
 
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """No process is started by a command; the sessions whose engines it asked for."""
+    engines: list[Path] = []
+    monkeypatch.setattr("avo_tui.cli.campaign.start_conductor", lambda folder: None)
+    monkeypatch.setattr("avo_tui.cli.campaign.start_watcher", lambda: None)
+    monkeypatch.setattr("avo_tui.cli.campaign.start_after_inbox", engines.append)
+    return engines
+
+
 def test_status_and_list(stage: Stage, avo: Avo) -> None:
     text = avo("campaign", "status", "race").out
     assert "race  running" in text and "best: line 2, v0 2.0000" in text and "0/20" in text
@@ -116,10 +125,7 @@ def test_without_its_process_the_lines_go_on_and_orders_are_carried_out(
 def test_a_line_that_has_spent_its_share_is_not_started(
     stage: Stage, avo: Avo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[Path] = []
-    monkeypatch.setattr("avo_tui.cli.campaign.start_conductor", lambda folder: None)
-    monkeypatch.setattr("avo_tui.cli.campaign.start_watcher", lambda: None)
-    monkeypatch.setattr("avo_tui.cli.campaign.start_after_inbox", started.append)
+    started = nothing_starts(monkeypatch)
     spent, left = stage.line(1), stage.line(2)
     spent.spend(int(spent.writer.state.session.budget.run.evaluations or 0))
     spent.end()
@@ -133,8 +139,7 @@ def test_a_line_that_has_spent_its_share_is_not_started(
 def test_resuming_a_lost_campaign_leaves_a_line_paused_that_was_paused_alone(
     stage: Stage, avo: Avo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avo_tui.campaign.process.start_conductor", lambda folder: None)
-    monkeypatch.setattr("avo_tui.cli.notify.start_watcher", lambda: None)
+    nothing_starts(monkeypatch)
     stage.kill()
     stage.line(1).writer.record(ev.StateChanged(state="paused", reason=""))
     out = avo("campaign", "resume", "race").out
