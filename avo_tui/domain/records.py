@@ -194,7 +194,8 @@ class Attempt(Value):
     seconds: float = 0.0
     cached: bool = False
     sweep: int = 0
-    """Number of the first attempt of the sweep that this one is part of; 0 if of none."""
+    """Number of the first attempt that it was given with, as a variant of one sweep or to a device
+    that was not there, before any of them was answered; 0 if it was given alone."""
     worker: str = ""
     """The device that it was measured on, such as `local:1`; "" where the run has only one."""
     at: Moment

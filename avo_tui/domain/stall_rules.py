@@ -31,7 +31,8 @@ class Thresholds(Value):
     attempts: int = Field(
         default=8,
         ge=0,
-        description="Attempts without a commit; the variants of one sweep count as one.",
+        description="Attempts without a commit; the variants of one sweep count as one, and so does"
+        " what waited together for a device.",
     )
     seconds: float = Field(
         default=2700.0,
@@ -281,8 +282,8 @@ def before_version(state: SessionState, number: int) -> list[Intervention]:
 
 
 def _tries(attempts: list[Attempt]) -> int:
-    """How many things were tried: the variants of one sweep are one."""
-    return len({(a.step, a.sweep or -a.number) for a in attempts})
+    """How many things were tried: what was given together is one."""
+    return len({(a.step, a.sweep or a.number) for a in attempts})
 
 
 def _attempts_after(

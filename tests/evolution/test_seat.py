@@ -9,6 +9,7 @@ import re
 import pytest
 
 from avo_tui.domain import events as ev
+from avo_tui.domain import stall_rules
 from avo_tui.domain.commands import (
     AbortStep,
     Pause,
@@ -322,7 +323,9 @@ async def test_an_agent_goes_on_while_its_calls_wait_for_a_device(
         aside = await client.call("evaluate", {"title": "four at a time"})
         assert aside.ok and "waits as call c3: 2 requests wait; no worker yet" in aside.text
         assert evaluator.foreseen, "the gate's pairs go with the evaluation"
-        assert (await client.call("compile")).ok, "what needs no device is not held up"
+        beside = await client.call("compile")
+        assert beside.ok, "what needs no device is not held up"
+        assert "Without an answer yet: evaluate (c3); 2 requests wait" in beside.whole()
         waits = await client.call("wait")
         assert "No answer yet of evaluate (c3): 2 requests wait" in waits.text
         evaluator.let_go()
@@ -336,10 +339,37 @@ async def test_an_agent_goes_on_while_its_calls_wait_for_a_device(
         assert "submit waits as call" in aside.text
         await client.call("replace_text", {"old": "UNROLL = 4", "new": "UNROLL = 2"})
         lab.hold_from(1)
-        await client.call("evaluate", {"title": "two at a time"})
+        late = await client.call("evaluate", {"title": "two at a time"})
+        assert re.search(r"If c\d+ is committed first, the step ends and this call", late.text)
         await lab.until(lambda: lab.of(ev.StepFinished))
         assert lab.of(ev.StepFinished)[0].outcome == "committed"
         left = lab.state.attempts[1, 2]
         assert left.verdict is Verdict.CANCELLED and left.reason == "the step has ended"
         letters = [letter.text for letter in (await client.call("begin_step")).letters]
         assert any("submit:\nCommitted as v1" in text for text in letters)
+        assert any("Not run, as the step has ended: evaluate (c" in text for text in letters)
+
+
+async def test_what_waits_together_is_one_thing_tried(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a batch counts as failures before its answers were read."""
+    monkeypatch.setattr(seat_step, "ASIDE_SECONDS", 0.05)
+    lab = make_lab(settings())
+    lab.evaluator = evaluator = WaitingEvaluator()
+    lab.start(SeatOperator(lab.settings))
+    lab.hold_from(1)
+    async with await seated(lab) as client:
+        await client.call("begin_step")
+        old = 1
+        for value in (2, 4, 8):
+            await client.call(
+                "replace_text", {"old": f"UNROLL = {old}", "new": f"UNROLL = {value}"}
+            )
+            old = value
+            await client.call("evaluate", {"title": f"{value} at a time"})
+        submit = await client.call("submit", {"summary": "eight at a time are faster"})
+        assert re.search(r"not run: evaluate \(c\d+\), evaluate \(c\d+\), ev", submit.text)
+        evaluator.let_go()
+        await lab.until(lambda: all(lab.state.attempts[1, n].verdict for n in (1, 2, 3)))
+        assert stall_rules.stall(lab.state).attempts <= 1

@@ -93,7 +93,7 @@ class EvaluationRecorder:
             parent=parent,
             candidate=candidate.id,
             title=title[:TITLE_CHARACTERS],
-            sweep=sweep,
+            sweep=sweep or self._given_with(step),
             at=now(),
         )
         run.record(ev.AttemptStarted(attempt=attempt))
@@ -103,6 +103,17 @@ class EvaluationRecorder:
         self._finish(step, number, report)
         self._watch_harness(report)
         return AttemptResult(step=step, number=number, candidate=candidate.id, report=report)
+
+    def _given_with(self, step: int) -> int:
+        """The first of the attempts that wait for a device beside a new one, none of them answered
+        yet, so that nothing could be learned from them; 0 where none does."""
+        first = 0
+        if self._run.evaluator.queue() is not None:
+            for attempt in reversed(self._run.state.attempts.values()):
+                if attempt.step != step or attempt.verdict is not None:
+                    break
+                first = attempt.number
+        return first
 
     async def _evaluate(self, attempt: Attempt, candidate: Candidate, cut: Cut) -> EvaluationReport:
         run = self._run

@@ -44,6 +44,7 @@ from avo_tui.operators.toolbox.tool import ToolResult, first_lines
 
 BEGIN = "begin_step"
 WAIT = "wait"
+SUBMIT = "submit"
 
 READING = frozenset({
     "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
@@ -61,7 +62,7 @@ AFTER_BUDGET = frozenset(
 that a candidate which was evaluated can be taken up and committed, and what was learned is kept."""
 
 ON_DEVICE = frozenset({
-    "submit", *(tool.name for tool in ALL_TOOLS if tool.group == "execution"),
+    SUBMIT, *(tool.name for tool in ALL_TOOLS if tool.group == "execution"),
 }) - {"compile", "disassemble"}  # fmt: skip
 """Tools that need the device. Where that comes and goes, their calls are set aside."""
 
@@ -170,9 +171,7 @@ class SeatStep:
                 self.door.leave_letter(Letter(sender="run", text=text))
             raise
         finally:
-            for _, work in self._aside.values():
-                work.cancel()
-            await asyncio.gather(*(w for _, w in self._aside.values()), return_exceptions=True)
+            await self._drop_aside()
 
     def _presence(self) -> Presence:
         """Whether an agent is there; also checks the seat and the budget."""
@@ -237,6 +236,8 @@ class SeatStep:
                 step_ended=True, run_ended=end.outcome == "stopped",
             ))  # fmt: skip
             raise
+        if result.ends_step is not None:
+            await self._drop_aside()
         opened = tool == BEGIN and result.ok
         await self._answer(request, result, () if opened else hints, call)
         return result.ends_step
@@ -280,6 +281,10 @@ class SeatStep:
 
     async def _set_aside(self, call: str, tool: str, work: asyncio.Task[ToolResult]) -> ToolResult:
         """The answer of a call, or that it waits: its answer then comes with a later one."""
+        before, submits = (
+            self._named_aside(),
+            [c for c, (t, _) in self._aside.items() if t == SUBMIT],
+        )
         try:
             await asyncio.wait({work}, timeout=ASIDE_SECONDS)
         finally:
@@ -293,7 +298,29 @@ class SeatStep:
             " that of a later call, or by `wait`. Meanwhile compile, disassemble, edit and read,"
             " or give further candidates to the device: what waits together is measured together."
         )
+        if tool == SUBMIT and before:
+            text += f" A commit ends the step, and what has no answer by then is not run: {before}."
+        elif submits:
+            text += f" If {submits[0]} is committed first, the step ends and this call is not run."
         return ToolResult(ok=True, text=text, whole=text)
+
+    def _named_aside(self) -> str:
+        """The calls that wait for the device, such as `evaluate (c3)`."""
+        return ", ".join(f"{tool} ({call})" for call, (tool, _) in self._aside.items())
+
+    async def _drop_aside(self) -> None:
+        """End the calls that still wait when the step is over, and tell which they are."""
+        works = [work for _, work in self._aside.values()]
+        if not works:
+            return
+        self.door.leave_letter(Letter(
+            sender="run", text=f"Not run, as the step has ended: {self._named_aside()}. What is"
+            " still worth it, call again in the next step.",
+        ))  # fmt: skip
+        self._aside.clear()
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
 
     def _take_answers(self) -> StepOutcome | None:
         """Keep the answers that have come for the next one; the outcome, if one ended the step.
@@ -321,10 +348,9 @@ class SeatStep:
             await self.bench.control.interruptible(waiting)
         if any(work.done() for work in works):
             return "An answer has come, below."
-        calls = ", ".join(f"{tool} ({call})" for call, (tool, _) in self._aside.items())
         return (
-            f"No answer yet of {calls}: {self.bench.reading.queue()}. Go on with what needs no"
-            " device, or call `wait` again."
+            f"No answer yet of {self._named_aside()}: {self.bench.reading.queue()}. Go on with what"
+            " needs no device, or call `wait` again."
         )
 
     def _tell(self, doing: str, results: tuple[str, ...]) -> None:
@@ -385,6 +411,9 @@ class SeatStep:
         if self.bench.control.pause_wanted() and not self._pause_told:
             self._pause_told = True
             text = "The person pauses the run: a tool or step soon waits until it is resumed."
+            letters = (*letters, Letter(sender="run", text=text))
+        if self._aside and request.call.tool != WAIT and call not in self._aside:
+            text = f"Without an answer yet: {self._named_aside()}; {self.bench.reading.queue()}."
             letters = (*letters, Letter(sender="run", text=text))
         if result.ends_step is not None and result.ends_step.outcome == "committed":
             request.visitor.read.add(self.box.workspace.working.id)

@@ -19,7 +19,7 @@ from avo_tui.domain.questions import (
 from avo_tui.domain.records import Version
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.report_text import report_text
+from avo_tui.operators.toolbox.report_text import cause_line, report_text
 from avo_tui.operators.toolbox.timing_tools import FLAGS, asked
 from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.variants import Variant, trouble_lines, variants_of
@@ -139,8 +139,7 @@ async def _that_compile(
         if report.correct or not report.verdict.judges_candidate:
             rest = list(variants[number:])
             return rest, trouble_lines([*rows, *((v.name, "", "") for v in rest)])
-        feedback = report.feedback
-        rows.append((variant.name, f"{report.verdict}: {feedback.summary}", feedback.log))
+        rows.append((variant.name, cause_line(report), report.feedback.log))
     return [], trouble_lines(rows)
 
 
@@ -160,9 +159,10 @@ def _variant_line(result: AttemptResult, variants: Sequence[Variant]) -> str:
     """An evaluated variant: its attempt, its name, and its own ratio to the library."""
     name = next((v.name for v in variants if v.candidate.id == result.candidate), "")
     score = result.report.score
-    word = result.report.feedback.summary
     if score is not None:
         word = f"{score.aggregate:.3f} of {score.reference_baseline}"
+    else:
+        word = cause_line(result.report)
     return f"attempt {result.step}.{result.number} {name}: {word}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from avo_tui.domain import lineage
@@ -10,6 +11,9 @@ from avo_tui.domain.evidence import PairedGains
 from avo_tui.domain.records import Attempt, PlanItem, Version
 from avo_tui.domain.report import HIDDEN, EvaluationReport, Resources
 from avo_tui.domain.score import Score
+
+_SAID_OF_KERNELS = re.compile(r"ptxas info|\s+\d+ bytes stack frame")
+"""Lines of a compiler's log that the resources of the kernels tell as well."""
 
 LINEAGE_HEADING = (
     "Version ← parent, aggregate from a run of its own (gain at the gate over its parent, unless"
@@ -112,8 +116,11 @@ def report_text(report: EvaluationReport, paired: PairedGains | None = None) -> 
         parts.append(f"while this was measured: {report.health.remark}")
     if report.cached:
         parts.append("(answered from the record: this very source was measured before)")
-    if feedback.log:
-        parts.append("log:\n" + feedback.log)
+    log = feedback.log
+    if report.correct and report.resources.kernels:
+        log = "\n".join(x for x in log.splitlines() if not _SAID_OF_KERNELS.match(x))
+    if log.strip():
+        parts.append("log:\n" + log)
     return "\n".join(parts)
 
 
@@ -121,6 +128,14 @@ def _verdict(report: EvaluationReport) -> str:
     """The verdict and its cause, without repetition."""
     word, cause = report.verdict.value, report.feedback.summary
     return cause if cause.startswith(word) else f"{word}: {cause}"
+
+
+def cause_line(report: EvaluationReport) -> str:
+    """Why a candidate failed, and on what, in one line."""
+    feedback = report.feedback
+    line, on = _verdict(report), feedback.configuration
+    line += f", on {on}" if on and on not in line else ""
+    return line + (f" ({feedback.detail})" if feedback.detail else "")
 
 
 def source_text(candidate: Candidate, *, headed: bool = False) -> str:
