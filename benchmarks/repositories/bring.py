@@ -21,6 +21,7 @@ PACKAGES = {
     "base64": ("pybase64==1.5.1", "base64"),
     "mistletoe": ("mistletoe==1.6.0", ""),
     "lzfse": ("lzfse==0.4.2.post1", ""),
+    "simplejson": ("simplejson==4.3.0", ""),
 }
 """Name → (what pip downloads, the folder of it that is the repository)."""
 
@@ -33,7 +34,8 @@ def bring(name: str, to: Path) -> Path:
         raise SystemExit(f"{target} is there already")
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--no-binary", requirement.split("==")[0], "--dest", place, requirement]
+        command += ["--no-build-isolation", "--no-binary", requirement.split("==")[0]]
+        command += ["--dest", place, requirement]
         subprocess.run(command, check=True)
         (archive,) = Path(place).glob("*.tar.gz")
         with tarfile.open(archive) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,32 @@ async def test_outputs_must_stay_those_of_the_base(make: Make) -> None:
     assert (await repository.evaluate({"src/answer": "142\n"})).verdict is Verdict.CORRECT
     wrong = await repository.evaluate({"src/time": "10\n"})
     assert "outputs are not those of the base" in wrong.feedback.summary
+
+
+async def test_a_candidate_that_knows_the_inputs_is_found_by_others(make: Make) -> None:
+    """The answer is made from the seed; a cheat has the one of the inputs that it has seen."""
+    answer = {"tests/answer.sh": "sh src/work.sh $1\n", "src/work.sh": "echo $(($1 * 2))\n"}
+    repository = make(answer, more='[outputs]\ncommand = "sh tests/answer.sh {seed}"\n')
+    file = repository.folder / "avo.toml"
+    file.write_text(file.read_text().replace("sh bench.sh", "sh bench.sh {seed}"))
+    good = await repository.evaluate({"src/work.sh": "echo $(($1 + $1))\n", "src/time": "10\n"})
+    assert good.verdict is Verdict.CORRECT, good.feedback
+    assert re.fullmatch(r"1 as on the base \(seed \d+\)", good.checks[-1].detail)
+    cheat = "test $1 = 1 && echo 2 || echo 0\n"
+    report = await repository.evaluate({"src/work.sh": cheat, "src/time": "1\n"})
+    assert report.verdict is Verdict.WRONG_RESULT
+    assert "outputs are not those of the base (seed " in report.feedback.summary
+
+
+async def test_both_sides_of_a_round_have_the_same_seed_and_each_round_another(make: Make) -> None:
+    """The metric is the seed itself, so that any other pairing would not come out as even."""
+    repository = make({"bench.sh": "printf '{\"time\": %s}' $1\n"})
+    file = repository.folder / "avo.toml"
+    file.write_text(file.read_text().replace("sh bench.sh", "sh bench.sh {seed}"))
+    report = await repository.evaluate({"src/note.txt": "other\n"})
+    assert report.score is not None
+    (row,) = report.score.configurations
+    assert row.ratio_p20 == row.ratio_p80 == 1 and row.p20 < row.p80
 
 
 async def test_the_persons_folder_stays_as_it_is(make: Make) -> None:

@@ -16,6 +16,7 @@ from avo_tui.domain.report import HIDDEN, ConfigurationCheck, EvaluationProgress
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.measuring import inside
+from avo_tui.evaluation.backends.command.project import SEED, Outputs, fresh_seed, seeded
 from avo_tui.evaluation.backends.command.workshop import Ran, Tree, Workshop
 from avo_tui.evaluation.ports import EvaluatorError
 
@@ -52,7 +53,7 @@ class Checking:
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
         self._project = workshop.project
-        self._expected: dict[str, bytes] | None = None
+        self._expected: dict[str, bytes] = {}
 
     async def check(
         self, tree: Tree, quick: bool, progress: Callable[[EvaluationProgress], None]
@@ -151,11 +152,13 @@ class Checking:
         return folder
 
     async def _outputs(self, tree: Tree) -> ConfigurationCheck:
-        if self._expected is None:
-            self._expected = await self._produced(await self._shop.built_base())
-        produced = await self._produced(tree)
         outputs = self._project.outputs
         assert outputs is not None
+        fresh = SEED in outputs.command
+        seed = fresh_seed() if fresh else 1
+        if fresh or not self._expected:
+            self._expected = await self._produced(await self._shop.built_base(), outputs, seed)
+        produced, told = await self._produced(tree, outputs, seed), f" (seed {seed})" * fresh
         for name, expected in self._expected.items():
             got = produced[name]
             if got == expected:
@@ -166,15 +169,16 @@ class Checking:
             if why:
                 raise Rejected(
                     Verdict.WRONG_RESULT,
-                    Feedback(summary=f"outputs are not those of the base: {name}: {why}"),
+                    Feedback(summary=f"outputs are not those of the base{told}: {name}: {why}"),
                 )
-        return ConfigurationCheck(name="outputs", ok=True, detail=f"{len(produced)} as on the base")
+        return ConfigurationCheck(
+            name="outputs", ok=True, detail=f"{len(produced)} as on the base{told}"
+        )
 
-    async def _produced(self, tree: Tree) -> dict[str, bytes]:
-        outputs = self._project.outputs
-        assert outputs is not None
+    async def _produced(self, tree: Tree, outputs: Outputs, seed: int) -> dict[str, bytes]:
+        command = seeded(outputs.command, seed)
         async with self._shop.laid_out(tree) as scratch:
-            ran = await self._shop.run(scratch, outputs.command, outputs.seconds, keep=_MOST_FILES)
+            ran = await self._shop.run(scratch, command, outputs.seconds, keep=_MOST_FILES)
             if not ran.outcome.ok:
                 what = "the outputs command"
                 verdict, words = self._shop.ending(what, ran.outcome, outputs.seconds)

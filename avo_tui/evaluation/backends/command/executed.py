@@ -13,6 +13,7 @@ from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.base import Rejected
+from avo_tui.evaluation.backends.command.project import seeded
 from avo_tui.evaluation.backends.command.workshop import Workshop
 from avo_tui.evaluation.ports import EvaluatorError
 
@@ -104,7 +105,7 @@ async def _run(shop: Workshop, scratch: Path, variables: Mapping[str, str] | Non
     """Whether the benchmark came to its end under a tool."""
     benchmark = shop.project.benchmark
     limit = min(benchmark.seconds * _SLOWER, _MOST_SECONDS)
-    ran = await shop.run(scratch, benchmark.command, limit, variables=variables)
+    ran = await shop.run(scratch, seeded(benchmark.command), limit, variables=variables)
     return ran.outcome.ok
 
 

@@ -20,6 +20,7 @@ from avo_tui.evaluation.backends.command.formats import (
     UnreadableError,
     readings,
 )
+from avo_tui.evaluation.backends.command.project import fresh_seed, seeded
 from avo_tui.evaluation.backends.command.task import BASE
 from avo_tui.evaluation.backends.command.workshop import Ran, Tree, Workshop
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
@@ -81,13 +82,15 @@ class Measuring:
 
     # -- one run ----------------------------------------------------------------------------
 
-    async def run(self, tree: Tree, cpus: tuple[int, ...], metrics: Sequence[Metric]) -> Run:
+    async def run(
+        self, tree: Tree, cpus: tuple[int, ...], metrics: Sequence[Metric], seed: int = 1
+    ) -> Run:
         """One run in a fresh copy. Raises Rejected, EvaluatorError for the base."""
         shop, benchmark = self._shop, self._benchmark
         async with shop.laid_out(tree) as scratch:
             ran = await shop.run(
-                scratch, benchmark.command, benchmark.seconds, cpus=cpus, devices=self._devices(),
-                keep=_KEEP,
+                scratch, seeded(benchmark.command, seed), benchmark.seconds, cpus=cpus,
+                devices=self._devices(), keep=_KEEP,
             )  # fmt: skip
             if not ran.outcome.ok:
                 verdict, words = shop.ending("the benchmark", ran.outcome, benchmark.seconds)
@@ -146,10 +149,10 @@ class Measuring:
         """Both in turn (A B B A …), until there are enough rounds."""
         cpus, done, began = self.cpus(), Turns(), time.monotonic()
         while len(done.ours) < rounds.most:
-            number = len(done.ours)
+            number, seed = len(done.ours), fresh_seed()
             pair = [(ours, done.ours), (theirs, done.theirs)]
             for tree, runs in pair if number % 2 == 0 else reversed(pair):
-                runs.append(await self.run(tree, cpus, self._benchmark.metrics))
+                runs.append(await self.run(tree, cpus, self._benchmark.metrics, seed))
             self._tell(done, stage, progress)
             if len(done.ours) < rounds.fewest:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from avo_tui.evaluation.ports import EvaluatorError
 FILE = "avo.toml"
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 _TIMES = ("ns", "us", "ms", "s")
+SEED = "{seed}"
+"""In a command: a number that is new in each round, and the same for candidate and base."""
 
 Command = Annotated[str, Field(min_length=1, max_length=4000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -209,6 +212,16 @@ class Project(Section):
         """Changes with whatever decides what a measurement means."""
         what = self.model_dump(mode="json", exclude={"project": {"title", "goal", "name"}})
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def seeded(command: str, seed: int = 1) -> str:
+    """A command for inputs made from this seed."""
+    return command.replace(SEED, str(seed))
+
+
+def fresh_seed() -> int:
+    """A seed that no candidate can know beforehand."""
+    return secrets.randbelow(2**31 - 1) + 1
 
 
 def read_project(folder: Path) -> Project:

@@ -14,7 +14,7 @@ from avo_tui.domain.task import Configuration, TaskInfo
 from avo_tui.evaluation.backends.command import store
 from avo_tui.evaluation.backends.command.base import Base, take_base
 from avo_tui.evaluation.backends.command.formats import FORMATS
-from avo_tui.evaluation.backends.command.project import FILE, Project
+from avo_tui.evaluation.backends.command.project import FILE, SEED, Project
 from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import Task
@@ -137,6 +137,7 @@ def _description(project: Project, base: Base) -> str:
         " metric that improves while that says it cannot have is suspicious. The tests must pass"
         + (", those of a hidden folder too" if project.test.hidden else "")
         + ("; what the outputs command yields must stay the same" if project.outputs else "")
+        + (f". `{SEED}` is another number in each round" if SEED in benchmark.command else "")
         + ".",
     ]
     return "\n".join(lines)

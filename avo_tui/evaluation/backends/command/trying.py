@@ -22,6 +22,7 @@ from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.checking import Checking, failed_tests
 from avo_tui.evaluation.backends.command.executed import Executed, executed, sentence
 from avo_tui.evaluation.backends.command.measuring import PAIRED, Measuring, Turns
+from avo_tui.evaluation.backends.command.project import SEED, seeded
 from avo_tui.evaluation.backends.command.task import RepositoryTask
 from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
@@ -91,6 +92,11 @@ class Trial:
         if not project.test.hidden:
             self.weak.append(
                 "no hidden tests: a candidate may fit the tests that its author can read"
+            )
+        if SEED not in project.benchmark.command:
+            self.weak.append(
+                "the benchmark's inputs are the same each time, so a candidate may fit them; where"
+                f" it takes a seed, write {SEED} in its command: a new number in each round"
             )
         self.say("benchmark, the base beside itself")
         tried = await self._measured(base)
@@ -291,7 +297,8 @@ async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) ->
         named = {HIDDEN: "hidden tests"}
         told = [f"{named.get(c.name, c.name)} passed {c.detail}".strip() for c in checks]
         cores = project.benchmark.cores
-        commands = (project.build.command, project.test.command, project.benchmark.command)
+        measured = seeded(project.benchmark.command)
+        commands = (project.build.command, project.test.command, measured)
         return Proof(
             replicates=tuple(replicates),
             score=measuring.score(whole, task.configurations),
