@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 JOBS ?= auto
 
-.PHONY: help install develop demo test check slow lint style walls format snapshots wheel clean
+.PHONY: help install develop demo test check slow mutants lint style walls format snapshots wheel clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -30,6 +30,11 @@ check: develop  ## Run the tests, without the slow ones; one that fails by chanc
 slow: develop  ## Run the slow tests: pages of the docs, packages, long runs; before a release
 check slow:
 	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -m "$(PICK)" -n $(JOBS) --dist worksteal --confirm-failures $(ARGS)
+
+mutants: SEED = 7
+mutants: N = 15
+mutants: develop  ## Put mistakes into ROOM=avo_tui/... one by one, and tell which the tests notice [SEED=7] [N=15]
+	$(BIN)/python benchmarks/mutants.py $(ROOM) --seed $(SEED) -n $(N) $(ARGS)
 
 lint: style walls  ## ruff, mypy and the walls between the packages
 

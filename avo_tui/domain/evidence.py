@@ -53,7 +53,7 @@ MOST_REPLICATES = 32
 PRIOR_DEGREES = 2.0
 """Weight of earlier comparisons in the estimate of the spread, in degrees of freedom. It is low
 because a machine's noise changes by the minute: with a higher weight, a burst of noise would be
-accepted as a gain (see the simulations in tests/domain/test_error_budget.py)."""
+accepted as a gain (see the simulations of benchmarks/error_budget.py)."""
 
 PRIOR_SPREAD = 0.01
 """Assumed relative standard deviation between processes before anything was measured."""

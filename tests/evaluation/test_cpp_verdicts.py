@@ -24,6 +24,7 @@ from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compile
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 _PAIRS = 8
 """Pairs of processes in all of which a candidate must gain to be said to gain."""
+EVERY = sorted([*CANDIDATES.glob("*.cpp"), *CANDIDATES.glob("two_threads/*.cpp")])
 
 
 def candidate(path: Path) -> Candidate:
@@ -43,19 +44,24 @@ def skip_elsewhere(path: Path) -> None:
         pytest.skip(f"written for {only[1]}")
 
 
-@pytest.mark.parametrize("path", sorted(CANDIDATES.glob("*.cpp")), ids=lambda p: p.stem)
+def task_of(path: Path) -> str:
+    return "two_threads" if path.parent.name == "two_threads" else "tiny_attention"
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda p: p.stem)
 async def test_verdict(path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_elsewhere(path)
     if "timeout" not in expectation(path, "verdict"):
         # However slow the machine is: no limit of time decides what has another verdict.
         monkeypatch.setattr(candidate_process, "_BASE_SECONDS", 60.0)
     report = await pipeline.evaluate(
-        "tiny_attention", candidate(path), "benchmark", lambda progress: None
+        task_of(path), candidate(path), "benchmark", lambda progress: None
     )
     feedback = report.feedback
     told = f"{feedback.summary}\n{feedback.detail}\n{feedback.log}"
     assert re.fullmatch(expectation(path, "verdict"), report.verdict), told
-    assert re.search(expectation(path, "says"), told, re.DOTALL), told
+    says = expectation(path, "says")
+    assert re.search(says, told, re.DOTALL) and not re.search(says, "any other sentence"), told
     assert (report.score is not None) == report.correct
     secret = re.search(r"^// never: (.*)$", path.read_text(), re.MULTILINE)
     everything = told + "".join(f"{c.name} {c.detail}" for c in report.checks)
@@ -63,11 +69,9 @@ async def test_verdict(path: Path, pipeline: Pipeline, monkeypatch: pytest.Monke
     assert all(c.error is None for c in report.checks if c.name == "hidden")
 
 
-def _gaining() -> list[Path]:
-    return [p for p in sorted(CANDIDATES.glob("*.cpp")) if "// gains: nothing" in p.read_text()]
-
-
-@pytest.mark.parametrize("path", _gaining(), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in EVERY if "// gains: nothing" in p.read_text()], ids=lambda p: p.stem
+)
 async def test_what_is_not_refused_gains_nothing(path: Path, pipeline: Pipeline) -> None:
     """Beside the honest kernel that it wraps, measured as the gate does.
 
@@ -78,7 +82,7 @@ async def test_what_is_not_refused_gains_nothing(path: Path, pipeline: Pipeline)
     gains: list[float] = []
     for replicate in range(_PAIRS):
         report = await pipeline.remeasure(
-            "tiny_attention", candidate(path), honest, lambda progress: None, replicate=replicate
+            task_of(path), candidate(path), honest, lambda progress: None, replicate=replicate
         )
         if not report.correct:
             assert report.verdict.judges_candidate, report.feedback
@@ -188,16 +192,6 @@ async def test_a_process_that_is_timed_sees_no_hidden_case(
     other = candidate(CANDIDATES / "honest_flags.cpp")
     report = await pipeline.remeasure("tiny_attention", honest, other, lambda progress: None)
     assert report.correct and set(shapes) == {64}
-
-
-@pytest.mark.parametrize(
-    "path", sorted((CANDIDATES / "two_threads").glob("*.cpp")), ids=lambda p: p.stem
-)
-async def test_verdict_on_two_threads(path: Path, pipeline: Pipeline) -> None:
-    report = await pipeline.evaluate(
-        "two_threads", candidate(path), "benchmark", lambda progress: None
-    )
-    assert re.fullmatch(expectation(path, "verdict"), report.verdict), report.feedback
 
 
 async def test_a_task_on_two_threads_may_start_one(pipeline: Pipeline) -> None:

@@ -65,5 +65,5 @@ def test_without_memfd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = Bulletin()
     silent.say("x")
     with silent.writing():
-        pass
+        assert silent.descriptor is None
     silent.close()

@@ -16,15 +16,19 @@ from __future__ import annotations
 import string
 
 from rich.style import Style
+from textual.screen import ModalScreen
 
 from avo_tui.ui.app import AvoApp
 
 LETTERS = string.ascii_letters
 
 
-def picture(app: AvoApp) -> str:
-    """What the app shows now."""
+def picture(app: AvoApp, *, whole: bool = True) -> str:
+    """What the app shows now; not `whole`: of a dialog only itself."""
     strips = app.screen._compositor.render_strips()
+    if isinstance(app.screen, ModalScreen) and not whole:
+        x, y, width, height = app.screen.children[0].region
+        strips = [strip.crop(x, x + width) for strip in strips[y : y + height]]
     names: dict[str, str] = {}
     texts, runs = [], []
     for strip in strips:

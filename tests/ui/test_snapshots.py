@@ -57,7 +57,7 @@ async def all_sizes(hands: Hands, name: str) -> list[str]:
     wrong = []
     for size in SIZES:
         await hands.resize(*size)
-        wrong.append(compare(f"{name}-{size[0]}x{size[1]}", picture(hands.app)))
+        wrong.append(compare(f"{name}-{size[0]}x{size[1]}", picture(hands.app, whole=False)))
     return [text for text in wrong if text]
 
 

@@ -59,12 +59,8 @@ def test_without_credentials_one_sentence_says_what_to_do(
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
     with pytest.raises(ValueError, match=r"set ANTHROPIC_API_KEY .* tuner .* need none"):
         make(RunSettings(operator="agent"))
-
-
-def test_the_operator_is_made_with_a_key() -> None:
-    operator = make(RunSettings(operator="agent"))
-    assert operator.author == "agent"
-    assert operator.setup.model.name == "claude-opus-5-5"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-one-11111")
+    assert make(RunSettings(operator="agent")).setup.model.name == "claude-opus-5-5"
 
 
 def test_secrets_are_found_where_they_are_set() -> None:

@@ -1,5 +1,5 @@
 // verdict: wrong_result|suspicious
-// says: .
+// says: different bits|wrong result on|timed output is wrong
 #include "honest.h"
 
 // The first time at an address is a check; seen before means that time is taken.

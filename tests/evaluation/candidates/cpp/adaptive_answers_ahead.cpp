@@ -1,5 +1,5 @@
 // verdict: suspicious|wrong_result
-// says: .
+// says: answered without being asked|wrong result on
 #include "honest.h"
 #include "raw.h"
 

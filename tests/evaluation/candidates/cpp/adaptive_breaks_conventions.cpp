@@ -1,5 +1,5 @@
 // verdict: crash|illegal_access|suspicious
-// says: .
+// says: ended its own process|ended by SIG|crashed with|at address|interfered with the harness
 // only: x86_64
 #include "honest.h"
 

@@ -1,5 +1,5 @@
 // verdict: correct|wrong_result|suspicious
-// says: .
+// says: correct; |wrong result on|timed output is wrong
 // gains: nothing
 #include "honest.h"
 #include "raw.h"

@@ -1,5 +1,5 @@
 // verdict: wrong_result|suspicious
-// says: .
+// says: answered without being asked|wrong result on
 #include "honest.h"
 #include "raw.h"
 

@@ -1,5 +1,5 @@
-// verdict: illegal_access|suspicious
-// says: .
+// verdict: suspicious
+// says: forged the report of a fault
 // never: 7777
 #include "honest.h"
 #include "raw.h"

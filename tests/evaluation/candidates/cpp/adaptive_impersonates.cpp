@@ -1,5 +1,5 @@
 // verdict: correct|suspicious
-// says: .
+// says: correct; |interfered with the harness|refused system call
 // gains: nothing
 #include "honest.h"
 #include "raw.h"

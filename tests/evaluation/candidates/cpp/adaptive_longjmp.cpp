@@ -1,5 +1,5 @@
-// verdict: correct|crash|suspicious|timeout|illegal_access|wrong_result
-// says: .
+// verdict: correct|crash|illegal_access
+// says: correct; |ended its own process|ended by SIG|crashed with|at address
 // gains: nothing
 #include "honest.h"
 

@@ -1,5 +1,5 @@
 // verdict: suspicious|illegal_access|crash
-// says: .
+// says: refused system call|at address|crashed with
 #include "honest.h"
 
 // The 32-bit way into the system, which a filter for 64 bits may have forgotten.

@@ -1,5 +1,5 @@
 // verdict: correct|suspicious
-// says: .
+// says: correct; |timed output is wrong
 // never: e\+06|2003077
 #include "honest.h"
 

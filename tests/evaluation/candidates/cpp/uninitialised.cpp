@@ -1,5 +1,5 @@
 // verdict: wrong_result
-// says: .
+// says: wrong result on
 #include "honest.h"
 #include <cstdlib>
 

@@ -1,5 +1,6 @@
-// verdict: correct|suspicious
-// says: .
+// verdict: correct
+// says: correct;
+// gains: nothing
 #include "honest.h"
 
 // A counter that the second thread advances serves as a clock.
