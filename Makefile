@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 JOBS ?= auto
+PLUGINS := plugins/dask plugins/gpu_python
 
 .PHONY: help install develop demo test check slow mutants lint style walls format snapshots wheel clean
 
@@ -14,7 +15,7 @@ help:  ## Show the commands
 
 install: $(VENV)/.installed  ## Install avo-tui in a virtual environment (.venv)
 
-develop: $(VENV)/.developed  ## Install it with the tools for development and the CUDA packages
+develop: $(VENV)/.developed  ## Install it with plugins/, the tools for development and the CUDA packages
 
 demo: install  ## Open the app on an evolution of a CPU attention kernel
 	@$(BIN)/avo demo $(ARGS)
@@ -54,9 +55,9 @@ format: develop  ## Format the code
 snapshots: develop  ## Draw the screens anew that the tests compare with; look at them before committing
 	AVO_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/ui
 
-wheel: $(BIN)/python  ## Build the wheel, of the files that git tracks
-	@$(PIP) wheel --no-deps -w dist .
-	@ls dist/avo_tui-*.whl
+wheel: $(BIN)/python  ## Build the wheel, of the files that git tracks, and those of plugins/
+	@$(PIP) wheel --no-deps -w dist . $(PLUGINS:%=./%)
+	@ls dist/avo_tui*.whl
 
 clean:  ## Remove the virtual environment and what was built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -71,8 +72,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 # In one pass, which resolves once; compiled afterwards, which uses every processor.
-$(VENV)/.developed: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.developed: $(VENV)/bin/python pyproject.toml constraints.txt $(PLUGINS:%=%/pyproject.toml)
 	@echo "Installing avo-tui with the tools for development in $(VENV) (torch is the large part) ..."
-	@$(PIP) install --no-compile -c constraints.txt -e '.[dev,cuda]'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[dev,cuda]' $(PLUGINS:%=-e ./%)
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages ship templates
 	@touch $(VENV)/.installed $@

@@ -2,7 +2,7 @@
 
 python benchmarks/fleet_kills.py --count 200 --kill 20 [--seed 1]
 
-Starts an sshd and a Dask cluster of its own on loopback (needs openssh-server and the extra dask),
+Starts an sshd and a Dask cluster of its own on loopback (needs openssh-server and plugins/dask),
 and evaluates the seed of the tests' small attention task so often, each time as another source (a
 comment is added). Every `--kill` seconds one process is ended with SIGKILL, chosen at random among:
 the evaluation workers of all three kinds, the ssh client, and the Dask worker. The table says how
@@ -30,7 +30,8 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
-from tests.evaluation.workers import dask_processes, sshd
+from plugins.dask.tests import dask_processes
+from tests.evaluation.workers import sshd
 
 TASK = "tiny_attention"
 

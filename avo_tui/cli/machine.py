@@ -21,9 +21,9 @@ from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.backends import registry as backends
 from avo_tui.evaluation.doctor import examine_sandbox
+from avo_tui.evaluation.evaluators import LOCAL, SITES
 from avo_tui.evaluation.ports import BrokenTask, EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
-from avo_tui.evaluation.workers import dask, dask_slurm, ssh
 from avo_tui.operators import registry
 from avo_tui.operators.agent.model.probe import probe
 from avo_tui.operators.agent.settings import AgentSettings
@@ -157,7 +157,7 @@ def _torch() -> Iterator[Row]:
 
 
 def _backends() -> Iterator[Row]:
-    for language in backends.languages():
+    for language in backends.BACKENDS.names():
         try:
             backend = backends.descriptor(language)
             findings = backend.examine()
@@ -168,6 +168,7 @@ def _backends() -> Iterator[Row]:
         else:
             yield "ok", "backend", f"{language}: {backend.label}"
             yield from ((f.state, f.name, f.text) for f in findings)
+    yield from (("ok", "backend", text) for text in backends.BACKENDS.missing().values())
 
 
 def _sandbox() -> Iterator[Row]:
@@ -177,8 +178,11 @@ def _sandbox() -> Iterator[Row]:
 
 def _evaluators() -> Iterator[Row]:
     """Whether devices beside this machine's own could be used; none is asked."""
-    for scheme, site in (("ssh", ssh), ("dask", dask), ("dask+slurm", dask_slurm)):
-        yield "ok", "evaluator", f"{scheme}://: {site.what_is_missing() or 'can be used'}"
+    for scheme in SITES.names():
+        if scheme != LOCAL:
+            missing = SITES.get(scheme).what_is_missing()
+            yield "ok", "evaluator", f"{scheme}://: {missing or 'can be used'}"
+    yield from (("ok", "evaluator", text) for text in SITES.missing().values())
 
 
 def _tasks() -> Iterator[Row]:

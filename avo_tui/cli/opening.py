@@ -27,6 +27,7 @@ from avo_tui.evolution.library import SessionKnowledge
 from avo_tui.evolution.options import changed_settings, known_options
 from avo_tui.evolution.process import EngineFailed, start_after_inbox, start_engine, take_inbox
 from avo_tui.operators import registry
+from avo_tui.plugins import PluginError
 from avo_tui.settings import settings
 from avo_tui.store import sessions_roots
 from avo_tui.ui.services import Hit, NewSession, OperatorChoice
@@ -36,7 +37,7 @@ __all__ = ["changed_settings", "find_tasks", "known_options", "starts", "take_in
 
 
 def default_operator() -> OperatorName:
-    """The operator of a new session that names none. Raises UnknownOperator, a ValueError."""
+    """The operator of a new session that names none. Raises PluginError, a ValueError."""
     chosen = settings().operator
     return registry.default().name if chosen == "auto" else registry.descriptor(chosen).name
 
@@ -45,7 +46,7 @@ def named_operator(name: str | None) -> OperatorName:
     """The operator that `--operator` names, or the default one. Raises BadParameter."""
     try:
         return default_operator() if name is None else registry.descriptor(name).name
-    except registry.UnknownOperator as error:
+    except PluginError as error:
         raise typer.BadParameter(str(error), param_hint="--operator") from error
 
 

@@ -1,16 +1,12 @@
 """Selects the evaluator of a session: this machine, or devices named by URLs.
 
-A scheme is one line in `SCHEMES`: a module with `make_site(url, wanted)`, which returns an object
-that implements `avo_tui.evaluation.workers.ports.Site`, or raises ValueError with one sentence. The
-module is imported when a session uses the scheme.
+A scheme is a `SiteDescriptor` (`workers/ports.py`): one line in `SITES`, or an installed plug-in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -27,7 +23,8 @@ from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.link import WEAK, WorkerGoneError, worker_here
 from avo_tui.evaluation.workers.machine import split_devices
 from avo_tui.evaluation.workers.members import OwnSensors, Standing
-from avo_tui.evaluation.workers.ports import Site, SiteRequest
+from avo_tui.evaluation.workers.ports import Site, SiteDescriptor, SiteRequest
+from avo_tui.plugins import PluginError, Registry
 
 
 class LocalEvaluator(Evaluator):
@@ -108,13 +105,13 @@ NO_TORCH = (
     "is no GPU, its build for processors is far smaller: pytorch.org/get-started); watching, "
     "replay and reports do without"
 )
-SCHEMES: Mapping[str, str] = {
-    LOCAL: "avo_tui.evaluation.workers.machine",
-    "ssh": "avo_tui.evaluation.workers.ssh",
-    "dask": "avo_tui.evaluation.workers.dask",
-    "dask+slurm": "avo_tui.evaluation.workers.dask_slurm",
-}
-"""Scheme of an evaluator's URL → module that makes its site."""
+SITES = Registry(
+    "avo_tui.evaluators",
+    "evaluator",
+    SiteDescriptor,
+    lambda site: site.scheme,
+    {LOCAL: "avo_tui.evaluation.workers.machine", "ssh": "avo_tui.evaluation.workers.ssh"},
+)
 
 
 def check_evaluator(settings: RunSettings, kind: str) -> None:
@@ -178,7 +175,7 @@ def _spool(settings: RunSettings, task: str, session: str, begins: bool) -> Eval
         )
     url = urlsplit(urls[0])
     wanted = SiteRequest(task, "", query=dict(parse_qsl(url.query, keep_blank_values=True)))
-    from avo_tui.evaluation.workers.spool import make_spool  # as the modules of `SCHEMES`
+    from avo_tui.evaluation.workers.spool import make_spool  # as the modules of `SITES`
 
     return make_spool(url, wanted, settings, session, begins)
 
@@ -195,11 +192,15 @@ def _sites(settings: RunSettings, task: str, kind: str) -> list[Site]:
 
 def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
     url = urlsplit(text if ":" in text else f"{text}:")
-    if url.scheme not in SCHEMES:
+    if url.scheme not in SITES.names() and url.scheme not in SITES.missing():
         raise ValueError(
             f"--evaluator {text}: {url.scheme!r} is no scheme of an evaluator; there is "
-            f"{', '.join((*SCHEMES, SPOOL))}; leave the option out to measure on this machine"
+            f"{', '.join((*SITES.names(), SPOOL))}; leave the option out to measure on this machine"
         )
+    try:
+        site = SITES.get(url.scheme)
+    except PluginError as error:
+        raise ValueError(f"--evaluator {text}: {error}") from error
     _check_port(url)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     named = settings.devices if settings.devices is not None else query.get("devices")
@@ -211,8 +212,7 @@ def _site(text: str, settings: RunSettings, task: str, kind: str) -> Site:
         query=query,
         worker_options=(WEAK,) if weak else (),
     )
-    site: Site = import_module(SCHEMES[url.scheme]).make_site(url, wanted)
-    return site
+    return site.make(url, wanted)
 
 
 def _check_port(url: SplitResult) -> None:

@@ -170,8 +170,12 @@ class Tasks:
         return info
 
     def listing(self) -> Iterator[TaskInfo | BrokenTask]:
-        """Every task by name: its public face, or why there is none."""
-        for name in self.names:
+        """Every task by name: its public face, or why there is none.
+
+        Those in a language that a package would add which is not installed are left out.
+        """
+        missing = registry.BACKENDS.missing()
+        for name in (n for n in self.names if n.partition(SEPARATOR)[2] not in missing):
             try:
                 yield self.info(name)
             except EvaluatorError as error:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.ports import Operator
 
-GROUP = "avo_tui.operators"
-
 
 @dataclass(frozen=True)
 class OptionInfo:

@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-from importlib import import_module, metadata
-
-from avo_tui.domain.run_settings import OperatorName, RunSettings
-from avo_tui.operators.descriptor import GROUP, OperatorDescriptor
+from avo_tui.domain.run_settings import RunSettings
+from avo_tui.operators.descriptor import OperatorDescriptor
 from avo_tui.operators.ports import Operator
+from avo_tui.plugins import PluginError, Registry
 
-BUILT_IN: Mapping[OperatorName, str] = {
-    "agent": "avo_tui.operators.agent.descriptor",
-    "tuner": "avo_tui.operators.tuner.descriptor",
-    "seat": "avo_tui.operators.seat.descriptor",
-    "acp": "avo_tui.operators.acp.descriptor",
-    "external": "avo_tui.operators.external.descriptor",
-    "recorded": "avo_tui.operators.recorded.descriptor",
-}
-"""Operator name → module that contains its `DESCRIPTOR`."""
-
-
-class UnknownOperator(ValueError):  # noqa: N818 - its text is the sentence
-    """The operator does not exist or cannot be loaded; the message is one sentence."""
-
-
-@lru_cache(maxsize=1)
-def _installed() -> dict[str, metadata.EntryPoint]:
-    entries = metadata.entry_points(group=GROUP)
-    return {entry.name: entry for entry in entries if entry.name not in BUILT_IN}
-
-
-def names() -> list[OperatorName]:
-    """Names of all operators, those of this package first."""
-    return [*BUILT_IN, *sorted(_installed())]
-
-
-def descriptor(name: OperatorName) -> OperatorDescriptor:
-    """The descriptor of an operator. Raises UnknownOperator."""
-    if name in BUILT_IN:
-        built_in: OperatorDescriptor = import_module(BUILT_IN[name]).DESCRIPTOR
-        return built_in
-    entry = _installed().get(name)
-    if entry is None:
-        offered = ", ".join(d.name for d in offer())
-        raise UnknownOperator(f"there is no operator {name!r}; there are {offered}")
-    try:
-        loaded = entry.load()
-    except Exception as error:  # importing a plug-in may raise anything
-        why = f"{type(error).__name__}: {error}"
-        raise UnknownOperator(f"operator {name} ({entry.value}) does not load: {why}") from error
-    if not isinstance(loaded, OperatorDescriptor) or loaded.name != name:
-        raise UnknownOperator(
-            f"operator {name}: {entry.value} is not an OperatorDescriptor of that name"
-        )
-    return loaded
+OPERATORS = Registry(
+    "avo_tui.operators",
+    "operator",
+    OperatorDescriptor,
+    lambda operator: operator.name,
+    {
+        "agent": "avo_tui.operators.agent.descriptor",
+        "tuner": "avo_tui.operators.tuner.descriptor",
+        "seat": "avo_tui.operators.seat.descriptor",
+        "acp": "avo_tui.operators.acp.descriptor",
+        "external": "avo_tui.operators.external.descriptor",
+        "recorded": "avo_tui.operators.recorded.descriptor",
+    },
+)
+descriptor, names, broken = OPERATORS.get, OPERATORS.names, OPERATORS.broken
 
 
 def offer() -> list[OperatorDescriptor]:
@@ -63,21 +30,10 @@ def offer() -> list[OperatorDescriptor]:
     for name in names():
         try:
             descriptors.append(descriptor(name))
-        except UnknownOperator:
+        except PluginError:
             continue  # `avo doctor` reports it
     offered = [d for d in descriptors if d.offered]
     return sorted(offered, key=lambda d: -d.preference)
-
-
-def broken() -> list[str]:
-    """Why installed operators cannot be loaded, one sentence each."""
-    sentences = []
-    for name in _installed():
-        try:
-            descriptor(name)
-        except UnknownOperator as error:
-            sentences.append(str(error))
-    return sentences
 
 
 def default() -> OperatorDescriptor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 TASKS = Path(__file__).parent / "tasks"
+CUDA_TASKS = Path(__file__).parent / "cuda" / "tasks"
 CANDIDATES = Path(__file__).parent / "candidates" / "cpp"
 
 needs_compiler = pytest.mark.skipif(

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from avo_tui.evaluation.backends.base import Backend
 from avo_tui.evaluation.finding import Finding
 
-GROUP = "avo_tui.backends"
-
 
 @dataclass(frozen=True)
 class BackendOptions:

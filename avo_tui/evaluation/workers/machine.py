@@ -31,6 +31,7 @@ from avo_tui.evaluation.workers.ports import (
     Joined,
     Left,
     Site,
+    SiteDescriptor,
     SiteRequest,
     only,
 )
@@ -259,3 +260,6 @@ def _require_cores(devices: Sequence[str]) -> None:
                 f"--devices {device}: core {missing[0]} is not there; there are"
                 f" {', '.join(map(str, sorted(there)))}"
             )
+
+
+DESCRIPTOR = SiteDescriptor("local", make_site)

@@ -166,6 +166,21 @@ class SiteRequest:
     """Arguments that each worker gets, such as `--allow-weak-sandbox`."""
 
 
+def _nothing() -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class SiteDescriptor:
+    """A scheme of an evaluator's URL; a package offers one in the group `avo_tui.evaluators`."""
+
+    scheme: str
+    make: Callable[[SplitResult, SiteRequest], Site]
+    """The site that a URL names. Raises ValueError with one sentence."""
+    what_is_missing: Callable[[], str] = _nothing
+    """What must be installed on this machine before it can be used; "" where nothing is missing."""
+
+
 def only(url: SplitResult, query: Mapping[str, str], known: set[str]) -> None:
     """Raises ValueError for a part of the query that the scheme does not know."""
     odd = sorted(set(query) - known)

@@ -13,7 +13,7 @@ import shutil
 from urllib.parse import SplitResult
 
 from avo_tui.evaluation.workers.machine import MachineSite
-from avo_tui.evaluation.workers.ports import Site, SiteRequest, only
+from avo_tui.evaluation.workers.ports import Site, SiteDescriptor, SiteRequest, only
 
 QUIET_SECONDS, QUIET_COUNT = 10, 3
 """The client gives up a line on which nothing came for so many times so many seconds."""
@@ -75,3 +75,6 @@ def ssh_command(url: SplitResult, host: str, config: str | None) -> list[str]:
     if url.username:
         command += ["-l", url.username]
     return [*command, "--", host]
+
+
+DESCRIPTOR = SiteDescriptor("ssh", make_site, what_is_missing)

@@ -1,0 +1,105 @@
+"""What holds for all tests, those of the packages under `plugins/` too."""
+
+import atexit
+import compileall
+import os
+import random
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+import avo_tui
+from tests import confirm_failures
+
+# Compiled modules are kept, whatever the environment says: the tests start some thousand
+# processes, and each would compile what it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# What the program notes of a user, such as which sessions, trusted folders and repositories are
+# theirs, is the tests' own: nothing of the person's is read or changed.
+for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
+    os.environ[name] = tempfile.mkdtemp(prefix="avo-tests-")
+    atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
+
+# Every process that a test starts carries this on, and with it the test's name, which pytest sets.
+RUN, TEST = "AVO_TEST_RUN", "PYTEST_CURRENT_TEST"
+os.environ[RUN] = uuid.uuid4().hex
+ENDING_SECONDS = 10.0
+"""For processes that are ending when the last test is over."""
+
+# torch's threads wait actively for each other: with a test on every processor that is lost time
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples each time: a run of the tests says the same of the same sources. With AVO_SEARCH
+# set, others are looked for. Machines that are busy are slow at times; that is no finding.
+settings.register_profile(
+    "avo",
+    deadline=None,
+    derandomize="AVO_SEARCH" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("avo")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    confirm_failures.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    confirm_failures.register(config)
+    if not hasattr(config, "workerinput"):  # once, before the workers start
+        compileall.compile_dir(Path(avo_tui.__file__).parent, quiet=1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """For `-n auto`: up to two more than there are processors, as many tests wait for processes."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    processors = len(os.sched_getaffinity(0))
+    return processors + min(2, processors // 2)
+
+
+@pytest.fixture(autouse=True)
+def fixed_draws() -> None:
+    """Each test draws the same numbers, alone and after others, where it names no seed itself."""
+    random.seed(20)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(20)
+
+
+def _running() -> dict[psutil.Process, str]:
+    """What runs that a test of this process started, with its command and the test."""
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            environment, command = process.environ(), " ".join(process.cmdline())
+        except (psutil.Error, OSError):
+            continue
+        # Python's own tracker of resources ends with this process
+        if environment.get(RUN) == os.environ[RUN] and "resource_tracker" not in command:
+            found[process] = f"{command[:160]}, started in {environment.get(TEST)}"
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """The tests end every process that they start; what is left is ended here and fails the run."""
+    yield
+    left = _running()
+    _, alive = psutil.wait_procs(list(left), timeout=ENDING_SECONDS)
+    told = "\n".join(left[process] for process in alive)
+    while alive:  # also what they started meanwhile
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=ENDING_SECONDS)
+        alive = list(_running())
+    assert not told, f"processes were left running:\n{told}"

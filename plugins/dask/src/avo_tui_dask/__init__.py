@@ -1,0 +1,1 @@
+"""Places to measure: a Dask cluster, and jobs of Slurm with a Dask worker each."""
