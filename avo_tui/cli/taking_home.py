@@ -74,8 +74,8 @@ def take(
                 return done, f"v{done.versions[0]}; install it with: pip install {done.folder}"
             case "hf-kernel":
                 done = as_hf_kernel(reader, to, number, _deployment(reader, options))
-                what = "a repository of this folder is what get_kernel loads"
-                return done, f"v{done.versions[0]}; {what}"
+                how = f"kernels.get_local_kernel(pathlib.Path({str(done.folder)!r}))"
+                return done, f"v{done.versions[0]}; load it with: {how}"
             case _:
                 done = _recording(reader, to)
                 path = done.folder / done.files[0]

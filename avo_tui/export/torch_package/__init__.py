@@ -25,7 +25,7 @@ from avo_tui.store import SessionReader
 def package_name(session: str) -> str:
     """A name that Python can import, such as `mha_hopper` for the session `mha-hopper`."""
     name = re.sub(r"[^a-z0-9]+", "_", session.lower()).strip("_") or "kernel"
-    if name[0].isdigit() or keyword.iskeyword(name):
+    if name[0].isdigit() or keyword.iskeyword(name) or len(name) < 2:
         name = f"kernel_{name}"
     return name
 
@@ -51,7 +51,8 @@ def as_torch(
 def as_hf_kernel(
     reader: SessionReader, target: Path, number: int | None, deployment: Deployment
 ) -> Exported:
-    """The layout that Hugging Face's `kernels` loads: a universal build. Raises ExportError."""
+    """The layout that Hugging Face's `kernels` loads: a build for torch and CUDA in which nothing
+    depends on their versions. Raises ExportError."""
     if deployment.build:
         raise ExportError(
             f"kernels in {deployment.language} are compiled on installation, which the layout of "
@@ -59,10 +60,23 @@ def as_hf_kernel(
         )
     version = version_of(reader.state, number)
     package = package_name(reader.state.session.name)
-    beside = {"build.toml": f'[general]\nname = "{package}"\nuniversal = true\n'}
-    return _exported(
-        reader, target, version, f"build/torch-universal/{package}", deployment, beside
-    )
+    variant = "build/torch-cuda"
+    architectures = sorted({name for shape in deployment.shapes for name in shape.launch})
+    metadata = {
+        "id": f"{package}_v{version.number}",
+        "name": package.replace("_", "-"),  # the folder's, in which `kernels` allows no underscore
+        "version": version.number,
+        "license": "other",
+        "python-depends": [],  # it knows no package for the driver: the README says what to install
+        "backend": {"type": "cuda", "archs": [_capability(name) for name in architectures]},
+    }
+    beside = {f"{variant}/metadata.json": json.dumps(metadata, indent=2) + "\n"}
+    return _exported(reader, target, version, f"{variant}/{package}", deployment, beside)
+
+
+def _capability(architecture: str) -> str:
+    """`sm_90a` as `9.0a`."""
+    return re.sub(r"sm_(\d+)(\d)(\w?)", r"\1.\2\3", architecture)
 
 
 def _exported(
@@ -73,13 +87,13 @@ def _exported(
     deployment: Deployment,
     beside: dict[str, str],
 ) -> Exported:
-    """The package in the folder `inner`, its README, and the files `beside` them."""
+    """The package in the folder `inner`, its README, and the files `beside` it."""
     package = package_name(reader.state.session.name)
     with new_folder(target) as folder:
         files = _package(folder, inner, reader, version, package, deployment)
         for name, text in beside.items():
             write(folder, name, text)
-        write(folder, "README.md", _readme(reader, version, package, deployment))
+        write(folder, "README.md", _readme(reader, version, inner, deployment))
     named = ("README.md", next(iter(beside)), *files)
     return Exported(folder=target, files=named, versions=(version.number,))
 
@@ -226,20 +240,28 @@ setup(
 '''
 
 
-def _readme(reader: SessionReader, version: Version, package: str, deployment: Deployment) -> str:
+def _readme(reader: SessionReader, version: Version, inner: str, deployment: Deployment) -> str:
     session, chosen = reader.state.session, settings(deployment.shapes)
-    first = deployment.shapes[0]
+    above, _, package = inner.rpartition("/")
+    first, installed = deployment.shapes[0], above == "src"
     given = ", ".join(
         [t.name for t in first.inputs]
         + [f"{s.name}={first.parameters.get(s.name)!r}" for s in chosen]
     )
+    function, path = deployment.function, "" if installed else f"PYTHONPATH={above} "
+    needs, taken = deployment.needs, f"from {package} import {function}"
+    if not installed:
+        needs += "".join(f", and `pip install '{name}'`" for name in deployment.requires)
+        taken = (
+            "from pathlib import Path\n\nfrom kernels import get_local_kernel\n\n"
+            f'{function} = get_local_kernel(Path("this/folder")).{function}'
+        )
     unchecked = [s.name for s in deployment.shapes if not s.checked]
     parts = [
         f"# {package}: {safe(session.task.title)}",
         f"v{version.number} of the session {session.name}, as an operator of torch:",
-        f"```python\nfrom {package} import {deployment.function}\n"
-        f"out = {deployment.function}({given})\n```",
-        f"Needs {deployment.needs}. The operator is `torch.ops.{package}.{deployment.function}`; it"
+        f"```python\n{taken}\nout = {function}({given})\n```",
+        f"Needs {needs}. The operator is `torch.ops.{package}.{function}`; it"
         " has a fake implementation, so it works under `torch.compile`, and on a GPU it can be"
         " captured in a CUDA graph. Forward only: a backward pass raises.",
         "## Where it holds\n\nOn contiguous tensors of these shapes; on any other shape, dtype or"
@@ -249,10 +271,11 @@ def _readme(reader: SessionReader, version: Version, package: str, deployment: D
     if unchecked:
         parts.append(
             f"{', '.join(unchecked)}: asked for when the package was made and never run by the"
-            f" harness. `python -m {package}.selftest` tries them."
+            f" harness. `{path}python -m {package}.selftest` tries them."
         )
     parts += [
-        f"## Try it\n\n    python -m {package}.selftest\n    python -m {package}.benchmark",
+        f"## Try it\n\n    {path}python -m {package}.selftest\n"
+        f"    {path}python -m {package}.benchmark",
         f"## As it was measured\n\n{score_table(version)}",
         f"Measured {version.created:%Y-%m-%d} on {safe(version.device) or 'a machine not named'},"
         " each configuration beside its baselines in the same run. `source/` has the kernel,"
