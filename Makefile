@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 JOBS ?= auto
 PLUGINS := plugins/dask plugins/gpu_python
 
-.PHONY: help install develop demo test check slow mutants lint style walls format snapshots wheel clean
+.PHONY: help install develop demo test check slow mutants lint style walls format snapshots site wheel clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -54,6 +54,11 @@ format: develop  ## Format the code
 
 snapshots: develop  ## Draw the screens anew that the tests compare with; look at them before committing
 	AVO_UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/ui
+
+site: install  ## Build the documentation as a site: build/site/index.html
+	@$(PIP) install -c constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	@echo build/site/index.html
 
 wheel: $(BIN)/python  ## Build the wheel, of the files that git tracks, and those of plugins/
 	@$(PIP) wheel --no-deps -w dist . $(PLUGINS:%=./%)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from typer import Argument, Option, Typer
 import avo_tui
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.parameters import completing
-from avo_tui.cli.terminal import in_terminal, say, table
+from avo_tui.cli.terminal import in_terminal, say
 
 app = Typer()
 
@@ -25,6 +26,17 @@ def folder() -> Path:
 
 def pages() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder().glob("*.md"))}
+
+
+def contents(index: str) -> dict[str, dict[str, str]]:
+    """Part of the book → its pages in their order, with what each is about; `index` is index.md."""
+    parts: dict[str, dict[str, str]] = {}
+    for line in index.splitlines():
+        if line.startswith("## "):
+            parts[line[3:]] = {}
+        elif page := re.fullmatch(r"- \[(.+)\]\((.+)\.md\)", line):
+            parts[next(reversed(parts))][page[2]] = page[1]
+    return parts
 
 
 @app.command(epilog="Example: avo docs first-kernel")
@@ -43,7 +55,10 @@ def docs(
     if not there:
         raise Failure(f"the documentation is not there: {folder()} has no pages")
     if page is None:
-        table([[name, _title(path)] for name, path in there.items()], ["page", "about"])
+        width = max(map(len, there))
+        for part, rows in contents(there["index"].read_text(encoding="utf-8")).items():
+            say(f"{part}:", *(f"  {name:{width}}  {about}" for name, about in rows.items()), "")
+        say("avo docs PAGE shows one")
         return
     name = page.removesuffix(".md").removeprefix("docs/")
     if name not in there:
@@ -60,10 +75,3 @@ def docs(
     console = Console()
     with console.pager(styles=True):
         console.print(Markdown(text))
-
-
-def _title(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# "):
-            return line[2:]
-    return ""

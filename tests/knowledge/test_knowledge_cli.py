@@ -86,8 +86,8 @@ def test_the_package_imports_nothing_heavy() -> None:
 def test_the_documentation_is_searched_too(runner: CliRunner) -> None:
     done = runner.invoke(app, ["search", "how does the gate decide", "--json"])
     hits = json.loads(done.stdout)["hits"]
-    assert "docs:evaluation.md#the-gate" in {hit["id"] for hit in hits}
-    assert "replicate" in runner.invoke(app, ["read", "docs:evaluation.md#the-gate"]).stdout
+    assert "docs:gate.md#top" in {hit["id"] for hit in hits}
+    assert "replicate" in runner.invoke(app, ["read", "docs:gate.md#top"]).stdout
 
 
 def test_a_session_is_looked_for_where_sessions_are(
