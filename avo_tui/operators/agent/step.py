@@ -159,10 +159,11 @@ class AgentStep:
         the prompt cache longest."""
         bench = self.bench
         parts = parts_off(bench.reading.settings)
-        documents = [] if "knowledge" in parts else bench.knowledge.documents()
+        few = "extras" in parts
+        documents = [] if few or "knowledge" in parts else bench.knowledge.documents()
         stable = {"type": "ephemeral", "ttl": "1h"}
         system: list[dict[str, object]] = [
-            {"type": "text", "text": fitting(prompt("system"), parts)},
+            {"type": "text", "text": fitting(prompt("few_tools" if few else "system"), parts)},
             {
                 "type": "text",
                 "text": task_text(bench.reading.task, bench.reading.machine)

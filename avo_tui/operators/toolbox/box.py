@@ -55,10 +55,17 @@ ALL_TOOLS = _of(
     quick_tools, memory_tools, step_tools,
 )  # fmt: skip
 
+NEEDED = frozenset({
+    "read_candidate", "write_file", "replace_text", "read_file", "search_files", "compile", "check",
+    "evaluate", "submit", "end_step", "remember", "read_result",
+})  # fmt: skip
+"""Tools that every step needs: a set that a weak model can choose from."""
+
 TOOLS_OF_PARTS: Mapping[str, frozenset[str]] = {
     "knowledge": _names(knowledge_tools),
     "memory": _names(memory_tools),
     "timing": _names(timing_tools, quick_tools) | {"scratch"},
+    "extras": frozenset(tool.name for tool in ALL_TOOLS) - NEEDED,
 }
 """The tools that go with a part that a run can do without. A scratch program can read a clock."""
 

@@ -15,6 +15,7 @@ PARTS: Mapping[str, str] = {
     "knowledge": "the knowledge base",
     "memory": "the memory",
     "timing": "timing of anything but evaluations",
+    "extras": "all tools but those that every step needs",
 }
 """What can be switched off, and how it is called in a sentence."""
 
@@ -33,8 +34,9 @@ class ToolboxSettings(OperatorSettings):
 
     without: str = ""
     """Parts that the agent does without, from its next step on: `knowledge`, `memory`, `timing` (so
-    that only what the budget counts is measured), or several with commas between them. Their tools
-    do not exist for it, and the opening shows nothing of them."""
+    that only what the budget counts is measured), `extras` (all but the tools that every step
+    needs, with a short prompt: for weak and local models), or several with commas between them.
+    Their tools do not exist for it, and the opening shows nothing of them."""
 
     repository: bool = False
     """Whether the task is a repository: its tools are there, and those for one kernel are not."""
