@@ -30,7 +30,7 @@ from plugins.dask.tests import dask_processes
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 TASK = "tiny_attention"
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.slow]
 
 
 class Cluster:
