@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 JOBS ?= auto
-PLUGINS := plugins/dask plugins/gpu_python
+PLUGINS := plugins/acp plugins/dask plugins/gpu_python
 
 .PHONY: help install develop demo test check slow mutants lint style walls format snapshots site wheel clean
 

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 Offer = TypeVar("Offer")
 
 IN_THE_CLONE: Mapping[str, Mapping[str, str]] = {
+    "avo_tui.operators": {"acp": "./plugins/acp"},
     "avo_tui.backends": {
         "triton": "'./plugins/gpu_python[triton]'",
         "cute": "'./plugins/gpu_python[cute]'",

@@ -16,7 +16,6 @@ OPERATORS = Registry(
         "agent": "avo_tui.operators.agent.descriptor",
         "tuner": "avo_tui.operators.tuner.descriptor",
         "seat": "avo_tui.operators.seat.descriptor",
-        "acp": "avo_tui.operators.acp.descriptor",
         "external": "avo_tui.operators.external.descriptor",
         "recorded": "avo_tui.operators.recorded.descriptor",
     },

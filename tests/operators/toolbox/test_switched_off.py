@@ -150,10 +150,10 @@ async def test_a_profile_made_with_times_is_not_shown_once_timing_is_off() -> No
             assert (text in first) is (shown or number == 1)
 
 
-@pytest.mark.parametrize("operator", ["agent", "seat", "acp"])
+@pytest.mark.parametrize("operator", ["agent", "seat"])
 def test_the_option_is_listed_and_checked(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "none")
-    settings = RunSettings(operator=operator, options={"acp.agent": "true"})
+    settings = RunSettings(operator=operator, options={})
     assert "toolbox.without" in {o.name for o in registry.descriptor(operator).options()}
     changed = changed_settings(settings, {"toolbox.without": "memory"})
     assert parts_off(changed) == {"memory"}

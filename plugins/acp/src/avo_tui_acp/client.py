@@ -9,9 +9,9 @@ from acp import RequestError, schema
 
 from avo_tui.domain.events import ToolCalled, ToolReturned
 from avo_tui.domain.secrets import redact
-from avo_tui.operators.acp.panes import Panes, of_the_seat
-from avo_tui.operators.acp.settings import Permissions
 from avo_tui.operators.agent.words import clean_text
+from avo_tui_acp.panes import Panes, of_the_seat
+from avo_tui_acp.settings import Permissions
 
 Asked = Callable[[str], Awaitable[bool]]
 """Asks the person a question; returns True if the person allows it."""

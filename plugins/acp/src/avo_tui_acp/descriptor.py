@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.descriptor import OperatorDescriptor, OptionInfo
@@ -12,26 +11,17 @@ from avo_tui.operators.ports import Operator
 
 
 def _make(settings: RunSettings) -> Operator:
-    from avo_tui.operators.acp import make
+    from avo_tui_acp.operator import AcpOperator
 
-    return make(settings)
-
-
-def _missing() -> str | None:
-    """Why no agent can be started on this machine; None if one can."""
-    if find_spec("acp") is None:
-        return "the operator acp needs: pip install 'avo-tui[acp]'"
-    if find_spec("mcp") is None:
-        return "the operator acp gives the agent its tools over MCP: pip install 'avo-tui[mcp]'"
-    return None
+    return AcpOperator(settings)
 
 
-def _unavailable() -> str | None:
-    return _missing() or "name the agent to start: avo run TASK --agent 'COMMAND'"
+def _unavailable() -> str:
+    return "name the agent to start: avo run TASK --agent 'COMMAND'"
 
 
 def _accepts(settings: RunSettings) -> str | None:
-    from avo_tui.operators.acp.settings import AcpSettings
+    from avo_tui_acp.settings import AcpSettings
 
     try:
         program = AcpSettings.of(settings).command()[0]
@@ -39,20 +29,20 @@ def _accepts(settings: RunSettings) -> str | None:
         return str(error)
     if shutil.which(program) is None:
         return f"the agent's program {program!r} is not installed, or not in PATH"
-    return _missing()
+    return None
 
 
 def _check(settings: RunSettings) -> None:
-    from avo_tui.operators.acp.settings import AcpSettings
     from avo_tui.operators.toolbox.switched_off import ToolboxSettings
+    from avo_tui_acp.settings import AcpSettings
 
     AcpSettings.of(settings).command()
     ToolboxSettings.of(settings)
 
 
 def _options() -> Sequence[OptionInfo]:
-    from avo_tui.operators.acp.settings import AcpSettings
     from avo_tui.operators.toolbox.switched_off import ToolboxSettings
+    from avo_tui_acp.settings import AcpSettings
 
     return (*AcpSettings.listed(), *ToolboxSettings.listed())
 

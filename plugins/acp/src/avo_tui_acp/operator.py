@@ -11,13 +11,13 @@ import asyncio
 
 from avo_tui.domain.records import Author
 from avo_tui.domain.run_settings import RunSettings
-from avo_tui.operators.acp.agent import AgentProblemError, AgentProcess
-from avo_tui.operators.acp.client import AcpClient
-from avo_tui.operators.acp.panes import Panes
-from avo_tui.operators.acp.settings import AcpSettings, Permissions
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.operators.seat.door import Door
 from avo_tui.operators.seat.step import SeatStep, tool_specs
+from avo_tui_acp.agent import AgentProblemError, AgentProcess
+from avo_tui_acp.client import AcpClient
+from avo_tui_acp.panes import Panes
+from avo_tui_acp.settings import AcpSettings, Permissions
 
 LOOK_SECONDS = 0.5
 """Seconds between two checks whether the run is paused, while the agent works."""

@@ -19,9 +19,9 @@ from acp import PROTOCOL_VERSION, Client, RequestError, connect_to_agent, schema
 from avo_tui import __version__
 from avo_tui.domain.plain import plain
 from avo_tui.domain.secrets import redact
-from avo_tui.operators.acp.client import AcpClient
-from avo_tui.operators.acp.panes import SERVER
-from avo_tui.operators.acp.settings import AcpSettings
+from avo_tui_acp.client import AcpClient
+from avo_tui_acp.panes import SERVER
+from avo_tui_acp.settings import AcpSettings
 
 T = TypeVar("T")
 

@@ -6,21 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("acp")
-pytest.importorskip("mcp")
-
 from acp import schema
+from avo_tui_acp import operator
+from avo_tui_acp.agent import last_words
+from avo_tui_acp.descriptor import DESCRIPTOR
+from avo_tui_acp.operator import AcpOperator
+from avo_tui_acp.panes import Panes, of_the_seat
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.commands import Pause, Resume, SetOptions
 from avo_tui.domain.run_settings import RunSettings
-from avo_tui.operators.acp import operator
-from avo_tui.operators.acp.agent import last_words
-from avo_tui.operators.acp.descriptor import DESCRIPTOR
-from avo_tui.operators.acp.operator import AcpOperator
-from avo_tui.operators.acp.panes import Panes, of_the_seat
 from tests.evolution.laboratory import Laboratory, MakeLab
 
 AGENT = Path(__file__).with_name("acp_agent.py")
