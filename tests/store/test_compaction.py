@@ -10,6 +10,7 @@ import subprocess
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zstandard
@@ -292,19 +293,53 @@ def test_the_program_zstd_reads_it(lived: Path) -> None:
         pytest.skip("there is no zstd here")
 
 
-def test_the_part_that_is_written_stays_lines(lived: Path) -> None:
+def test_which_parts_are_compressed_and_when_their_lines_go(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither small nor huge ones, nor the one that is written; both forms stay for a while."""
+    layout, now = Layout(lived), [1000.0]
+    sizes = {part: layout.part(part).stat().st_size for part in (0, 1, 2)}
+    chosen = sorted(sizes, key=lambda part: sizes[part])[1]
+    monkeypatch.setattr(compaction, "SMALLEST", sizes[chosen])
+    monkeypatch.setattr(compaction, "LARGEST_PACKED", sizes[chosen])
+    monkeypatch.setattr(compaction, "KEEP_SECONDS", 600.0)
+    monkeypatch.setattr(compaction, "time", SimpleNamespace(monotonic=lambda: now[0]))
     with SessionWriter.open(lived) as writer:
         writer._background_writer.stop()
-        for _ in range(3):
+
+        def step() -> tuple[int, list[str]]:
+            for _ in range(2 * len(layout.parts())):
+                writer._compaction.step()
+            packed = [path.name for path in (lived / "journal").glob("*.zst")]
+            assert packed == [packed_path(layout.part(chosen)).name]
+            return len(plain(lived)), packed
+
+        last = writer.record(ev.AgentText(block="b", text="the last"))
+        writer.flush()
+        assert step()[0] == 4
+        now[0] += 599.9
+        assert step()[0] == 4
+        now[0] += 0.1
+        assert step()[0] == 3 and not layout.part(chosen).exists()
+    assert list(SessionReader.open(lived).events())[-1] == last
+
+
+def test_the_part_that_is_written_stays_lines(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is compressed once another is written, and asked whether the folder is ours before."""
+    with SessionWriter.open(lived) as writer:
+        writer._background_writer.stop()
+        for _ in range(9):
             writer.record(ev.AgentText(block="b", text="prose"))
             writer.flush()
             writer._compaction.step()
-        for _ in range(2 * len(Layout(lived).parts())):
+        assert plain(lived) == ["000003.jsonl"] and not list(lived.glob("journal/*3.jsonl.zst"))
+        asked: list[bool] = []
+        monkeypatch.setattr(writer._compaction, "_check_ours", lambda: asked.append(True))
+        writer.record(ev.StepStarted(step=4, parent=0))
+        writer.flush()
+        for _ in range(3):
             writer._compaction.step()
-        last = writer.record(ev.AgentText(block="b", text="the last"))
-    assert plain(lived) == ["000003.jsonl"]
-    assert not list((lived / "journal").glob("000003.jsonl.zst"))
-    assert list(SessionReader.open(lived).events())[-1] == last
+    assert asked and plain(lived) == ["000004.jsonl"]
 
 
 def test_a_part_that_zstd_wrote_through_a_pipe_is_read(lived: Path) -> None:

@@ -35,7 +35,7 @@ from avo_tui.evaluation.conformance import examine
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
-from plugins.gpu_python.tests import cute_kinds as kinds
+from plugins.gpu_python.tests.traced import CHANGES, write
 
 TASK = "mha_forward@cute"
 ARCHITECTURE = "sm_90a"
@@ -43,7 +43,7 @@ ARCHITECTURE = "sm_90a"
 
 async def compile_all(folder: Path) -> None:
     """Writes `FOLDER/KIND.compiled` for each kind; a refusal is written as well."""
-    kinds.write(folder)
+    write("cute", folder)
     task = find_tasks().get(TASK)
     assert isinstance(task, CudaTask)
     front = TracedFrontEnd(CUTE, Sandbox())
@@ -64,7 +64,7 @@ async def compile_all(folder: Path) -> None:
         (folder / f"{kind}.compiled").write_bytes(pickle.dumps((candidate.id, outcome)))
         print(f"{kind}: {words} ({time.monotonic() - begin:.1f} s)", flush=True)
 
-    await asyncio.gather(*map(compile_one, kinds.CHANGES))
+    await asyncio.gather(*map(compile_one, CHANGES["cute"]))
 
 
 async def run_all(folder: Path) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-
-from avo_tui.domain.candidate import Candidate
-from avo_tui.evaluation.tasks import find_tasks
 
 _STORE = "    cute.autovec_copy(rounded"
 _ELSEWHERE = "    other = cute.make_tensor({}, cute.make_layout(1))\n    other[0] = {}\n"
@@ -57,21 +53,3 @@ CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "does_not_compile": (("@cute.kernel", "@cute.kernel("),),
 }
-
-
-def candidate(kind: str) -> Candidate:
-    """The seed of `mha_forward@cute` with the changes of a kind."""
-    files = dict(find_tasks().get("mha_forward@cute").seed().files)
-    text = files["attention.py"]
-    for old, new in CHANGES[kind]:
-        assert old in text, f"{kind}: the seed has no {old!r}"
-        text = text.replace(old, new)
-    return Candidate(files={"attention.py": text})
-
-
-def write(folder: Path) -> None:
-    """A folder with a candidate of each kind, as the suite reads them."""
-    for kind in CHANGES:
-        for name, text in candidate(kind).files.items():
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-            (folder / kind / name).write_text(text, encoding="utf-8")

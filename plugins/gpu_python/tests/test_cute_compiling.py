@@ -1,32 +1,11 @@
-"""CuTe DSL candidates, compiled without a GPU; on a GPU also run through the conformance suite."""
+"""What is recorded of CuTe DSL's host code; what all such languages must do is in test_traced."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from pathlib import Path
-
 import pytest
 
-from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import Window
-from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.base import Context, Rejected
-from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.descriptor import BackendOptions
-from avo_tui.evaluation.backends.registry import make_backend
-from avo_tui.evaluation.conformance import KINDS, examine
-from avo_tui.evaluation.loading import load_task
-from avo_tui.evaluation.pipeline import Pipeline
-from avo_tui.evaluation.sandbox.run import Sandbox
-from avo_tui.evaluation.tasks import in_language
-from plugins.gpu_python.tests import cute_kinds as kinds
-from tests.evaluation.evaluation_support import CUDA_TASKS
-
-TINY = load_task(CUDA_TASKS / "attention_tiny")
-TASK = in_language(TINY, "cute")
-HEAD = "import cutlass\nimport cutlass.cute as cute\n"
+from plugins.gpu_python.tests.traced import compiled, listing_without_hidden
 
 KERNELS = """\
 import cutlass
@@ -110,23 +89,10 @@ def double(x):
 """
 
 
-def compiled(files: dict[str, str], architecture: str = "sm_90a") -> CudaCompiled:
-    backend = make_backend("cute", BackendOptions(architecture))
-    assert isinstance(backend, CudaBackend)
-    context = Context(Sandbox(), lambda _: None)
-    return asyncio.run(backend.compile(TASK, Candidate(files=files), context))
-
-
-def refused(text: str) -> Rejected:
-    with pytest.raises(Rejected) as error:
-        compiled({"kernel.py": text})
-    return error.value
-
-
 @pytest.fixture(scope="module")
 def kernels() -> CudaCompiled:
     pytest.importorskip("cutlass.cute")
-    return compiled({"kernel.py": KERNELS, "parts.py": PARTS})
+    return compiled("cute", {"kernel.py": KERNELS, "parts.py": PARTS})
 
 
 def test_what_launch_launches_is_recorded(kernels: CudaCompiled) -> None:
@@ -165,78 +131,6 @@ def test_a_tensor_map_is_recorded_with_its_address(kernels: CudaCompiled) -> Non
 
 def test_nothing_of_a_hidden_configuration_is_told(kernels: CudaCompiled) -> None:
     assert kernels.log.count("launched for") == len(kernels.plans) - 1
-    shown = [unit for unit in kernels.unit.units if not unit.hidden]
-    public = {kernels.plans[name].variant for name in ("full", "causal", "small")}
-    assert {v for unit in shown for v in unit.variants} == public
-    backend = make_backend("cute", BackendOptions("sm_90a"))
-    assert isinstance(backend, CudaBackend)
-    context = Context(Sandbox(), lambda _: None)
-    listing = asyncio.run(backend.disassemble(kernels, context, None, Window()))
-    hidden = [str(unit.variants[0]) for unit in kernels.unit.units if unit.hidden]
-    assert hidden and not any(f"specialisation={number}]" in listing for number in hidden)
+    assert any(unit.hidden for unit in kernels.unit.units)
+    listing = listing_without_hidden("cute", kernels)
     assert "kernel.py" in listing, "machine code is shown with the lines of the Python file"
-
-
-LINE = f"{HEAD}@cute.jit\ndef launch(q: cute.Tensor, o: cute.Tensor):\n"
-KERNEL = (
-    f"{HEAD}@cute.kernel\ndef f(x: cute.Tensor):\n    x[0, 0, 0, 0] = cutlass.BFloat16(1.0)\n"
-    "@cute.jit\ndef launch(q: cute.Tensor, o: cute.Tensor):\n    "
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("x = 1\n", "must define the function launch"),
-        ("def launch(q, o):\n    pass\n", "launch must be decorated with @cute.jit"),
-        (f"{LINE}    raise OSError('no')\n", "no"),
-        (f"import nothing_of_that_name\n{LINE}    pass\n", "nothing_of_that_name"),
-        (
-            f"{HEAD}@cute.jit\ndef launch(q, depth):\n    pass\n",
-            "launch wants depth; it can have: BATCH, CAUSAL",
-        ),
-        (f"{LINE}    pass\n", "launch launches nothing"),
-        (f"{KERNEL}x = nowhere\n    f(o).launch(grid=(1, 1, 1), block=(1, 1, 1))\n", "nowhere"),
-        (
-            f"{KERNEL}f(q).launch(grid=(1, 1, 1), block=(32, 1, 1))\n",
-            "no kernel is given the output 'o'",
-        ),
-        (
-            f"{KERNEL}f(o).launch(grid=(3, 1, 1), block=(32, 1, 1), cluster=(2, 1, 1))\n",
-            "do not divide",
-        ),
-    ],
-)
-def test_what_is_wrong_is_said_in_a_sentence(text: str, says: str) -> None:
-    pytest.importorskip("cutlass.cute")
-    error = refused(text)
-    assert error.verdict is Verdict.COMPILE_ERROR
-    assert says in error.feedback.summary + error.feedback.log
-    assert error.feedback.summary and "\x1b" not in error.feedback.summary + error.feedback.log
-
-
-@pytest.mark.skipif(not os.environ.get("AVO_COMPILE_ALL"), reason="AVO_COMPILE_ALL is not set")
-@pytest.mark.parametrize("kind", [kind for kind in kinds.CHANGES if kind != "does_not_compile"])
-def test_candidates_of_every_kind_compile(kind: str) -> None:
-    assert compiled(dict(kinds.candidate(kind).files)).resources.registers
-
-
-def test_there_is_a_candidate_of_every_kind() -> None:
-    assert set(kinds.CHANGES) == set(KINDS)
-    assert all(kinds.candidate(kind).files for kind in kinds.CHANGES)
-
-
-@pytest.mark.gpu
-def test_every_kind_gets_its_verdict(tmp_path: Path) -> None:
-    pytest.importorskip("cutlass", reason="CuTe DSL is not installed")
-    kinds.write(tmp_path)
-
-    async def rows() -> list[str]:
-        pipeline = Pipeline(None)
-        try:
-            examined = examine(pipeline, "mha_forward@cute", tmp_path)
-            return [f"{r.kind}: {r.verdict} {r.words}" async for r in examined if not r.ok]
-        finally:
-            await pipeline.close()
-
-    assert asyncio.run(rows()) == []

@@ -1,32 +1,13 @@
-"""Triton candidates, compiled without a GPU; on a GPU also run through the conformance suite."""
+"""What is recorded of Triton's host code; what all such languages must do is in test_traced."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from pathlib import Path
-
 import pytest
 
-from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import Window
-from avo_tui.domain.verdict import Verdict
-from avo_tui.evaluation.backends.base import Context, Rejected
-from avo_tui.evaluation.backends.cuda.backend import CudaBackend
 from avo_tui.evaluation.backends.cuda.compiled import CudaCompiled
-from avo_tui.evaluation.backends.descriptor import BackendOptions
-from avo_tui.evaluation.backends.registry import make_backend
-from avo_tui.evaluation.conformance import KINDS, examine
-from avo_tui.evaluation.loading import load_task
-from avo_tui.evaluation.pipeline import Pipeline
-from avo_tui.evaluation.sandbox.run import Sandbox
-from avo_tui.evaluation.tasks import in_language
-from plugins.gpu_python.tests import triton_kinds as kinds
-from tests.evaluation.evaluation_support import CUDA_TASKS
+from plugins.gpu_python.tests.traced import compiled, listing_without_hidden, refused
 
 pytest.importorskip("triton")
-TINY = load_task(CUDA_TASKS / "attention_tiny")
-TASK = in_language(TINY, "triton")
 
 TWO_KERNELS = """\
 import triton
@@ -66,22 +47,9 @@ def helper(x):
 """
 
 
-def compiled(files: dict[str, str], architecture: str = "sm_90a") -> CudaCompiled:
-    backend = make_backend("triton", BackendOptions(architecture))
-    assert isinstance(backend, CudaBackend)
-    context = Context(Sandbox(), lambda _: None)
-    return asyncio.run(backend.compile(TASK, Candidate(files=files), context))
-
-
-def refused(text: str) -> Rejected:
-    with pytest.raises(Rejected) as error:
-        compiled({"kernel.py": text})
-    return error.value
-
-
 @pytest.fixture(scope="module")
 def two_kernels() -> CudaCompiled:
-    return compiled({"kernel.py": TWO_KERNELS, "parts.py": PARTS})
+    return compiled("triton", {"kernel.py": TWO_KERNELS, "parts.py": PARTS})
 
 
 def test_two_kernels_and_a_workspace_are_one_cubin(two_kernels: CudaCompiled) -> None:
@@ -104,48 +72,7 @@ def test_nothing_of_a_hidden_configuration_is_told(two_kernels: CudaCompiled) ->
     # Each SEQ is a specialisation: 128 and 256 are public ones.
     assert "launched for 256" in two_kernels.log
     assert two_kernels.log.count("launched") <= len(two_kernels.plans) - 1
-    shown = [unit for unit in two_kernels.unit.units if not unit.hidden]
-    public = {two_kernels.plans[name].variant for name in ("full", "causal", "small")}
-    assert {v for unit in shown for v in unit.variants} == public
-    backend = make_backend("triton", BackendOptions("sm_90a"))
-    assert isinstance(backend, CudaBackend)
-    context = Context(Sandbox(), lambda _: None)
-    listing = asyncio.run(backend.disassemble(two_kernels, context, None, Window()))
-    hidden = [str(unit.variants[0]) for unit in two_kernels.unit.units if unit.hidden]
-    assert not any(f"specialisation={number}]" in listing for number in hidden)
-
-
-LINE = "def launch(q, o):\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("x = 1\n", "must define the function launch"),
-        (f"{LINE}    raise OSError('no')\n", "OSError: no"),
-        (f"import nothing_of_that_name\n{LINE}    pass\n", "nothing_of_that_name"),
-        ("def launch(q, o, depth):\n    pass\n", "launch wants depth; it can have: BATCH, CAUSAL"),
-        (f"{LINE}    pass\n", "launch launches nothing"),
-        (f"{LINE}    q.data_ptr()\n", "a tensor has no address here"),
-        (
-            "import triton\n@triton.autotune([triton.Config({})], key=[])\n@triton.jit\n"
-            f"def f(q):\n    pass\n{LINE}    f[(1,)](q)\n",
-            "instead of triton.autotune",
-        ),
-        (
-            f"import triton\n@triton.jit\ndef f(q):\n    x = nowhere\n{LINE}    f[(1,)](q)\n",
-            "nowhere",
-        ),
-        (
-            f"import triton\n@triton.jit\ndef f(q):\n    pass\n{LINE}    f[(1,)](q)\n",
-            "no kernel is given the output 'o'",
-        ),
-    ],
-)
-def test_what_is_wrong_is_said_in_a_sentence(text: str, says: str) -> None:
-    error = refused(text)
-    assert error.verdict is Verdict.COMPILE_ERROR
-    assert says in error.feedback.summary + error.feedback.log
+    listing_without_hidden("triton", two_kernels)
 
 
 def test_a_reply_of_the_candidate_s_own_is_checked() -> None:
@@ -164,30 +91,4 @@ def test_a_reply_of_the_candidate_s_own_is_checked() -> None:
         "    pathlib.Path('reply.json').write_text(json.dumps(reply))\n"
         "    os._exit(0)\n"
     )
-    assert "a pointer begins outside o" in refused(forged).feedback.summary
-
-
-@pytest.mark.skipif(not os.environ.get("AVO_COMPILE_ALL"), reason="AVO_COMPILE_ALL is not set")
-@pytest.mark.parametrize("kind", [kind for kind in kinds.CHANGES if kind != "does_not_compile"])
-def test_candidates_of_every_kind_compile(kind: str) -> None:
-    assert compiled(dict(kinds.candidate(kind).files)).resources.registers
-
-
-def test_there_is_a_candidate_of_every_kind() -> None:
-    assert set(kinds.CHANGES) == set(KINDS)
-    assert "@triton.jit(" in kinds.candidate("does_not_compile").files["attention.py"]
-
-
-@pytest.mark.gpu
-def test_every_kind_gets_its_verdict(tmp_path: Path) -> None:
-    kinds.write(tmp_path)
-
-    async def rows() -> list[str]:
-        pipeline = Pipeline(None)
-        try:
-            examined = examine(pipeline, "mha_forward@triton", tmp_path)
-            return [f"{r.kind}: {r.verdict} {r.words}" async for r in examined if not r.ok]
-        finally:
-            await pipeline.close()
-
-    assert asyncio.run(rows()) == []
+    assert "a pointer begins outside o" in refused("triton", forged).feedback.summary
