@@ -31,7 +31,7 @@ class NotifySettings(BaseModel):
     urls: tuple[str, ...] = ()
     """Where messages go, as URLs of apprise, such as `ntfy://ntfy.example/topic`."""
     kinds: tuple[str, ...] = ()
-    """Kinds of current_alerts that are told; () is all."""
+    """Kinds of alerts (`notify/alerts.py`) that are told; () is all."""
     most_an_hour: int = Field(default=12, ge=1)
     """Messages an hour; what is above that is told together later."""
     quiet: str = ""
