@@ -33,8 +33,6 @@ RECORDING = "recording.json"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a person may ask of an export."""
-
     version: int | None = None
     """Version to export, for a form made from one version; None for the best."""
     architectures: tuple[str, ...] = ()
@@ -120,7 +118,6 @@ def _deployment(reader: SessionReader, options: ExportOptions) -> Deployment:
 
 
 def _request(options: ExportOptions) -> DeploymentRequest:
-    """What the kernel is wanted for."""
     name = options.function
     if name and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ExportError(f"{name!r} is no name that a language takes for a function")
@@ -129,7 +126,6 @@ def _request(options: ExportOptions) -> DeploymentRequest:
 
 
 def _shape(text: str) -> dict[str, str]:
-    """`batch=2,causal=1` as names and values."""
     shape = {}
     for part in text.split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))

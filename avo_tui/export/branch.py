@@ -55,8 +55,6 @@ Machine: {device}
 
 
 class Origin(Value):
-    """Where the base is from."""
-
     folder: Path
     commit: str
     """Empty where there is no git: the base's files become the first commit."""

@@ -57,7 +57,6 @@ class Guess:
                 self.why[name] = why
 
     def get(self, name: str) -> Any:
-        """A field; empty where nothing was guessed."""
         return self.fields.get(name, "")
 
     def measured_by(self, command: str, name: str, why: str) -> None:
@@ -72,12 +71,10 @@ class Guess:
 
     @property
     def missing(self) -> list[str]:
-        """What could not be guessed, as `avo.toml` calls it."""
         asked = ("project.editable", "test.command", "benchmark.command")
         return [name for name in asked if not self.get(name)]
 
     def rendered(self) -> str:
-        """The text of the `avo.toml`."""
         lines = [
             "# How avo-tui builds, tests and measures this repository. What has a comment beside",
             "# it is a guess: look at it. `avo adopt --check` tries all of it.",
@@ -158,11 +155,9 @@ class Seen:
                 break
 
     def has(self, *names: str) -> bool:
-        """Whether there is a file or folder of one of these names."""
         return any((self.folder / name).exists() for name in names)
 
     def text(self, name: str) -> str:
-        """The beginning of a file; empty where there is none."""
         try:
             with (self.folder / name).open("rb") as file:
                 return file.read(_MOST_BYTES).decode(errors="replace")
@@ -170,11 +165,9 @@ class Seen:
             return ""
 
     def named(self, pattern: str) -> list[str]:
-        """Files whose path the regular expression finds."""
         return [name for name in self.names if re.search(pattern, name)]
 
     def saying(self, pattern: str, names: Iterable[str]) -> list[str]:
-        """Of these files, those whose text the regular expression finds."""
         return [name for name in names if re.search(pattern, self.text(name))]
 
     def below(self, folders: Iterable[str]) -> list[str]:

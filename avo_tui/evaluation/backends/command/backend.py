@@ -32,8 +32,6 @@ incomparable."""
 
 @dataclass(frozen=True)
 class BuiltTree(Compiled):
-    """A candidate whose build succeeded."""
-
     tree: Tree
 
 
@@ -57,7 +55,6 @@ class CommandBackend:
         return self._at
 
     async def machine(self, task: Task, sandbox: Sandbox) -> MachineInfo:
-        """The processor, whose clock it is, and what makes scores comparable."""
         assert isinstance(task, RepositoryTask)
         level = await sandbox.level()
         cores = task.project.benchmark.cores
@@ -82,16 +79,13 @@ class CommandBackend:
         return "gpu-0" if task.device == "cuda" else lock_name()
 
     async def close(self) -> None:
-        """Removes the trees."""
         if self._at is not None:
             self._at[0].close()
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
-        """Builds the base."""
         await self._open(task, sandbox)[0].built_base()
 
     async def compile(self, task: Task, candidate: Candidate, context: Context) -> BuiltTree:
-        """Applies the candidate to the built base and builds what changed."""
         shop, _, _ = self._open(task, context.sandbox)
         tree = await shop.built(candidate)
         return BuiltTree(candidate, Resources(), tree.log, tree=tree)
@@ -99,13 +93,11 @@ class CommandBackend:
     async def check(
         self, task: Task, compiled: Compiled, context: Context
     ) -> tuple[ConfigurationCheck, ...]:
-        """The project's tests, hidden ones and outputs."""
         assert isinstance(compiled, BuiltTree)
         _, checking, _ = self._open(task, context.sandbox)
         return await checking.check(compiled.tree, context.quick, context.progress)
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
-        """The benchmark's command for candidate and base in turn."""
         assert isinstance(compiled, BuiltTree)
         shop, _, measuring = self._open(task, context.sandbox)
         ours, base = compiled.tree, await shop.built_base()
@@ -116,7 +108,6 @@ class CommandBackend:
     async def paired(
         self, task: Task, compiled: Compiled, other: Compiled, context: Context
     ) -> PairedMeasurement:
-        """Two candidates in turn, each run in a fresh copy and process."""
         assert isinstance(compiled, BuiltTree) and isinstance(other, BuiltTree)
         _, _, measuring = self._open(task, context.sandbox)
         began = time.monotonic()
@@ -127,7 +118,6 @@ class CommandBackend:
         return measuring.paired(turns, time.monotonic() - began)
 
     async def finalist(self, task: Task, compiled: Compiled) -> str:
-        """How much of the change the benchmark executes."""
         assert self._at is not None and isinstance(compiled, BuiltTree)
         shop = self._at[0]
         if not compiled.tree.candidate:
@@ -135,7 +125,6 @@ class CommandBackend:
         return sentence(shop.seed, compiled.candidate, await executed(shop, compiled.candidate))
 
     async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
-        """There is no language of which a program could be compiled."""
         raise EvaluatorError(
             "a repository has no scratch programs; change a file of the candidate and check it, or"
             " work in a worktree (avo worktree) with your own tools"

@@ -30,8 +30,6 @@ no build tool makes again what was shipped, and whatever a candidate changes is 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a base."""
-
     mark: str
     """SHA-256 of its content; of a link `link:` and where it leads."""
     size: int = 0
@@ -48,40 +46,30 @@ class Base:
 
     @property
     def tree(self) -> Path:
-        """The folder of its files."""
         return self.folder / "tree"
 
     @property
     def bytes(self) -> int:
-        """The size of all files."""
         return sum(entry.size for entry in self.files.values())
 
     def editable(self, patterns: tuple[str, ...]) -> dict[str, Path]:
         """Name → file of all that a candidate may change: text under a plain name."""
-        known = {}
-        for name, entry in self.files.items():
-            path = self.tree / name
-            if not entry.mark.startswith("link:") and takes(name, path, patterns):
-                known[name] = path
-        return known
+        paths = {name: self.tree / name for name in self.files}
+        return {name: path for name, path in paths.items() if takes(name, path, patterns)}
 
     def seed(self, patterns: tuple[str, ...]) -> Candidate:
         """The editable files as they are in the base. Raises EvaluatorError."""
         files = self.editable(patterns)
-        told = ", ".join(patterns)
         if not files:
+            told = ", ".join(patterns)
             raise EvaluatorError(f"no text file of the base is covered by editable = {told}")
-        if len(files) > MOST_FILES:
+        total = sum(self.files[name].size for name in files)
+        if len(files) > MOST_FILES or total > MOST_BYTES:
             raise EvaluatorError(
-                f"editable covers {len(files)} files; {MOST_FILES} is the most: name fewer folders"
+                f"editable covers {len(files)} files, {total >> 20} MiB; {MOST_FILES} files and"
+                f" {MOST_BYTES >> 20} MiB are the most: name fewer folders"
             )
-        if (total := sum(self.files[name].size for name in files)) > MOST_BYTES:
-            raise EvaluatorError(
-                f"editable covers {total >> 20} MiB of text; {MOST_BYTES >> 20} MiB is the most:"
-                " name fewer folders"
-            )
-        texts = {name: path.read_bytes().decode() for name, path in files.items()}
-        return Candidate(files=texts)
+        return Candidate(files={name: path.read_bytes().decode() for name, path in files.items()})
 
     @cached_property
     def foreign_links(self) -> tuple[str, ...]:
@@ -96,7 +84,6 @@ class Base:
 
 
 def bases() -> Path:
-    """Where bases are kept."""
     return platformdirs.user_data_path("avo-tui") / "bases"
 
 
@@ -137,7 +124,6 @@ def checkout(folder: Path, base: str) -> tuple[str, str]:
 
 
 def dirty(folder: Path) -> list[str]:
-    """Files of a checkout that differ from its commit."""
     told = _asked(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
     return [line[3:] for line in told.splitlines()]
 

@@ -39,7 +39,6 @@ _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": 
 
 
 def failed_tests(text: str) -> list[str]:
-    """The tests that an output names as failed."""
     for pattern in _FAILED:
         names = list(dict.fromkeys(pattern.findall(text)))
         if names:
@@ -48,8 +47,6 @@ def failed_tests(text: str) -> list[str]:
 
 
 class Checking:
-    """Runs tests and outputs of one project."""
-
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
         self._project = workshop.project

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.project import seeded
@@ -30,39 +32,26 @@ _FLAGS = "--coverage -O1 -g"
 _TRACER = """
 import atexit, json, os, sys, threading
 wanted = {k: set() for k in json.loads(os.environ["AVO_WATCHED"])}
-tails = {}
 def known(path, memory={}):
     if path not in memory:
         memory[path] = next((wanted[k] for k in wanted
             if path.endswith("/" + k) or (k.startswith(("src/", "lib/")) and path.endswith("/" + k[4:]))), None)
     return memory[path]
-if hasattr(sys, "monitoring"):
-    monitor = sys.monitoring
-    def on_line(code, line):
-        lines = known(code.co_filename)
-        if lines is not None:
-            lines.add(line)
-        return monitor.DISABLE
-    monitor.use_tool_id(monitor.COVERAGE_ID, "avo")
-    monitor.register_callback(monitor.COVERAGE_ID, monitor.events.LINE, on_line)
-    monitor.set_events(monitor.COVERAGE_ID, monitor.events.LINE)
-else:
-    def on_call(frame, event, argument):
-        lines = known(frame.f_code.co_filename)
-        if lines is None:
-            return None
-        def on_line(frame, event, argument):
-            lines.add(frame.f_lineno)
-            return on_line
+def traced(frame, event, argument):
+    lines = known(frame.f_code.co_filename)
+    if lines is not None:
         lines.add(frame.f_lineno)
-        return on_line
-    sys.settrace(on_call)
-    threading.settrace(on_call)
+        return traced
+sys.settrace(traced)
+threading.settrace(traced)
 def tell():
     with open(os.path.join(os.environ["AVO_WATCH"], "%d.json" % os.getpid()), "w") as file:
         json.dump({k: sorted(v) for k, v in wanted.items() if v}, file)
 atexit.register(tell)
 """
+
+
+_TOLD = TypeAdapter(dict[str, list[int]])
 
 
 @dataclass(frozen=True)
@@ -135,16 +124,9 @@ def _told(file: Path) -> dict[str, list[int]]:
     if file.is_symlink() or not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return _TOLD.validate_json(file.read_bytes())
     except ValueError:
         return {}
-    if not isinstance(content, dict):
-        return {}
-    return {
-        str(name): [n for n in numbers if isinstance(n, int)]
-        for name, numbers in content.items()
-        if isinstance(numbers, list)
-    }
 
 
 async def _gcov(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | None:
@@ -174,7 +156,6 @@ async def _gcov(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | N
 
 
 def _inside(here: str, path: str, tree: str) -> str:
-    """A path as gcov tells it, relative to the tree."""
     return os.path.normpath(path if path.startswith("/") else here + path).removeprefix(tree)
 
 
@@ -190,7 +171,6 @@ def changed_lines(base: Candidate, candidate: Candidate) -> Iterator[tuple[str, 
 
 
 def sentence(base: Candidate, candidate: Candidate, ran: Executed | None) -> str:
-    """How much of what a candidate changed the benchmark executes."""
     if ran is None:
         return "executed lines: not shown (no tool for this language, or its build takes no flags)"
     changed = list(changed_lines(base, candidate))

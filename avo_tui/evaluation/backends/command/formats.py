@@ -64,11 +64,8 @@ class Reading:
 
 @dataclass(frozen=True)
 class Given:
-    """What a run left."""
-
     text: str
     folder: Path | None
-    """Where the output is a folder."""
     seconds: float
     """Time of the whole command by our own clock."""
     metrics: Sequence[Metric] = ()
@@ -84,14 +81,14 @@ class Format:
     read: Reader
     """Every number that is there, by the metric's name (and `name:field` for further fields).
     Raises UnreadableError."""
-    one_of: str = "its time"
+    one_of: str
     """How one number is formed of what a run reports of a metric."""
-    times: bool = True
-    """Whether its plain metrics are times."""
     output: str = ""
     """File or folder that `avo adopt` lets the results be written to; empty for the output."""
     option: str = ""
     """Option that `avo adopt` adds to the command for it."""
+    times: bool = True
+    """Whether its plain metrics are times."""
 
 
 def _document(given: Given) -> Any:
@@ -229,11 +226,9 @@ def _json(given: Given) -> dict[str, Reading]:
     for metric in given.metrics:
         value: Any = document
         for part in (metric.path or metric.name).split("."):
-            if isinstance(value, dict) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and part.lstrip("-").isdigit() and int(part) < len(value):
-                value = value[int(part)]
-            else:
+            try:
+                value = value[int(part) if isinstance(value, list) else part]
+            except (LookupError, TypeError, ValueError):
                 value = None
                 break
         if isinstance(value, list) and value:
@@ -275,36 +270,18 @@ def _wall(given: Given) -> dict[str, Reading]:
     return {"wall": Reading(given.seconds)}
 
 
-_MEDIAN = "the median of its {}"
+_FILE = "avo-benchmark.json"
 FORMATS: Mapping[str, Format] = {
     "google-benchmark": Format(
-        _google, _MEDIAN.format("repetitions"), option="--benchmark_format=json"
+        _google, "the median of its repetitions", option="--benchmark_format=json"
     ),
     "pytest-benchmark": Format(
-        _pytest,
-        _MEDIAN.format("rounds"),
-        output="avo-benchmark.json",
-        option="--benchmark-json=avo-benchmark.json",
+        _pytest, "the median of its rounds", _FILE, f"--benchmark-json={_FILE}"
     ),
-    "pyperf": Format(
-        _pyperf,
-        _MEDIAN.format("values"),
-        output="avo-benchmark.json",
-        option="-o avo-benchmark.json",
-    ),
-    "criterion": Format(_criterion, _MEDIAN.format("samples"), output="target/criterion"),
-    "nvbench": Format(
-        _nvbench,
-        "its mean GPU time",
-        output="avo-benchmark.json",
-        option="--json avo-benchmark.json",
-    ),
-    "hyperfine": Format(
-        _hyperfine,
-        _MEDIAN.format("runs"),
-        output="avo-benchmark.json",
-        option="--export-json avo-benchmark.json",
-    ),
+    "pyperf": Format(_pyperf, "the median of its values", _FILE, f"-o {_FILE}"),
+    "criterion": Format(_criterion, "the median of its samples", "target/criterion"),
+    "nvbench": Format(_nvbench, "its mean GPU time", _FILE, f"--json {_FILE}"),
+    "hyperfine": Format(_hyperfine, "the median of its runs", _FILE, f"--export-json {_FILE}"),
     "json": Format(_json, "the number at `{path}`, of a list its median", times=False),
     "regex": Format(_regex, "the median of all matches of `{pattern}`", times=False),
     "wall": Format(_wall, "the time of the whole command by our clock"),

@@ -33,8 +33,6 @@ _MOST_RESULTS = 64 << 20
 
 @dataclass(frozen=True)
 class Rounds:
-    """How often the two are run."""
-
     fewest: int
     most: int
     seconds: float
@@ -47,8 +45,6 @@ PAIRED = Rounds(2, 6, 8.0)
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of the benchmark gave."""
-
     readings: Mapping[str, Reading]
     wall: float
     """Seconds of the whole command by our own clock."""
@@ -56,19 +52,14 @@ class Run:
 
 @dataclass
 class Turns:
-    """The runs of two trees, round by round."""
-
     ours: list[Run] = field(default_factory=list)
     theirs: list[Run] = field(default_factory=list)
 
     def reversed(self) -> Turns:
-        """As seen from the other tree."""
         return Turns(self.theirs, self.ours)
 
 
 class Measuring:
-    """Runs the benchmark of one project."""
-
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
         self._benchmark = workshop.project.benchmark
@@ -177,7 +168,6 @@ class Measuring:
             )  # fmt: skip
 
     def _value(self, metric: Metric, run: Run) -> float:
-        """The metric in its own unit."""
         value = run.readings[metric.name].value
         unit = self._benchmark.unit_of(metric)
         seconds = FORMATS[self._benchmark.format].times and metric.field in {"", "cpu_time"}
@@ -228,7 +218,6 @@ class Measuring:
         return Score(unit=unit, reference_baseline=BASE, configurations=tuple(rows))
 
     def paired(self, turns: Turns, seconds: float) -> PairedMeasurement:
-        """One replicate of the gate."""
         speeds = {name: self.speeds(turns, name) for name in self._metrics}
         return PairedMeasurement(
             configurations={

@@ -28,8 +28,6 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class About(Section):
-    """What is to be changed, and what for."""
-
     title: str = Field(min_length=1, max_length=200)
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     base: str = Field(min_length=4, max_length=100)
@@ -61,8 +59,6 @@ class Build(Section):
 
 
 class Test(Section):
-    """What says whether a tree is right."""
-
     command: Command
     hidden: str = ""
     """A folder of the person's that no candidate and no agent sees."""
@@ -72,8 +68,6 @@ class Test(Section):
 
 
 class Benchmark(Section):
-    """What is measured, by which command."""
-
     command: Command
     format: str
     metrics: tuple[Metric, ...] = ()
@@ -115,7 +109,6 @@ class Benchmark(Section):
         return self
 
     def unit_of(self, metric: Metric) -> str:
-        """What the metric's numbers are shown in."""
         if FORMATS[self.format].times and not metric.field:
             return metric.unit or self.unit or "ms"
         return metric.unit or self.unit or ("/s" if "per_second" in metric.field else "")
@@ -153,16 +146,12 @@ class Environment(Section):
 
 
 class Bounds(Section):
-    """What one command may use."""
-
     memory_gb: float = Field(default=8, gt=0)
     disk_gb: float = Field(default=8, gt=0)
     processes: int = Field(default=512, ge=1)
 
 
 class Project(Section):
-    """A whole `avo.toml`."""
-
     project: About
     build: Build = Build()
     test: Test

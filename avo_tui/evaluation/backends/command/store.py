@@ -16,8 +16,6 @@ from avo_tui.user_paths import without_links
 
 
 class Place(BaseModel):
-    """What is kept about one adopted repository."""
-
     model_config = ConfigDict(frozen=True)
 
     folder: Path
@@ -26,7 +24,6 @@ class Place(BaseModel):
 
 
 def adopted_root() -> Path:
-    """The folder that holds one file for each adopted repository."""
     return platformdirs.user_data_path("avo-tui") / "repositories"
 
 

@@ -50,8 +50,6 @@ _COMMENT = re.compile(r"\s*(#|//|/?\*|\"\"\")")
 
 
 class Tried(Value):
-    """What trying a base showed."""
-
     build_seconds: float = 0.0
     rebuild_seconds: float | None = None
     """After one file changed; None where nothing is built."""
@@ -86,7 +84,6 @@ class Trial:
             self.notes.append(f"the build writes {', '.join(written)} itself: not compared")
         for link in self.shop.base.foreign_links[:5]:
             self.notes.append(f"{link} is a link out of the tree: in the sandbox it leads nowhere")
-        rebuild = await self._rebuild() if project.build.command else None
         self.say("tests")
         tested = await self._tests()
         if not project.test.hidden:
@@ -102,8 +99,7 @@ class Trial:
         tried = await self._measured(base)
         self.say("which lines the benchmark executes")
         ran = await self._executed()
-        if project.build.command:
-            await self._notices(ran)
+        rebuild = await self._rebuilt(ran) if project.build.command else None
         if mutants:
             await self._mutants(ran, tested)
         return tried.replaced(
@@ -158,38 +154,28 @@ class Trial:
             )
         return ran
 
-    async def _rebuild(self) -> float | None:
-        """Seconds of the build after the largest editable file got one more line."""
-        seed = self.shop.seed
-        kinds = (*_SOURCES, ".py")
-        names = [n for n in seed.files if n.endswith(kinds)]
-        if not names:
-            return None
-        name = max(
-            names, key=lambda n: (-kinds.index("." + n.rsplit(".", 1)[1]), len(seed.files[n]))
-        )
-        try:
-            return (await self.shop.built(seed.with_file(name, seed.files[name] + "\n"))).seconds
-        except Rejected as rejection:
-            self.weak.append(f"a blank line at the end of {name} breaks the build: {rejection}")
-            return None
-
-    async def _notices(self, ran: Executed | None) -> None:
-        """Whether the build notices a change: what is no code in any language must break it."""
+    async def _rebuilt(self, ran: Executed | None) -> float | None:
+        """Seconds of the build after a change, and whether it notices one: what is no code in any
+        language must break it."""
         seed = self.shop.seed
         lines = {name: len(numbers) for name, numbers in ran.lines.items()} if ran else {}
         names = [name for name in seed.files if name.endswith(_SOURCES)]
-        names.sort(key=lambda name: (-lines.get(name, 0), -len(seed.files[name])))
-        for name in names[:3]:
+        names = sorted(names, key=lambda n: (-lines.get(n, 0), -len(seed.files[n])))[:3]
+        seconds = None
+        for name in names:
             try:
+                if seconds is None:
+                    blank = seed.with_file(name, seed.files[name] + "\n")
+                    seconds = (await self.shop.built(blank)).seconds
                 await self.shop.built(seed.with_file(name, "@@ no code @@\n" + seed.files[name]))
             except Rejected:
-                return
+                return seconds
         if names:
             self.weak.append(
-                f"the build does not notice a change of {', '.join(names[:3])}: say fresh = true"
+                f"the build does not notice a change of {', '.join(names)}: say fresh = true"
                 " under [build], so that each candidate is built from nothing"
             )
+        return seconds
 
     async def _tests(self) -> float:
         """The tests, twice: what fails once is flaky. Raises EvaluatorError."""

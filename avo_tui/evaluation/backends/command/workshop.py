@@ -65,7 +65,6 @@ class Tree:
     folder: Path
     log: str = ""
     seconds: float = 0.0
-    """What building it took."""
     candidate: str = ""
     """What it is the tree of; empty for the base."""
 
@@ -80,26 +79,19 @@ class Tree:
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ended."""
-
     outcome: Outcome
     scratch: Path
-    """The scratch folder that it ran in."""
 
     @property
     def tree(self) -> Path:
-        """The tree that it ran in."""
         return self.scratch / "tree"
 
     @property
     def text(self) -> str:
-        """All that it printed."""
         return "\n".join(filter(None, [self.outcome.stdout.strip(), self.outcome.stderr.strip()]))
 
 
 class Workshop:
-    """Lays out and builds the trees of one project."""
-
     def __init__(self, project: Project, base: Base, sandbox: Sandbox, folder: Path) -> None:
         """`folder` is the person's, which only hidden tests are read from."""
         self.folder = folder
@@ -115,7 +107,6 @@ class Workshop:
 
     @property
     def device(self) -> str:
-        """The name of the lock that measurements hold."""
         return "gpu-0" if self.project.benchmark.device == "cuda" else lock_name()
 
     def close(self) -> None:
@@ -335,11 +326,9 @@ class Workshop:
         return (n for n in self.base.files if n not in self.editables and n not in self.touched)
 
     def _changed(self, tree: Path) -> Iterable[str]:
-        """Protected files that are not as in the base."""
         return (n for n in self._protected() if mark_of(tree / n) != self.base.files[n])
 
     def require_unchanged(self, tree: Path, who: str) -> None:
-        """Raises Rejected where a protected file is not as in the base."""
         changed = sorted(self._changed(tree))
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -408,6 +397,5 @@ def _prune(root: Path) -> None:
 
 
 def search_path(project: Project) -> str:
-    """The PATH of the project's commands."""
     own = (os.path.expanduser(p) for p in project.environment.path)  # noqa: PTH111
     return ":".join([*own, _SYSTEM_PATH])
