@@ -117,6 +117,8 @@ def _status_lines(reader: SessionReader, run_state: RunState) -> Iterator[str]:
         yield f"go on with: avo run --resume {session.name}"
     model = f", {session.settings.model}" if session.settings.model else ""
     yield f"task {session.task.name}, operator {session.settings.operator}{model}"
+    if session.task.measured_by:
+        yield f"scores: {session.task.measured_by}"
     known, moment = progress(state, run_state), now()
     texts = (waiting_text(known, moment), progress_text(known, moment), cost_text(known))
     yield from filter(None, texts)
@@ -270,6 +272,8 @@ def lineage(name: Name, as_json: Json = False) -> None:
             f"of {baseline}, {unit}: from one run of each version; at the gate: its gain over the"
             " version to beat, timed in turn, which decides which is best"
         )
+    if label := state.session.task.measured_by:
+        say(f"scores: {label}")
 
 
 @app.command(epilog="Example: avo attempts demo rejected noise")
@@ -361,6 +365,8 @@ def show(
         say(*_attempt_lines(reader, attempt))
     else:
         _print_version(state.versions[number], stall_rules.before_version(state, number))
+        if label := state.session.task.measured_by:
+            say(f"scores: {label}")
 
 
 def _attempt(reader: SessionReader, name: str) -> Attempt:

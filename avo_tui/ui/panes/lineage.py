@@ -389,9 +389,11 @@ class LineageView(CursorList):
         given = self._given
         if given is None or not given.versions:
             return ()
-        reference = self._snapshot.session.task.reference_baseline if self._snapshot else ""
+        task = self._snapshot.session.task if self._snapshot else None
         throughput = (given.unit,) if self.room >= WITH_THROUGHPUT else ()
-        return (f"× {one_line(reference)}", "gain at the gate", *throughput)
+        reference, label = (task.reference_baseline, task.measured_by) if task else ("", "")
+        shown = (f"× {one_line(reference)}", "gain at the gate", *throughput, label)
+        return tuple(filter(None, shown))
 
     # -- filter, folds, marks
 

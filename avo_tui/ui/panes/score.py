@@ -334,6 +334,7 @@ class ScorePainter(PanePainter):
         if span is not None:
             view = replace(view, since=self._since())
         self.pane.set_info(self._title(snapshot))
+        self.pane.set_columns(list(filter(None, [snapshot.session.task.measured_by])))
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
         by_time = view.by_time or span is not None

@@ -29,8 +29,10 @@ FILES = {
 }
 
 
-def sat_down(tmp_path: Path, files: dict[str, str]) -> FakeWorkbench:
-    """A workbench whose task is a repository of these files."""
+def sat_down(
+    tmp_path: Path, files: dict[str, str], change: dict[str, str] | None = None
+) -> FakeWorkbench:
+    """A workbench whose task is a repository of these files; a change is the head, v1."""
     tree = tmp_path / "bases" / "0123" / "tree"
     for name, text in files.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,14 @@ def sat_down(tmp_path: Path, files: dict[str, str]) -> FakeWorkbench:
         ev.VersionCommitted(seq=2, step=0, version=version),
         ev.StepStarted(seq=3, step=1, parent=0),
     ]
-    return FakeWorkbench(journal=journal, objects={seed.id: seed.canonical()})
+    objects = {seed.id: seed.canonical()}
+    if change is not None:
+        head = Candidate(files={**seed.files, **change})
+        objects[head.id] = head.canonical()
+        of_head = {"number": 1, "parent": 0, "step": 1, "candidate": head.id, "author": "seat"}
+        journal.append(ev.VersionCommitted(seq=4, step=1, version=version.replaced(**of_head)))
+        journal.append(ev.StepStarted(seq=5, step=2, parent=1))
+    return FakeWorkbench(journal=journal, objects=objects, step=1 if change is None else 2)
 
 
 async def test_files_are_listed_searched_and_read(tmp_path: Path) -> None:
@@ -112,10 +121,22 @@ async def test_a_worktree_becomes_the_working_candidate(tmp_path: Path) -> None:
 def test_an_opening_on_500_files_holds_no_sources(tmp_path: Path) -> None:
     many = {f"src/d{n % 20}/file{n}.c": f"int unlikely_{n};\n" * 200 for n in range(500)}
     bench = sat_down(tmp_path, {**many, "tests/t.c": "\n"})
-    files = bench.reading.candidate(bench.reading.head.candidate).files
-    changed = Candidate(files={**files, "src/d1/file1.c": "int a;\n"})
-    assert changed.id != bench.reading.head.candidate
-    for text in (opening(bench, ()), seat_opening(bench, (), Toolbox(bench).workspace, set())):
+    for text in _openings(bench):
         assert "unlikely_7" not in text
-        assert "list_files, search_files and read_file" in text
+        assert "It is the base.\nlist_files, search_files and read_file" in text
         assert len(text) + len(task_text(bench.reading.task, None)) < 4 * 16_000
+
+
+def test_an_opening_shows_what_the_head_changes_and_cuts_what_is_long(tmp_path: Path) -> None:
+    for number, body in enumerate(("int quick(void);\n", "int many(void);\n" * 5_000)):
+        bench = sat_down(tmp_path / str(number), FILES, {"src/b.c": body})
+        for text in _openings(bench):
+            assert "What it changes in the base:" in text and "It is the base." not in text
+            assert "src/b.c" in text and "-int b;" in text and f"+{body.splitlines()[0]}" in text
+            assert "return 1;" not in text  # of a file that is as it was
+            assert ("diff_versions has all of it" in text) == bool(number)
+            assert len(text) < 24_000
+
+
+def _openings(bench: FakeWorkbench) -> tuple[str, str]:
+    return opening(bench, ()), seat_opening(bench, (), Toolbox(bench).workspace, set())

@@ -48,6 +48,7 @@ _WANTS_NETWORK = re.compile(
     "(?i)resolve host|name resolution|name or service not known|network is unreachable|EAI_AGAIN"
     "|connection refused|urlopen error|connect.{0,80}permission denied"
 )
+_NO_FORK = re.compile("(?i)cannot fork|fork: (retry|resource)|can't start new thread")
 _REASONS: Mapping[str, tuple[Verdict, str]] = {
     "time": (Verdict.TIMEOUT, "takes longer than its limit of {seconds:g} s"),
     "memory": (Verdict.OUT_OF_MEMORY, "uses more than its limit of {memory:g} GB of memory"),
@@ -342,14 +343,17 @@ class Workshop:
         bounds = self.project.limits
         if outcome.reason == "error":
             raise EvaluatorError(f"{what} was not started: {outcome.error}")
-        if outcome.reason in _REASONS:
-            verdict, words = _REASONS[outcome.reason]
+        code, reason = outcome.exit_code or 0, outcome.reason
+        if code and _NO_FORK.search(outcome.stderr[-4000:]):
+            reason = "processes"
+        if reason in _REASONS:
+            verdict, words = _REASONS[reason]
             told = words.format(seconds=seconds, memory=bounds.memory_gb, disk=bounds.disk_gb,
                                 processes=bounds.processes)  # fmt: skip
             return verdict, f"{what} {told}"
-        if outcome.reason == "signalled":
-            return Verdict.CRASH, f"{what} was ended by signal {outcome.signal}"
-        return Verdict.WRONG_RESULT, f"{what} ended with exit code {outcome.exit_code}"
+        if signal := outcome.signal or max(code - 128, 0):  # a shell adds 128
+            return Verdict.CRASH, f"{what} was ended by signal {signal}"
+        return Verdict.WRONG_RESULT, f"{what} ended with exit code {code}"
 
 
 def _told(ran: Ran) -> str:
