@@ -16,7 +16,7 @@ from typer import Argument, BadParameter, Exit, Option, Typer, echo
 
 from avo_tui.cli.control import JOB_SECONDS, answer, answer_form, deliver, effective
 from avo_tui.cli.errors import INTERRUPTED, Failure
-from avo_tui.cli.opening import find_task
+from avo_tui.cli.opening import find_task, require_torch
 from avo_tui.cli.parameters import Json, Name, TaskName, opened, pick
 from avo_tui.cli.queries import decision_on, report_forms
 from avo_tui.cli.session_trust import require_agreement
@@ -101,6 +101,7 @@ def evaluate(
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
     info = find_task(task)
+    require_torch(info.language)
     candidate = read_any(path, info) if path is not None else None
     if arch is not None:
         try:

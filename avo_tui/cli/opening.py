@@ -118,6 +118,12 @@ def free_name(task: str, taken: Collection[str] = ()) -> str:
     return next(name for name in names if name not in taken and not (root / name).exists())
 
 
+def require_torch(language: str) -> None:
+    """Raises Failure where candidates in a language cannot be measured here without torch."""
+    if language != "repository" and find_spec("torch") is None:
+        raise Failure(NO_TORCH)
+
+
 def check(run_settings: RunSettings, task: TaskInfo) -> None:
     """Raises Failure or ValueError for settings that cannot be run here."""
     operator = registry.descriptor(run_settings.operator)
@@ -130,8 +136,8 @@ def check(run_settings: RunSettings, task: TaskInfo) -> None:
             f"{task.name} is a repository, which is built and measured on this machine only; leave"
             " --evaluator out, or run avo where it is to be measured"
         )
-    if here and task.language != "repository" and find_spec("torch") is None:
-        raise Failure(NO_TORCH)
+    if here:
+        require_torch(task.language)
     check_evaluator(run_settings, task.device)
 
 

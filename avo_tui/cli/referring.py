@@ -11,6 +11,7 @@ from pathlib import Path
 from typer import BadParameter
 
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.opening import require_torch
 from avo_tui.cli.terminal import tell
 from avo_tui.evaluation.measurement.cases import counted
 from avo_tui.evaluation.references.adopting import adopt as write
@@ -66,13 +67,19 @@ def adopt(
                 return task, known
         if name is not None:
             raise Failure(f"there is a task {name} at {folder} already; choose another --name")
+    require_torch(wanted.language)
     tell(f"reading {file} in the sandbox")
     sandbox = Sandbox(settings().allow_weak_sandbox)
     return task, write(file, folder, wishes, sandbox, lambda what: tell(f"looking at {what}"))
 
 
-def sentence(spec: ReferenceSpec) -> str:
-    """What was derived, in one line."""
+def derived_lines(task: str, spec: ReferenceSpec) -> list[str]:
+    """What was derived, in one line, and what the person should know of it, a line each."""
+    notes = [f"note: {remark}" for remark in (*spec.remarks, *spec.modes)]
+    return [f"task {task}: {_sentence(spec)}", *notes]
+
+
+def _sentence(spec: ReferenceSpec) -> str:
     parts = [(role, len(spec.of_role(role))) for role in ("input", "weight", "output")]
     parts.append(("kind", len(spec.distributions)))
     *roles, kinds = [f"{number} {word}{'' if number == 1 else 's'}" for word, number in parts]

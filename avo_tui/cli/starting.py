@@ -16,7 +16,7 @@ from avo_tui.cli.control import parse_pairs
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.notify import start_watcher
 from avo_tui.cli.parameters import AnyTaskName, session_names
-from avo_tui.cli.referring import Wanted, adopt, sentence
+from avo_tui.cli.referring import Wanted, adopt, derived_lines
 from avo_tui.cli.session_trust import require_agreement
 from avo_tui.cli.terminal import in_terminal, say, tell
 from avo_tui.domain import events as ev
@@ -179,7 +179,7 @@ def run(
         task = recorded
     if reference is not None:
         task, spec = adopt(reference, task, Wanted(language))
-        tell(f"task {task}: {sentence(spec)}", *(f"note: {remark}" for remark in spec.remarks))
+        tell(*derived_lines(task, spec))
     if task is None:
         raise BadParameter("name a task, or --resume a session", param_hint="TASK")
     info = opening.find_task(task)

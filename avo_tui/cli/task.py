@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +16,7 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.opening import find_task
 from avo_tui.cli.parameters import Json, TaskName
-from avo_tui.cli.referring import Wanted, adopt, sentence
+from avo_tui.cli.referring import Wanted, adopt, derived_lines
 from avo_tui.cli.terminal import emit, say, tell
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import InputsWanted
@@ -32,6 +35,8 @@ from avo_tui.evaluation.templates import write_template
 from avo_tui.settings import settings
 from avo_tui.user_paths import without_links
 
+PATIENCE = 120.0
+"""Seconds within which the methods of a task come back, for each kind of inputs."""
 _HELP = "Make a task of your own, see what it asks, look whether it is sound, trust a folder."
 
 app = Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -104,14 +109,27 @@ def check(
 
 @contextmanager
 def _no_exit(name: str) -> Iterator[None]:
-    """A task whose code ends the program is told so, and does not end it as if all were well."""
+    """A task whose code ends the program, or never comes back, is told so."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"it has not come back after {PATIENCE:g} s")
+
+    before, end_at_once = signal.signal(signal.SIGALRM, late), os._exit
+    os._exit = sys.exit  # type: ignore[assignment]  # which can be told
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
     try:
         yield
+    except TimeoutError as error:
+        raise Failure(f"task {name}: {error}") from None
     except SystemExit as end:
         raise Failure(
             f"task {name}: its own code ended the program, as sys.exit({end.code!r}) does; let it "
             "raise an error with a sentence in place of that"
         ) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os._exit = end_at_once
 
 
 def _loaded(name: str) -> Task:
@@ -128,6 +146,7 @@ def _watch(what: str, silent: bool) -> Callable[[int, int, CheckCase], None]:
     """Tells what is being looked at, one line for each case."""
 
     def watch(number: int, count: int, case: CheckCase) -> None:
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
         if not silent:
             about = f"{case.configuration.name}, {case.distribution}"
             tell(f"{what} {number} of {count} kinds of inputs: {about}")
@@ -185,7 +204,7 @@ def task_from(
     """
     wanted = Wanted(language, sizes or (), full_size, evaluation_mode, compiled)
     task, spec = adopt(file, name, wanted, to)
-    say(f"task {task}: {sentence(spec)}", *(f"note: {remark}" for remark in spec.remarks))
+    say(*derived_lines(task, spec))
     say(f"try: avo task check {task}; avo task show {task}; avo run {task} --operator external")
     if to is not None:
         tell_where_to_look(task, to)

@@ -117,6 +117,7 @@ class _Trial:
         self._kind = f"{case.configuration.name}, {case.distribution!r}"
         self._outputs: Shapes = {}
         self._inputs: Tensors = {}
+        self._present: Mapping[str, Any] = {}
         self._results: dict[str, Tensors] = {}
         """`reference` and `own` → outputs."""
         self._has_its_own = type(task).own.__module__ == type(task).__module__
@@ -125,7 +126,7 @@ class _Trial:
 
     def faults(self, thorough: bool) -> Iterator[Fault]:
         wrong = _first_faults(self._find_outputs, partial(self._make_inputs, thorough), until=True)
-        wrong = wrong or _first_faults(self._refer, self._compute_own)
+        wrong = wrong or _first_faults(self._name_baselines, self._refer, self._compute_own)
         yield from wrong
         if wrong:
             return
@@ -315,8 +316,8 @@ class _Trial:
             )
             raise Fault("", sentence, in_all_cases=True)
 
-    def _find_baselines(self) -> None:
-        """Every baseline that is present, run as if it were a candidate."""
+    def _name_baselines(self) -> None:
+        """Which baselines are present; the one that scores are relative to has to be."""
         task, here = self._task, "baselines"
         present: Any = called(here, task, task.baselines)
         if not isinstance(present, Mapping):
@@ -324,7 +325,12 @@ class _Trial:
         if task.device == "cpu" and task.reference_baseline not in present:
             words = f"baselines has no {task.reference_baseline!r}, the reference baseline"
             raise Fault(here, words)
-        for name, baseline in present.items():
+        self._present = present
+
+    def _find_baselines(self) -> None:
+        """Every baseline that is present, run as if it were a candidate."""
+        task, here = self._task, "baselines"
+        for name, baseline in self._present.items():
             if name not in task.baseline_names:
                 words = f"baselines has {name!r}, which is not in baseline_names"
                 raise Fault("baseline_names", words)

@@ -166,6 +166,8 @@ def test_who_only_watches_needs_no_torch(line: str) -> None:
         "demo --headless --steps 1",
         "run attention_cpu --operator tuner --headless",
         "task inputs attention_cpu full-256 --to inputs",
+        "evaluate attention_cpu",
+        "task from benchmarks/small_suite/problems/argmax.py",
     ],
 )
 def test_who_measures_is_told_how_to_install_torch(line: str, own_places: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.cli import task as task_commands
 from tests.cli.command_line import Result
 from tests.evaluation.rowsum_task import TASK
 
@@ -74,11 +75,28 @@ def test_a_seed_that_is_no_kernel_of_the_task_is_wrong(
     assert done.err == ""
 
 
-@pytest.mark.parametrize("way", ["sys.exit(0)", "raise SystemExit"])
+@pytest.mark.parametrize("way", ["sys.exit(0)", "raise SystemExit", "os._exit(0)"])
 def test_a_task_that_ends_the_program_is_told_so(avo: Avo, rowsum: Path, way: str) -> None:
     head, definition, rest = TASK.partition("    def reference(")
     signature, newline, body = rest.partition(":\n")
     text = f"{head}{definition}{signature}{newline}        {way}\n{body}"
-    (rowsum / "task.py").write_text(f"import sys\n{text}")
+    (rowsum / "task.py").write_text(f"import os, sys\n{text}")
     done = avo("task", "check", "rowsum", "--json")
     assert done.code == 1 and "ended the program" in done.json["error"]
+
+
+def test_a_method_that_never_comes_back_is_told(
+    avo: Avo, rowsum: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_commands, "PATIENCE", 3.0)
+    endless = TASK.replace("        generator =", "        while True: pass\n        generator =")
+    (rowsum / "task.py").write_text(endless)
+    done = avo("task", "check", "rowsum")
+    assert done.code == 1 and "not come back after 3 s" in done.out + done.err
+
+
+def test_baselines_without_the_reference_baseline_are_named(avo: Avo, rowsum: Path) -> None:
+    _, before, rest = TASK.partition('        return {"torch": lambda')
+    text = TASK.replace(before + rest.partition("\n")[0], "        return {}")
+    (rowsum / "task.py").write_text(text)
+    assert "baselines has no 'torch', the reference baseline" in avo("task", "check", "rowsum").out

@@ -105,7 +105,10 @@ class TestFolder:
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (Outcome("exited", 0, None, "", "", 1.0), "it ended by itself before that"),
+        (
+            Outcome("exited", 0, None, "", "", 1.0),
+            "its own code ended the program, as os._exit does",
+        ),
         (
             Outcome("exited", 3, None, "", "a\n\x1b]0;title\x07b\n", 1.0),
             "exited: \ufffd]0;title\ufffdb",

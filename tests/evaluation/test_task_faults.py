@@ -133,7 +133,7 @@ RUNNING = [
      "the baseline torch and reference disagree on out"),
     ('{"out": inputs["x"].sum(-1)}}', 'inputs["x"].sum(-1)}', "", "returns a Tensor"),
     ('return {"torch": lambda', 'return {"mkl": lambda', "def baselines",
-     "the baseline torch raises KeyError: 'torch'"),
+     "baselines has no 'torch', the reference baseline"),
     ('{"out": inputs["x"].sum(-1)}}', '{"out": inputs["y"].sum(-1)}}', 'inputs["y"]',
      "the baseline torch raises KeyError: 'y'"),
     ('{"out": inputs["x"].sum(-1)}}', '{"out": inputs["x"].sum(0)}}', "def baselines",

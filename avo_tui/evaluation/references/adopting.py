@@ -102,8 +102,10 @@ async def derive(
 
 def unanswered(outcome: Outcome) -> str:
     """Why there is no answer, in a phrase. The last words are the reference's own."""
-    if outcome.ok:
-        return "it ended by itself before that"
+    if outcome.reason == "exited" and not outcome.stderr.strip():
+        return "its own code ended the program, as os._exit does"
+    if outcome.reason == "time":
+        return f"it was not done after {_LIMITS.seconds:g} s"
     last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
     return f"{outcome.reason}: {plain(outcome.error or last, 300)}"
 

@@ -135,10 +135,16 @@ def look(reference: Reference, sizes: Sizes) -> Look:
         try:
             with torch.no_grad(), counting:
                 outputs = drawn.outputs(every)
+        except BadReferenceError:
+            raise
         except (Exception, SystemExit) as another:
             raise _needs_data(without_data, another) from another
         if counting.by_value:
             _same_shapes(reference, sizes, outputs, counting.by_value)
+    if empty := [name for name, tensor in outputs.items() if not tensor.numel()]:
+        raise BadReferenceError(
+            f"the reference's output {empty[0]} has no elements: nothing is to be compared"
+        )
     kept = tuple(n for n in drawn.weights if n in counting.written)
     written = counting.written & drawn.inputs.keys()
     if written:
@@ -164,7 +170,8 @@ def _same_shapes(
         inputs = drawn.inputs
         if seed == 3:
             inputs = {
-                n: torch.zeros_like(t) if t.is_floating_point() else t for n, t in inputs.items()
+                n: torch.zeros_like(t) if t.is_floating_point() or "unique" in operation else t
+                for n, t in inputs.items()
             }
         others = outputs  # also of values that the reference does not take
         with contextlib.suppress(Exception), torch.no_grad():
@@ -198,7 +205,10 @@ def _needs_data(
 
 def _short(error: BaseException) -> str:
     why = " ".join(str(error).split()).partition(". ")[0][:200]
-    return f"{type(error).__name__}: {why}"
+    hint = ""
+    if "does not require grad" in why:
+        hint = "; put torch.enable_grad() around a backward pass that is part of the problem"
+    return f"{type(error).__name__}: {why}{hint}"
 
 
 def derive(
@@ -221,7 +231,9 @@ def derive(
     tensors = _tensors(shown)
     full = {name: base.get(name, reference.constants[name]) for name in axes}
     progress("odd sizes for hidden cases")
-    scored = (_case("as-given", full, shown), *_half(reference, base, full, shown))
+    whose = "as-set" if wishes.sizes else "small" if base else "as-given"
+    first_case = _case("reduced" if shown is not first else whose, full, shown)
+    scored = (first_case, *_half(reference, base, full, shown))
     hidden = tuple(_hidden(reference, base, full, shown))
     fixed = {n: v for n, v in base.items() if n not in axes}
     smallest = min((*scored, *hidden), key=lambda case: case.flops)
@@ -341,8 +353,8 @@ def _fit(reference: Reference, base: Sizes, first: Look, wishes: Wishes) -> tupl
                 break
             raise BadReferenceError(
                 f"one run takes {shown.flops:.2g} operations and {shown.bytes / 1e6:.0f} MB, and "
-                "no constant of the file makes it smaller; give sizes with --set or allow it with "
-                "--full-size"
+                "no constant of the file makes it smaller: give its sizes names at the top of the "
+                "file, such as N = 4096, which --set can change too, or allow it with --full-size"
             )
     return current, shown
 
@@ -410,7 +422,9 @@ def _tensors(shown: Look) -> tuple[Tensor, ...]:
             f"{MOST_TENSORS} can be passed to one kernel: take a part of the module"
         )
     if not any(t.role in {"input", "weight"} for t in tensors):
-        raise BadReferenceError("the reference reads no tensor: nothing would depend on its inputs")
+        raise BadReferenceError(
+            "the reference computes nothing of its inputs: it returns them, or constants"
+        )
     return tuple(tensors)
 
 

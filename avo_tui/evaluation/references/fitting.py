@@ -115,6 +115,8 @@ def _drawn(reference: Reference, sizes: Sizes) -> ReferenceSample:
 
 def _does_not_run(error: Exception) -> BadReferenceError:
     why = f"{type(error).__name__}: {one_line(error)}"
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        why = "leave torch.compile out of it; --compiled times it as a baseline"
     return BadReferenceError(f"the reference does not run: {why}")
 
 

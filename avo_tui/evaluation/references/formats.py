@@ -89,7 +89,7 @@ class Module(Reference):
                 if isinstance(given, Mapping):  # an argument of forward each
                     taken = list(inspect.signature(model.forward).parameters)
                     given = [given[name] for name in taken if name in given]
-                values = list(given)
+                values = [given] if hasattr(given, "dim") else list(given)  # one tensor
             except (Exception, SystemExit) as error:
                 raise BadReferenceError(raised(error, self._source.file)) from error
         if self._evaluation_mode:
@@ -181,13 +181,15 @@ def _of_module(
         if isinstance(value, torch.Tensor):
             name = taken.take(source)
             inputs[name] = value.detach().contiguous()
+            if not value.is_contiguous():
+                modes += (f"`{name}` lies otherwise in the file: here it is contiguous",)
             slots.append(name)
         elif isinstance(value, int | float | bool | str | None):
             slots.append((value,))
         else:
             raise BadReferenceError(
-                f"{file}: get_inputs gives a {type(value).__name__} as {source}; tensors and "
-                "numbers can be passed to a kernel"
+                f"{file}: get_inputs gives a {type(value).__name__} as {source}; a kernel is "
+                "passed tensors and numbers: give each part as an argument of forward of its own"
             )
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     keys = {taken.take(key): key for key in state}

@@ -92,9 +92,15 @@ class ReferenceSample:
             named = {"out": value}
         for name, item in named.items():
             if not isinstance(item, torch.Tensor):
+                parts = f"{name}[0], {name}[1], …" if isinstance(item, tuple | list) else ""
+                rewrite = (
+                    f"return its parts one beside the other: {parts}"
+                    if parts
+                    else ("return torch.tensor(…) of a number, and leave out what is none")
+                )
                 raise BadReferenceError(
-                    f"the reference returns a {type(item).__name__} ({name}); every output must "
-                    "be a tensor"
+                    f"the reference returns a {type(item).__name__} ({name}), and every output "
+                    f"must be a tensor: {rewrite}"
                 )
         if not named:
             raise BadReferenceError("the reference returns nothing")

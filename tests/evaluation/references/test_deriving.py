@@ -336,6 +336,21 @@ def get_init_inputs():
 """
 
 
+def test_a_layout_that_is_lost_is_told() -> None:
+    text = AWKWARD.replace("BODY", "return x + 1").replace("INPUTS", "[torch.randn(n, 4).t()]")
+    assert any("contiguous" in mode for mode in derived(text).modes)
+    assert not any("contiguous" in mode for mode in derived(text.replace(".t()", "")).modes)
+
+
+def test_the_first_configuration_is_called_what_it_is() -> None:
+    text = AWKWARD.replace("BODY", "return x + 1").replace("INPUTS", "[torch.randn(n, 64)]")
+    names = [
+        derived(text, **wishes).scored[0].name
+        for wishes in ({}, {"sizes": {"n": 12}}, {"most_bytes": 5e3})
+    ]
+    assert names == ["as-given", "as-set", "reduced"]
+
+
 @pytest.mark.parametrize(
     ("body", "inputs", "words"),
     [
@@ -345,7 +360,15 @@ def get_init_inputs():
         ("sys.exit(0)", "[torch.randn(n)]", "SystemExit"),
         ("return x", "sys.exit(0)", "SystemExit"),
         ("return x.mul_(2)", "[torch.randn(n)]", "x = x.clone()"),
+        ("return torch.unique(x)", "[torch.randint(0, 2, (n,))]", "depends on values"),
+        ("return x[:0]", "[torch.randn(n)]", "has no elements"),
+        ("return x", "[torch.randn(n)]", "computes nothing of its inputs"),
+        ("return x * 2, (x, x)", "[torch.randn(n)]", "out1[0], out1[1]"),
+        ("return x.sum().item()", "[torch.randn(n)]", "return torch.tensor(…)"),
+        ("return x[0]", "[(torch.randn(n), 1)]", "give each part as an argument"),
+        ("return torch.autograd.grad(x.sum(), x)", "[torch.randn(n)]", "torch.enable_grad()"),
         ("return x + 1", "{'x': torch.randn(n), 'y': 1}", ""),
+        ("return x + 1", "torch.randn(n)", ""),
         ("return x[x > 0].sum()", "[torch.randn(n)]", ""),
         ("return torch.nonzero(x > 0).shape[0] + x", "[torch.randn(n)]", ""),
     ],
