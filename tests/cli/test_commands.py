@@ -93,7 +93,7 @@ def test_names_on_the_line_are_completed(own_places: Path, done: Path) -> None:
     assert completed("show nonesuch v") == []
     assert completed("evaluate attention_c")[0] == "attention_cpu"
     assert "mha_forward" in completed("run mha_f")
-    assert completed("docs first") == ["first-kernel", "first-repository"]
+    assert completed("docs first") == ["first-agent", "first-kernel", "first-repository"]
     assert "supervisor.attempts=" in completed("set done supervisor")
     assert completed("campaign sta") == ["status"]
     assert completed("clear-") == ["clear-hint"]
