@@ -290,7 +290,6 @@ class AbsentOperator:
         self.author = author
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """Ends the step; the engine does not ask."""
         return StepOutcome(outcome="nothing", reason="this engine makes no steps")
 
 

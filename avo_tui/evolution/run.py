@@ -88,7 +88,6 @@ class Run:
 
     @property
     def state(self) -> SessionState:
-        """The tables, as of the last event."""
         return self.writer.state
 
     def record(self, *events: ev.Event) -> None:
@@ -119,14 +118,12 @@ class Run:
             self.record(ev.StateChanged(state=state, reason=reason))
 
     def trouble(self, where: str, message: str, detail: str = "") -> None:
-        """Record a problem that the person should know about."""
         message = redact(message)
         log.warning("%s: %s", where, message)
         ref = self.writer.put(redact(detail)) if detail else None
         self.record(ev.TroubleNoted(where=where, message=message[:TROUBLE_CHARACTERS], ref=ref))
 
     def settle(self) -> None:
-        """Record the running time counted so far."""
         seconds = self.clock.pending
         if seconds > 0:
             self.record(ev.Spent(spend=Spend(seconds=seconds)))
@@ -154,17 +151,14 @@ class Run:
 
     @property
     def author(self) -> Author:
-        """The author to record for versions that this run's operator makes."""
         return self.operator.author
 
     @property
     def traits(self) -> OperatorTraits:
-        """The traits of this run's operator."""
         return self.state.session.settings.operator_traits
 
     @property
     def open_step(self) -> Step | None:
-        """The step that is open, if one is."""
         return self.state.current_step
 
     @property
@@ -183,11 +177,9 @@ class Run:
         return Candidate.model_validate_json(self.writer.get(identity))
 
     def report(self, attempt: Attempt) -> EvaluationReport | None:
-        """The whole report of a finished attempt."""
         return self.writer.report(attempt)
 
     def next_attempt(self, step: int) -> int:
-        """The number of the next attempt of a step, from 1."""
         for held, number in reversed(self.state.attempts):
             if held <= step:
                 return number + 1 if held == step else 1

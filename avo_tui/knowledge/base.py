@@ -45,7 +45,6 @@ def builtin_documents() -> Path | None:
 
 
 def documentation() -> Path | None:
-    """The folder of the program's own documentation, or None when it is missing."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "data" / "docs", package.parent / "docs"):
         if (folder / "architecture.md").is_file():

@@ -43,7 +43,6 @@ def clean(text: str) -> str:
 
 
 def heading(text: str, limit: int = 160) -> str:
-    """A heading on one line, bounded."""
     line = _SPACES.sub(" ", text).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

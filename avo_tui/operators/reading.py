@@ -78,11 +78,9 @@ class Reading:
         return last_draft(self._record.step_events, self.step, self.head)
 
     def profiles(self, candidate: ObjectId) -> Sequence[Profile]:
-        """Profiles that were made of a candidate, newest last."""
         return [p for p in self.state.profiles.values() if p.candidate == candidate]
 
     def versions(self) -> Sequence[Version]:
-        """All versions, ascending by number."""
         return [self.state.versions[n] for n in sorted(self.state.versions)]
 
     def best(self) -> Version:
@@ -120,7 +118,6 @@ class Reading:
         return Candidate.model_validate_json(self.fetch(identity))
 
     def attempts(self, step: int | None = None) -> Sequence[Attempt]:
-        """Attempts of one step, or of all steps, in order."""
         attempts = self.state.attempts
         if step is None:
             return list(attempts.values())
@@ -133,7 +130,6 @@ class Reading:
         return of_step[::-1]
 
     def report(self, step: int, number: int) -> EvaluationReport | None:
-        """The whole report of an attempt, if it was finished."""
         attempt = self.state.attempts.get((step, number))
         return self._record.report(attempt) if attempt is not None else None
 
@@ -164,16 +160,13 @@ class Reading:
         return [d for i in self.interventions() for d in i.directions]
 
     def interventions(self) -> Sequence[Intervention]:
-        """Interventions that are active."""
         return [i for i in self.state.supervision.values() if i.state == "active"]
 
     def notes(self) -> Sequence[Note]:
-        """The notes of the memory."""
         return list(self.state.memory.values())
 
     @property
     def memory_limit(self) -> int:
-        """Largest number of characters that the memory may hold."""
         return self.state.session.memory_limit
 
     def hints_in_force(self) -> Sequence[Hint]:

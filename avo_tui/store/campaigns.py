@@ -62,11 +62,9 @@ class CampaignFolder:
 
     @property
     def root(self) -> Path:
-        """The folder that the sessions of its lines are in."""
         return self.path.parent
 
     def session(self, line: Line) -> Path:
-        """The folder of a line's session, there or not."""
         return self.root / line.session
 
     def read(self) -> Campaign:

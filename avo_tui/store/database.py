@@ -108,7 +108,6 @@ def _is_table(table: object) -> bool:
 
 
 def rows_of(tables: Tables, name: str) -> list[Mapping[str, Any]]:
-    """The rows of a table in order of their numbers."""
     return [row for _, row in sorted(tables.get(name, {}).items(), key=lambda item: int(item[0]))]
 
 

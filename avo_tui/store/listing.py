@@ -110,7 +110,6 @@ class SummaryCache:
         return entry[1] if entry is not None and entry[0] == json.dumps(mark) else None
 
     def put(self, folder: Path, mark: Mark, summary: str) -> None:
-        """Remember a summary; `save` writes it."""
         self._known[str(folder)] = (json.dumps(mark), summary)
         self._changed = True
 

@@ -47,7 +47,6 @@ def shipped_roots() -> list[Path]:
 
 
 def own_root() -> SessionsRoot:
-    """The folder that new sessions go into."""
     if chosen := os.environ.get("AVO_SESSIONS"):
         origin = os.environ.get("AVO_SESSIONS_FROM", "$AVO_SESSIONS")
         return SessionsRoot(from_home(chosen).absolute(), origin)

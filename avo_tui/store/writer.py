@@ -219,7 +219,6 @@ class SessionWriter:
     # -- events
 
     def record(self, event: Event) -> Event:
-        """Append one event; see `record_all`."""
         return self.record_all((event,))[0]
 
     def record_all(self, events: Sequence[Event]) -> list[Event]:

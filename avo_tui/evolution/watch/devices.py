@@ -71,7 +71,6 @@ class DeviceWatch:
         self._told, self._told_at = (workers, queue), moment
 
     def close(self) -> None:
-        """Lets go of the folder."""
         for file in (self._log, self._file):
             if file is not None:
                 file.close()

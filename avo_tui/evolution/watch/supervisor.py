@@ -35,7 +35,6 @@ class Supervisor:
 
     @property
     def limits(self) -> stall_rules.Thresholds:
-        """The limits of this run as they are set now."""
         return stall_rules.limits(self._run.state.session.settings)
 
     def look(self) -> None:
@@ -78,7 +77,6 @@ class Supervisor:
         )
 
     def _diagnosis(self) -> str:
-        """A summary of what the records say about the stall."""
         tried = stall_rules.tried_in_vain(self._run.state, limit=200)
         if not tried:
             return "Nothing was tried since the last commit."

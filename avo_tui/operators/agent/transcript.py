@@ -96,11 +96,9 @@ class Transcript:
         self.talk.compact(body["text"])
 
     def trouble(self, where: str, message: str) -> None:
-        """Record a problem for the person."""
         self.bench.recording.record(TroubleNoted(where=where, message=self.redact(message)[:2000]))
 
     def degraded(self, features: Sequence[str], cause: str) -> None:
-        """Record which optional features are switched off, if that has changed."""
         now = tuple(features)
         if now == self._degraded or (self._degraded is None and not now):
             return

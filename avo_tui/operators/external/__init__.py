@@ -21,5 +21,4 @@ class External:
 
 
 def make(settings: RunSettings) -> External:
-    """The operator for a session."""
     return External()

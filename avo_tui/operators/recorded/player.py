@@ -49,16 +49,13 @@ class Player:
 
     @property
     def checks_signatures(self) -> bool:
-        """Always False: nothing is sent, so no signatures are checked."""
         return False
 
     def relative_price(self) -> Price:
-        """All prices are zero, so nothing is ever cleared because of its cost."""
         return FREE
 
     @property
     def reviews(self) -> bool:
-        """Always False: a recording cannot answer other questions."""
         return False
 
     async def reply(self, request: Request, sink: Sink) -> Reply:
@@ -89,19 +86,15 @@ class Player:
             await asyncio.sleep(len(words[start : start + size]) / self._pace)
 
     def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
-        """No spend: no model is asked."""
         return Spend()
 
     def remarks(self) -> list[str]:
-        """No remarks; the operator's name says that this is a recording."""
         return []
 
     def renew(self) -> str:
-        """Nothing to do: a recording needs no credentials."""
         return ""
 
     def parameters(self) -> dict[str, Any]:
-        """No parameters."""
         return {}
 
     async def close(self) -> None:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 
 def make(settings: RunSettings) -> SeatOperator:
-    """The operator of a session."""
     from avo_tui.operators.seat.operator import SeatOperator
 
     return SeatOperator(settings)

@@ -80,11 +80,9 @@ class Visitor:
 
     @property
     def gone(self) -> bool:
-        """Whether the connection is closed."""
         return self._writer.is_closing()
 
     async def send(self, message: Value) -> bool:
-        """Send one message; returns False if the client is gone."""
         try:
             self._writer.write(message.model_dump_json().encode() + b"\n")
             await self._writer.drain()
@@ -100,7 +98,6 @@ class Visitor:
                 self._writer.write(working.model_dump_json().encode() + b"\n")
 
     def close(self) -> None:
-        """Close the connection."""
         with contextlib.suppress(ConnectionError, RuntimeError, OSError):
             self._writer.close()
 
@@ -159,7 +156,6 @@ class Door:
         temporary.replace(folder / POINTER)
 
     async def close(self, why: str) -> None:
-        """Answer the queued requests, disconnect the client and stop listening."""
         while (request := self.next()) is not None:
             await request.visitor.send(
                 Answer(id=request.call.id, ok=False, text=why, run_ended=True)

@@ -45,6 +45,5 @@ class Repeats:
 
 
 def _key(call: Call) -> str:
-    """Identifies a call by tool, arguments and result."""
     text = json.dumps([call.name, call.arguments, call.answer], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

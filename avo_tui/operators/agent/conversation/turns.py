@@ -273,7 +273,6 @@ class Conversation:
             self.ratio = min(6.0, max(1.5, size / tokens))
 
     def tokens(self) -> int:
-        """Estimated number of tokens of the next request."""
         if self.known_items and self.known_items <= len(self.items):
             last = self.items[self.known_items - 1]
             fresh = [c.block() for c in last.calls] if isinstance(last, Turn) else []

@@ -101,7 +101,6 @@ def classify(error: Exception) -> Fault:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what caused it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -112,7 +112,6 @@ class AnthropicModel:
         return self._pricing.relative()
 
     def spend(self, usage: Mapping[str, Any], model: str = "") -> Spend:
-        """Tokens and USD, cache and compaction included."""
         return self._pricing.spend(usage, model)
 
     def remarks(self) -> list[str]:

@@ -85,7 +85,6 @@ class Backoff:
         return self.broken >= self.breaker * LONGER.get(fault.kind, 1)
 
     def succeeded(self) -> None:
-        """Reset after an answer was received."""
         self.forgive()
         self.answered = True
 

@@ -13,7 +13,6 @@ _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 @cache
 def prompt(name: str) -> str:
-    """The text of `name`.md."""
     return (files(__name__) / f"{name}.md").read_text(encoding="utf-8").strip() + "\n"
 
 

@@ -283,7 +283,6 @@ def _draft(bench: Workbench, draft: Draft | None, limits: OpeningLimits) -> str:
 
 
 def _last_attempt(bench: Workbench, candidate: str) -> Attempt | None:
-    """The newest attempt at a candidate, whatever came of it."""
     attempts = [a for a in bench.reading.attempts() if a.candidate == candidate]
     return attempts[-1] if attempts else None
 

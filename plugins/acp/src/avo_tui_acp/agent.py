@@ -124,7 +124,6 @@ class AgentProcess:
         )
 
     async def close(self) -> None:
-        """End the program and all processes it started."""
         process = self._process
         if process is not None:
             with contextlib.suppress(Exception):  # errors while closing do not matter
@@ -158,7 +157,6 @@ class AgentProcess:
             ) from error
 
     async def cancel(self) -> None:
-        """Ask the agent to stop its turn; the turn then ends as cancelled."""
         with contextlib.suppress(ConnectionError, OSError, RequestError):
             await self._connection.cancel(session_id=self._id)
 

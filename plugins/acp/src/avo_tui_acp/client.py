@@ -34,7 +34,6 @@ class AcpClient:
         self._questions = 0
 
     async def session_update(self, session_id: str, update: Any, **kwargs: Any) -> None:
-        """Handles one report of the agent."""
         self._panes.update(update)
 
     async def request_permission(
@@ -67,7 +66,6 @@ class AcpClient:
         return _answer(options, allowed=allowed)
 
     async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Rejects an agent's extension of the protocol, since none is supported."""
         raise RequestError.method_not_found(method)
 
     async def ext_notification(self, method: str, params: dict[str, Any]) -> None:

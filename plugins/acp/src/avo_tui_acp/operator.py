@@ -66,7 +66,6 @@ class AcpOperator:
         self._questions: list[tuple[str, asyncio.Future[bool]]] = []
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        """Make one step from the agent's calls of the seat's tools."""
         self._bench = bench
         self._settings = AcpSettings.of(bench.reading.settings)
         self._panes.open(bench)
@@ -78,7 +77,6 @@ class AcpOperator:
             self._bench = None
 
     async def close(self) -> None:
-        """End the agent, because the engine ends."""
         await self.door.close("The run has ended: there is no other step. avo status says why.")
         await self._end_agent()
 
@@ -126,7 +124,6 @@ class AcpOperator:
         return await answer
 
     def _rule(self) -> Permissions:
-        """The permissions of the agent, as currently set."""
         if self._bench is not None:
             self._settings = AcpSettings.of(self._bench.reading.settings)
         return self._settings.permissions
