@@ -20,7 +20,7 @@ from avo_tui.domain.records import Version
 from avo_tui.operators.ports import AttemptResult, Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.report_text import cause_line, report_text
-from avo_tui.operators.toolbox.timing_tools import FLAGS, asked
+from avo_tui.operators.toolbox.timing_tools import FLAGS, SWEEP, asked
 from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.variants import Variant, trouble_lines, variants_of
 from avo_tui.operators.toolbox.workspace import Workspace
@@ -87,11 +87,7 @@ async def evaluate_many(
     title: str = Field(
         min_length=3, max_length=120, description="What is varied, in one line, for the record."
     ),
-    sweep: dict[str, list[str]] = Field(
-        default_factory=dict,
-        description="Constants to vary, each with its values: all combinations are evaluated (24"
-        " at most). Declare them: `#define NAME 32  // tune: 16 32 64`.",
-    ),
+    sweep: dict[str, list[str]] = SWEEP,
     flags: list[str] = FLAGS,
 ) -> str:
     """Evaluate variants of the working candidate by macros and compiler flags, as many at once as

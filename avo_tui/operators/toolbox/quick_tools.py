@@ -22,7 +22,13 @@ from avo_tui.domain.questions import (
 )
 from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.timing_tools import AGAINST, ATTEMPTS, FLAGS, SWEEP, chosen_variants
+from avo_tui.operators.toolbox.timing_tools import (
+    AGAINST,
+    ATTEMPTS,
+    TIMED_FLAGS,
+    TIMED_SWEEP,
+    chosen_variants,
+)
 from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.variants import Begins, Variant, nobody_waits, trouble_lines
 from avo_tui.operators.toolbox.workspace import Workspace
@@ -47,8 +53,8 @@ class QuickRow:
 @tool("execution")
 async def quick_bench(
     space: Workspace,
-    sweep: dict[str, list[str]] = SWEEP,
-    flags: list[str] = FLAGS,
+    sweep: dict[str, list[str]] = TIMED_SWEEP,
+    flags: list[str] = TIMED_FLAGS,
     attempts: list[str] = ATTEMPTS,
     against: int | None = AGAINST,
     configuration: str | None = Field(

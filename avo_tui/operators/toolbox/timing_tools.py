@@ -43,11 +43,17 @@ FLAGS: Any = Field(
 
 SWEEP: Any = Field(
     default_factory=dict,
-    description="Constants to vary, each with its values: all combinations are timed (24 at most)."
+    description="Constants to vary, each with its values: all combinations are taken (24 at most)."
     " `#define NAME 32  // tune: 16 32 64` (or constexpr) declares one: its line is set, and the"
     " launch manifest follows. Another name becomes `#define NAME value` before the source (write"
-    " `#ifndef NAME` around its default). Without any, the working candidate is timed as it is.",
+    " `#ifndef NAME` around its default).",
 )
+
+TIMED_SWEEP: Any = Field(
+    default_factory=dict,
+    description="As for evaluate_many. Without any, the working candidate is timed as it is.",
+)
+TIMED_FLAGS: Any = Field(default_factory=list, max_length=24, description="As for evaluate_many.")
 
 ATTEMPTS: Any = Field(
     default_factory=list,
@@ -108,8 +114,8 @@ def not_now(space: Workspace) -> str:
 @tool("execution")
 async def bench(
     space: Workspace,
-    sweep: dict[str, list[str]] = SWEEP,
-    flags: list[str] = FLAGS,
+    sweep: dict[str, list[str]] = TIMED_SWEEP,
+    flags: list[str] = TIMED_FLAGS,
     attempts: list[str] = ATTEMPTS,
     against: int | None = AGAINST,
     if_busy: Literal["measure", "say"] = IF_BUSY,

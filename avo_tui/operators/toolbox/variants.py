@@ -19,6 +19,7 @@ from avo_tui.domain.evidence import Estimate, Prior, estimate
 from avo_tui.domain.outlook import Spread
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import PairedMeasurement, geomean
+from avo_tui.operators.toolbox.report_text import cause_line
 
 MOST = 24
 """Largest number of variants that are timed in one call."""
@@ -176,10 +177,7 @@ class Timed:
 
     def fail(self, report: EvaluationReport) -> None:
         """The variant cannot be timed; the report of it says why."""
-        feedback = report.feedback
-        detail = f" ({feedback.detail})" if feedback.detail else ""
-        self.trouble = f"{report.verdict}: {feedback.summary}{detail}"
-        self.log = feedback.log
+        self.trouble, self.log = cause_line(report), report.feedback.log
 
     @property
     def line(self) -> str:
