@@ -25,6 +25,8 @@ GROUP_ORDER = {"by hand": 1, "control": 2, "panes": 3, "general": 3}
 """Rank of a group of actions; all others, which only look, come first."""
 NOT_NOW_SCORE = 0.5
 """Factor by which such an action ranks lower in a search."""
+HELP_SCORE = 0.3
+"""Factor by which what is found in a description ranks below what is found in a name."""
 
 
 class ActionsProvider(Provider):
@@ -45,7 +47,7 @@ class ActionsProvider(Provider):
         """The commands that match what was typed, the best match first."""
         matcher = self.matcher(query)
         for command in self._commands():
-            score = matcher.match(command.title)
+            score = max(matcher.match(command.title), HELP_SCORE * matcher.match(command.help))
             if score > 0:
                 if command.help.startswith(NOT_NOW):
                     score *= NOT_NOW_SCORE

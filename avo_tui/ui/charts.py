@@ -42,6 +42,8 @@ class ChartData:
     """Right end of the axis if it is beyond the last point, for example now."""
     begin: float | None = None
     """Left end of the axis if it is not the first point."""
+    near: bool = False
+    """Whether the range is that of the newer half of the best so far, and may leave zero."""
 
     def nearest(self, share: float) -> int | None:
         """Number of the version nearest to a position on the axis: 0 is its left end, 1 its
@@ -91,7 +93,11 @@ class _Scale:
         # very low values are drawn at the lower edge, so that they do not flatten the others
         firm = [p.y for p in data.points if p.y > 0 and not p.tried]
         highest, lowest = max([*ys, *near], default=1), min(firm, default=0.0)
-        from_zero = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
+        if data.near:
+            led = [p.y for p in sorted(data.points, key=lambda p: p.x) if p.leads]
+            lowest = min(led[len(led) // 2 :], default=lowest)
+        flat = lowest < 0.6 * highest or highest < 0.5 or len(ys) < 3
+        from_zero = flat and not data.near
         xs = [p.x for p in data.points] + ([] if data.begin is None else [data.begin])
         end = max(max(xs), data.end if data.end is not None else max(xs))
         low = 0.0 if from_zero else lowest - 0.25 * (highest - lowest) - 0.01
@@ -197,7 +203,8 @@ def _points(
     points: dict[tuple[int, int], tuple[int, Span]] = {}
     for point in ordered:
         row, column = scale.row(point.y), scale.column(point.x)
-        rank, drawn = 0, ("·", "point" if point.on_line else "faint")
+        glyph = "•" if point.tried else "·"
+        rank, drawn = 0, (glyph, "point" if point.on_line else "faint")
         if point.number == data.selected:
             rank, drawn = 3, ("◆", "warn")
         elif point.number == best:
@@ -238,14 +245,16 @@ def _rule(cells: list[Span], label: str) -> None:
 def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], int]) -> Line:
     row = [" "] * columns
     roles = [""] * columns
-    for x, glyph in data.marks:
-        row[column(x)], roles[column(x)] = glyph, "mark"
     for x, text in data.labels:
         start = min(max(0, column(x) - len(text) // 2), columns - len(text))
         label_columns = range(max(0, start - 1), min(columns, start + len(text) + 1))
         if all(row[i] == " " for i in label_columns):
             for i, letter in enumerate(text):
                 row[start + i], roles[start + i] = letter, "dim"
+    for x, glyph in data.marks:  # beside a label that stands in its place
+        free = (i for i in range(column(x), columns) if row[i] in {" ", glyph})
+        if (place := next(free, None)) is not None:
+            row[place], roles[place] = glyph, "mark"
     return line((" " * left, ""), *merged(list(zip(row, roles, strict=True))))
 
 

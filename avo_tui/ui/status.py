@@ -9,8 +9,9 @@ from datetime import datetime
 
 from avo_tui.domain.budget import SOFT_WARNING, nearest
 from avo_tui.domain.changes import ABOUT
-from avo_tui.domain.progress import Progress, state_text
+from avo_tui.domain.progress import STUCK_TRIES, Progress, state_text
 from avo_tui.domain.records import RunState
+from avo_tui.domain.stall_rules import Thresholds, limits
 from avo_tui.ui import formats
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import Line, Span, cut, line, one_line, width_of
@@ -214,6 +215,21 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
         role = formats.change_role(known.gain) if known.gain_clear else "dim"
         spans.append((f" ({about}{formats.change(known.gain)})", role))
     return spans
+
+
+def headway_spans(snapshot: Snapshot, now: datetime, with_step: bool) -> list[Span]:
+    """What is tried, when it last became better, and how near it is to counting as stuck."""
+    known = snapshot.progress
+    spans = [*step_spans(snapshot, now), ("  ", "")] if with_step else []
+    if known.best_at is None:
+        return spans
+    since = formats.coarse((now - known.best_at).total_seconds())
+    settings, most = snapshot.session.settings, 0
+    if settings.operator_traits.ladder:
+        most = STUCK_TRIES * (limits(settings).attempts or Thresholds().attempts)
+    tries = f"{known.tries} of {most} tries" if most else f"{known.tries} tries"
+    near = known.stuck or 2 * known.tries >= most > 0
+    return [*spans, (f"gain {since} ago, ", "dim"), (tries, "warn" if near else "")]
 
 
 def _spend(snapshot: Snapshot) -> list[Span]:

@@ -37,6 +37,7 @@ from textual.scroll_view import ScrollView
 from textual.timer import Timer
 from textual.widget import Widget
 
+from avo_tui.ui.terminal import ascii
 from avo_tui.ui.terminal.send_window import QUESTION, SendWindow
 from avo_tui.ui.terminal.sent_screen import Piece, SentScreen
 from avo_tui.ui.terminal.writer import Writer
@@ -71,6 +72,7 @@ class Terminal(LinuxDriver):
         self._keys: threading.Thread | None = None
         self.window = SendWindow()
         self.sent_screen = SentScreen()
+        self._plain = ascii.wanted(os.environ)
         super().__init__(*arguments, **options)
         self.exit_event = EndOfInput(self.fileno)
         self.on_answer: Callable[[float], object] | None = None
@@ -103,6 +105,7 @@ class Terminal(LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
+        data = data.translate(ascii.TABLE) if self._plain else data
         self.window.sent(len(data))
         super().write(data)
 

@@ -37,12 +37,12 @@ def hours(snapshot: Snapshot, moment: datetime) -> float:
 
 
 def test_over_time_a_running_session_is_drawn_to_now(snapshot: Snapshot) -> None:
-    data = chart(snapshot, ChartView(by_time=True))
+    data = chart(snapshot, ChartView(over="time"))
     assert data.end == pytest.approx(hours(snapshot, present(snapshot)))
 
 
 def test_rejected_attempts_are_points_that_are_no_versions(snapshot: Snapshot) -> None:
-    tried = [p for p in chart(snapshot, ChartView(by_time=True)).points if p.tried]
+    tried = [p for p in chart(snapshot, ChartView(over="time")).points if p.tried]
     rejected = [a for a in snapshot.attempts.values() if a.version is None and a.aggregate > 0]
     assert rejected and len(tried) == len(rejected)
     assert {p.y for p in tried} == {a.aggregate for a in rejected}
@@ -161,3 +161,34 @@ async def test_w_goes_through_the_spans_and_back_to_the_whole_run() -> None:
 def test_one_axis_of_time_has_one_unit() -> None:
     texts = [[text for _, text in _hours(0.0, end / 3600)] for end in (56, 3000, 98_000)]
     assert texts == [["0s", "28s", "56s"], ["0m", "25m", "50m"], ["0m", "13h 36m", "1d 03:13"]]
+
+
+def test_over_evaluations_and_cost_points_stand_where_they_were_made(snapshot: Snapshot) -> None:
+    tried = sorted(a.at for a in snapshot.attempts.values() if a.verdict is not None)
+    data = chart(snapshot, ChartView(over="evaluations"))
+    assert data.end == len(tried) and any(p.tried for p in data.points)
+    for point in data.points:
+        if point.number > 0:
+            made = snapshot.versions[point.number].created
+            assert point.x == sum(at <= made for at in tried)
+    cost = chart(snapshot, ChartView(over="cost"))
+    spent = sum(step.usd for step in snapshot.steps.values())
+    assert cost.end is not None and 0 < cost.end <= spent + 1e-9
+    assert all(label.startswith("$") for _, label in cost.labels)
+
+
+def test_the_near_range_is_that_of_the_newer_versions() -> None:
+    points = tuple(Point(i, y, i, leads=True) for i, y in enumerate((0.02, 0.5, 1.1, 1.2, 1.21)))
+    far, near = (
+        [row.plain[:5].strip() for row in render(ChartData(points, near=near), 60, 14)]
+        for near in (False, True)
+    )
+    assert "0.0" in far and "0.0" not in near and any(float(tick) >= 1.0 for tick in near if tick)
+
+
+def test_marks_leave_the_labels() -> None:
+    points = tuple(Point(i, 1.0, i, leads=True) for i in range(3))
+    labels = tuple((float(i), f"v{i}") for i in range(3))
+    data = ChartData(points, marks=((1.0, "!"),), labels=labels, end=3.0)
+    footer = render(data, 60, 10)[-1].plain
+    assert all(f"v{i}" in footer for i in range(3)) and "!" in footer

@@ -72,3 +72,19 @@ def test_overlay_keeps_the_text() -> None:
 
 
 # -- plan and output
+
+
+def test_several_files_are_listed_above_their_differences() -> None:
+    old = Candidate(files={"a.py": "x\n", "b/c.py": "y\n"})
+    new = Candidate(files={"a.py": "z\n", "b/c.py": "w\nv\n"})
+    rows = [row.plain for row in diff_lines(compare(old, new), 80, Highlighter(), sides=False)]
+    assert rows[:3] == ["  a.py  +1 −1", "  b/c.py  +2 −1", ""]
+    assert "a.py  +1 −1" in rows[3:] and "b/c.py  +2 −1" in rows[3:]
+
+
+def test_side_by_side_a_change_far_to_the_right_is_seen() -> None:
+    start = "float value = " + "first + " * 12
+    old, new = (Candidate(files={"k.cpp": f"{start}{end};\n"}) for end in ("older", "newer"))
+    rows = [row.plain for row in diff_lines(compare(old, new), 110, Highlighter(), sides=True)]
+    (changed,) = [row for row in rows if "older" in row]
+    assert "newer" in changed

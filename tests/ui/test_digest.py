@@ -15,6 +15,8 @@ from avo_tui.domain.progress import Progress
 from avo_tui.store import SeenMarks
 from avo_tui.ui.dialogs import HintDialog
 from avo_tui.ui.dialogs.text_viewer import TextViewer, choices
+from avo_tui.ui.panes.graph import key_of_version
+from avo_tui.ui.screens.attempts import AttemptsScreen
 from avo_tui.ui.screens.run.digest import Span, current_alerts, digest_lines, stretch_text
 from avo_tui.ui.screens.run.looking import greet
 from avo_tui.ui.screens.run.screen import RunScreen
@@ -145,3 +147,15 @@ async def test_the_other_spans_and_the_button_are_seen_on_any_height(height: int
         for widget in (viewer.query_one("#accept"), viewer.query_one(".note")):
             assert widget.region.height and widget.region.bottom < height - 1
         assert viewer.query_one("#rows").region.height >= 1
+
+
+async def test_a_row_of_the_digest_opens_its_place(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        await hands.press("D", "5")
+        assert isinstance(app.screen, TextViewer)
+        await hands.press("home", "enter")
+        run, best = app.screen, app.latest and app.latest.best
+        assert isinstance(run, RunScreen) and best and run.run.cursor == key_of_version(best.number)
+        await hands.press("D", "5", "home", "down", "enter")
+        assert isinstance(app.screen, AttemptsScreen)

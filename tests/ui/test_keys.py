@@ -128,6 +128,7 @@ SCREENS: tuple[Callable[[], AvoScreen], ...] = (
     lambda: screens.KnowledgeScreen(),
     lambda: screens.SupervisorScreen(),
     lambda: screens.DevicesScreen(),
+    lambda: screens.SearchScreen(),
     lambda: screens.CampaignScreen(Path("/nowhere/.campaign-none")),
 )
 

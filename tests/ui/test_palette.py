@@ -43,6 +43,12 @@ async def test_a_search_puts_what_can_be_done_first() -> None:
         assert app.screen.query_one("#--input").size.width <= 77
 
 
+async def test_descriptions_are_searched(recorded: MemorySource) -> None:
+    async with running(make_app(recorded, services=SERVICES), (80, 24)) as hands:
+        shown = await entries(hands, "compiler")
+        assert shown[0].startswith("Whole log")
+
+
 async def test_what_is_closed_twice_in_one_moment_closes_itself_alone(
     recorded: MemorySource,
 ) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.cells import cell_len
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
 from avo_tui.ui.dialogs.frame import Dialog, note
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.text import Line
-from avo_tui.ui.widgets.form import Pill
-from avo_tui.ui.widgets.lines import LinesView
+from avo_tui.ui.widgets.lists import PickList
 
 _OWN_KEYS = {"escape", "enter", "space", "q"}
 ROOM = 68
@@ -35,7 +33,10 @@ class TextViewer(Dialog[None]):
     It stays open while the lines of another span are read, so that no key goes to the screen below.
     """
 
-    BINDINGS = [Binding("q", "cancel", show=False)]  # noqa: RUF012
+    BINDINGS = [  # noqa: RUF012
+        Binding("q", "cancel", show=False),
+        Binding("enter,space", "accept", show=False),
+    ]
 
     def __init__(
         self,
@@ -46,25 +47,27 @@ class TextViewer(Dialog[None]):
         read: Callable[[str], None] = lambda key: None,
         *,
         unasked: bool = False,
+        opened: Callable[[object], object] = lambda place: None,
     ) -> None:
         """`rows` gives the lines for a width in cells; `current` is the key of the span shown.
 
         `read` is called with the key of another span; what it reads is given to `show`. One that
-        opened `unasked` gives way to the keys of the screen below, until a span is asked for.
+        opened `unasked` gives way to the keys of the screen below, until a span is asked for. Rows
+        with a `meta` can be picked: `opened` gets its first value.
         """
         super().__init__(heading)
-        self._read, self._gives_way = read, unasked
+        self._read, self._gives_way, self._opened = read, unasked, opened
         self._rows = rows
         self._spans, self._current = dict(spans), current
 
     def content(self) -> ComposeResult:
-        yield LinesView(id="rows")
+        yield PickList(id="rows")
         yield note("\n".join(choices(self._spans, self._current)))
-        yield Horizontal(Pill("esc  close", id="accept"), id="buttons")
+        yield self.buttons("enter  open", "esc  close")
 
     def on_mount(self) -> None:
         self._paint()
-        self.query_one("#accept").focus()
+        self.query_one("#rows").focus()
 
     def show(self, heading: str, rows: Callable[[int], Sequence[Line]], current: str) -> None:
         """Show the lines of the span `current`, unless yet another one was asked for meanwhile."""
@@ -76,7 +79,7 @@ class TextViewer(Dialog[None]):
 
     def _paint(self) -> None:
         self._fit()
-        self.query_one("#rows", LinesView).show(lambda width: list(self._rows(width)))
+        self.query_one(PickList).show(lambda width: list(self._rows(width)))
 
     def on_resize(self) -> None:
         """Leave room for the spans and the button, whatever the height."""
@@ -86,7 +89,7 @@ class TextViewer(Dialog[None]):
     def _fit(self) -> None:
         below = len(choices(self._spans, self._current))
         room = min(MOST_ROWS, max(1, self.size.height - AROUND - below))
-        self.query_one("#rows", LinesView).styles.height = min(len(self._rows(ROOM)), room)
+        self.query_one(PickList).styles.height = min(len(self._rows(ROOM)), room)
 
     def on_key(self, event: events.Key) -> None:
         if event.key not in self._spans:
@@ -114,8 +117,13 @@ class TextViewer(Dialog[None]):
         self.dismiss(None)
         self.app.call_later(below.action_act, action.id)
 
+    @on(PickList.Opened)
     def action_accept(self) -> None:
+        """Close; with the cursor on a row that leads somewhere, go there."""
+        place = self.query_one(PickList).key
         self.dismiss(None)
+        if isinstance(place, tuple):
+            self.app.call_later(self._opened, place[0])
 
 
 def choices(spans: Mapping[str, str], current: str) -> list[str]:

@@ -16,7 +16,7 @@ from avo_tui.domain.workers import (
     usable_text,
 )
 from avo_tui.ui import formats
-from avo_tui.ui.text import BLANK, Line, Span, crop, line, one_line, prose, width_of
+from avo_tui.ui.text import BLANK, Line, Span, between, crop, line, one_line, prose, width_of
 
 FRESH_SECONDS = 15.0
 """Age in seconds above which a sample no longer counts as current."""
@@ -25,8 +25,10 @@ History = Mapping[str, Sequence[DeviceState]]
 """Device → its samples in order of time."""
 
 
-def device_row(history: History, now: datetime, width: int) -> Line | None:
-    """The busiest device in one row; None if nothing is sampled.
+def device_row(
+    history: History, now: datetime, width: int, right: Sequence[Span] = ()
+) -> Line | None:
+    """The busiest device in one row, and `right` at its end; None if nothing is sampled.
 
     GPUs are preferred to processors, because kernels run on a GPU if there is one.
     """
@@ -43,7 +45,9 @@ def device_row(history: History, now: datetime, width: int) -> Line | None:
         spans.append((f" (1 of {len(present)})", "faint"))
     for words, role in _present(state):
         spans += [("  ", ""), (words, role)]
-    return line(*crop(spans, width)) if width_of(spans) > width else line(*spans)
+    if not right:
+        return line(*crop(spans, width))
+    return line(*between(crop(spans, width - width_of(right) - 3), [*right, (" ", "")], width))
 
 
 def _present(state: DeviceState) -> list[Span]:

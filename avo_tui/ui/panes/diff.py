@@ -191,7 +191,8 @@ def diff_lines(
 ) -> list[Line]:
     """The whole document. `sides` None decides by width."""
     beside = width >= SIDE_BY_SIDE if sides is None else sides and width >= 60
-    out: list[Line] = []
+    several = len(doc.files) > 1
+    out = [*(_heading(file, "  ") for file in doc.files), BLANK] if several else []
     for file in doc.files:
         old = doc.old.files.get(file.name) if doc.old is not None else None
         new = doc.new.files.get(file.name) if doc.new is not None else None
@@ -201,20 +202,18 @@ def diff_lines(
             file.name,
             highlight,
         )
-        if len(doc.files) > 1 or (out and file is not doc.files[0]):
-            if out:
-                out.append(BLANK)
-            out.append(
-                line(
-                    (one_line(file.name), "file"),
-                    (f"  +{file.added}", "add-mark"),
-                    (f" −{file.removed}", "del-mark"),
-                )
-            )
+        if several:
+            out += [BLANK, _heading(file)]
         out += _beside(file, source, width) if beside else _unified(file, source, width)
     if doc.problem:
         out.append(line(("the recorded difference was cut: only its start is shown", "warn")))
     return out
+
+
+def _heading(file: DiffFile, lead: str = "") -> Line:
+    """A file's name and how much of it changed."""
+    changed = ((f"  +{file.added}", "add-mark"), (f" −{file.removed}", "del-mark"))
+    return line(lead, (one_line(file.name), "file"), *changed)
 
 
 class _Source:
@@ -312,12 +311,24 @@ def _half(
     if row is None:
         return [(" " * width, "off-bar")]
     label = f"{number or '':>{digits}} "
-    body = crop(source.spans(row), width - digits - 1)
+    room = width - digits - 1
+    body = crop(_from_change(source.spans(row), row.words, room), room)
     rest = width - digits - 1 - width_of(body)
     spans: list[Span] = [(label, f"{role} gutter".strip())]
     spans += [(text, f"{role} {r}".strip()) for text, r in body]
     spans.append((" " * max(rest, 0), role))
     return spans
+
+
+def _from_change(spans: Sequence[Span], words: Sequence[Range], room: int) -> Sequence[Span]:
+    """The spans, without so much of their start that the first changed word can be seen."""
+    if not words or min(words[0][1], words[0][0] + 8) < room:
+        return spans
+    skip, out = words[0][0] - room // 3, [("…", "dim")]
+    for text, role in spans:
+        out.append((text[skip:], role))
+        skip = max(0, skip - len(text))
+    return [span for span in out if span[0]]
 
 
 Found = tuple[DiffDoc | Failed | None, str]

@@ -6,7 +6,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from statistics import geometric_mean
+from typing import Literal, get_args
 
 from rich.cells import cell_len
 from textual import events
@@ -17,7 +19,7 @@ from avo_tui.domain.machine import shares
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.score import Score
 from avo_tui.ui import formats
-from avo_tui.ui.charts import ChartData, Point, render, version_labels
+from avo_tui.ui.charts import ChartData, Point, render, ticks, version_labels
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.base import PanePainter, Selection
 from avo_tui.ui.panes.graph import line_of
@@ -72,16 +74,22 @@ def chart_spans(snapshot: Snapshot, selected: int | None, now: datetime) -> list
     return out
 
 
+Over = Literal["versions", "time", "evaluations", "cost"]
+OVER: tuple[Over, ...] = get_args(Over)
+
+
 @dataclass(frozen=True, slots=True)
 class ChartView:
     """The person's choice of what the chart shows."""
 
-    by_time: bool = False
-    """True for time on the horizontal axis; otherwise versions."""
+    over: Over = "versions"
+    """What the horizontal axis counts."""
     configuration: str | None = None
     """Name of the configuration; None for the aggregate."""
     since: datetime | None = None
     """Left end of a time axis; None for the whole run."""
+    near: bool = False
+    """True for the range of the newer versions alone; older ones then stand at the lower edge."""
 
 
 def chart_data(
@@ -89,32 +97,33 @@ def chart_data(
 ) -> ChartData:
     """The chart of a snapshot: the aggregate, or the ratio of one configuration.
 
-    Over time it holds rejected attempts as well, and reaches to `now` while the run goes on; a span
-    reaches to `now` also where the run has stopped meanwhile (`end_of_span`). `room` is the number
-    of columns; x are hours since the session was made, or numbers of versions.
+    Not over versions it holds rejected attempts as well. Over time it reaches to `now` while the
+    run goes on; a span reaches to `now` also where the run has stopped meanwhile (`end_of_span`).
+    `room` is the number of columns; x are numbers of versions, hours since the session was made,
+    evaluations or dollars.
     """
     versions = snapshot.versions
     if not versions:
         return ChartData()
     if view.since is not None:  # a chart does not begin before the session does
-        view = replace(view, since=max(view.since, snapshot.session.created))
+        since = max(view.since, snapshot.session.created)
+        view = replace(view, since=since, over="time")
     axis = _Axis.of(snapshot, view)
     points = thin(_versions(snapshot, view, axis), room * 4, selected)
-    if axis.by_time and view.configuration is None:
+    if view.over != "versions" and view.configuration is None:
         points += thin(_rejected(snapshot, axis), room * 2, None)
     newest = versions[max(versions)]
     rewinds = [r for r in snapshot.commands.values() if r.kind == "rewind" and r.refused is None]
     marks = [(axis.place(r.at), "↶") for r in rewinds if axis.holds(r.at)]
     marks += [(axis.place(i.at), "!") for i in snapshot.supervision.values() if axis.holds(i.at)]
-    if axis.by_time:
-        last = snapshot.session.last_event_at or newest.created
-        if view.since is not None:
-            end = axis.place(end_of_span(snapshot, view.since, now))
-        else:
-            end = axis.place(max(now, last) if snapshot.run_state in LIVE_STATES else last)
+    last = snapshot.session.last_event_at or newest.created
+    if view.over == "versions":
+        end = max(versions) + 1.0  # the newest version is as wide as the others
+    elif view.since is not None:
+        end = axis.place(end_of_span(snapshot, view.since, now))
     else:
-        end = max(axis.numbers) + 1.0  # the newest version is as wide as the others
-    first = axis.first if axis.by_time else min(axis.numbers)
+        end = axis.place(max(now, last) if snapshot.run_state in LIVE_STATES else last)
+    first = axis.place(view.since or snapshot.versions[min(versions)].created)
     return ChartData(
         points=tuple(points),
         baselines=baselines(newest.score, view.configuration),
@@ -123,44 +132,44 @@ def chart_data(
         labels=_labels(axis, first, end, room),
         end=end,
         begin=first if view.since is not None else None,
+        near=view.near,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Converts moments and versions to positions on the horizontal axis."""
+    """Converts moments to positions on the horizontal axis."""
 
-    by_time: bool
+    view: ChartView
     created: datetime
-    since: datetime | None
-    numbers: tuple[int, ...]
-    """All versions, ascending."""
-    stamps: tuple[datetime, ...]
-    """When each of them was committed."""
+    stamps: Sequence[datetime]
+    """When the count of the axis rose, ascending; empty for time."""
+    counts: Sequence[float]
+    """What it then was."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, view: ChartView) -> _Axis:
-        numbers = tuple(sorted(snapshot.versions))
-        stamps = tuple(snapshot.versions[n].created for n in numbers)
-        by_time = view.by_time or view.since is not None
-        return cls(by_time, snapshot.session.created, view.since, numbers, stamps)
-
-    @property
-    def first(self) -> float:
-        """The left end of an axis of time."""
-        return self._hours(self.since) if self.since is not None else self._hours(self.stamps[0])
+        created = snapshot.session.created
+        rises: list[tuple[datetime, float]] = []
+        if view.over == "versions":
+            rises = [(v.created, float(n)) for n, v in sorted(snapshot.versions.items())]
+        elif view.over == "evaluations":
+            moments = sorted(a.at for a in snapshot.attempts.values() if a.verdict is not None)
+            rises = [(created, 0.0), *((at, float(n)) for n, at in enumerate(moments, 1))]
+        elif view.over == "cost":
+            steps = sorted(snapshot.steps.values(), key=lambda step: step.started)
+            spent = accumulate((step.usd for step in steps), initial=0.0)
+            rises = list(zip((created, *(s.ended or s.started for s in steps)), spent, strict=True))
+        return cls(view, created, [at for at, _ in rises], [count for _, count in rises])
 
     def holds(self, moment: datetime) -> bool:
-        return self.since is None or moment >= self.since
+        return self.view.since is None or moment >= self.view.since
 
     def place(self, moment: datetime) -> float:
-        """The x of a moment: its hour, or the version that was the newest then."""
-        if self.by_time:
-            return self._hours(moment)
-        return float(self.numbers[max(0, bisect_right(self.stamps, moment) - 1)])
-
-    def _hours(self, moment: datetime) -> float:
-        return (moment - self.created).total_seconds() / 3600
+        """The x of a moment: its hour, or what the axis had counted by then."""
+        if not self.stamps:
+            return (moment - self.created).total_seconds() / 3600
+        return self.counts[max(0, bisect_right(self.stamps, moment) - 1)]
 
 
 def _versions(snapshot: Snapshot, view: ChartView, axis: _Axis) -> list[Point]:
@@ -169,17 +178,16 @@ def _versions(snapshot: Snapshot, view: ChartView, axis: _Axis) -> list[Point]:
     alive = line_of(versions, snapshot.session.head)
     before: Point | None = None
     points: list[Point] = []
-    for number in axis.numbers:
-        version = versions[number]
+    for number, version in sorted(versions.items()):
         value = snapshot.aggregates.get(number, 0.0)
         if view.configuration is not None:
             value = version.ratios.get(view.configuration, 0.0)
-        x = axis.place(version.created) if axis.by_time else float(number)
+        x = float(number) if view.over == "versions" else axis.place(version.created)
         point = Point(x, value, number, number in alive, number in snapshot.leaders)
         if axis.holds(version.created):
             points.append(point)
-        elif point.leads:
-            before = replace(point, x=axis.first)
+        elif point.leads and view.since is not None:
+            before = replace(point, x=axis.place(view.since))
     return [before, *points] if before is not None else points
 
 
@@ -193,10 +201,14 @@ def _rejected(snapshot: Snapshot, axis: _Axis) -> list[Point]:
 
 
 def _labels(axis: _Axis, first: float, end: float, room: int) -> tuple[tuple[float, str], ...]:
-    """Labels below the axis: versions, hours since the start, or the time of day of a span."""
-    if not axis.by_time:
-        return version_labels({n: float(n) for n in axis.numbers}, room)
-    if axis.since is None:
+    """Labels below the axis: versions, counts, hours since the start, or the time of day."""
+    over = axis.view.over
+    if over == "versions":
+        return version_labels({int(n): n for n in axis.counts}, room)
+    if over != "time":
+        marks = ticks(first, end, max(2, room // 12))
+        return tuple((x, f"${x:,g}" if over == "cost" else f"{x:,g}") for x in marks)
+    if axis.view.since is None:
         return _hours(first, end)
     form = "%H:%M" if end - first <= 24 else "%d %b %H:%M"
     moments = (first, (first + end) / 2, end)
@@ -306,10 +318,15 @@ class ScorePainter(PanePainter):
         self._span: Span | None = None
         self._data = ChartData()
 
-    def toggle_axis(self) -> None:
-        by_time = not self._view.by_time or self._span is not None
+    def next_axis(self, snapshot: Snapshot) -> None:
+        """Versions, time, evaluations, cost where there is any; a span first ends."""
+        over = OVER[: len(OVER) if snapshot.session.spend.usd > 0 else -1]
+        later = over[(over.index(self._view.over) + 1) % len(over)]
+        self._view = replace(self._view, over="time" if self._span is not None else later)
         self._span = None
-        self._view = replace(self._view, by_time=by_time, since=None)
+
+    def toggle_range(self) -> None:
+        self._view = replace(self._view, near=not self._view.near)
 
     def next_curve(self, snapshot: Snapshot) -> None:
         names: list[str | None] = [None, *(c.name for c in snapshot.session.task.configurations)]
@@ -337,9 +354,10 @@ class ScorePainter(PanePainter):
         self.pane.set_columns(list(filter(None, [snapshot.session.task.measured_by])))
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
-        by_time = view.by_time or span is not None
+        by_time = view.over == "time" or span is not None
         basis = (
             len(snapshot.versions),
+            len(snapshot.attempts) if view.over != "versions" else 0,
             snapshot.session.head,
             selected,
             self._view,
@@ -358,15 +376,15 @@ class ScorePainter(PanePainter):
 
     def _title(self, snapshot: Snapshot) -> list[Words]:
         """What the chart shows, as much of it as there is room for."""
-        over = "over time" if self._view.by_time else "over versions"
-        axis = over
+        axis = f"over {self._view.over}"
         if self._span is not None:
             axis = self._span.name + self._until(snapshot)
         reference = one_line(snapshot.session.task.reference_baseline, 16)
         part = self._share_of_peak(snapshot)
         peak = "" if part is None else f" · best {formats.share(part)} of peak"
         # Where the share of the peak is known it says more than the axis, which has its labels.
-        axis = "" if peak and self._span is None else f" {axis}"
+        plain = peak and self._span is None and self._view.over != "evaluations"
+        axis = "" if plain else f" {axis}"
         room = self.pane.size.width - len("5 Score") - 8
         one = self._view.configuration
         if one is not None:  # without its name the curve could be of anything

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from avo_tui.ui.screens.log import LogScreen
     from avo_tui.ui.screens.memory import MemoryScreen
     from avo_tui.ui.screens.run.screen import RunScreen
+    from avo_tui.ui.screens.search import SearchScreen
     from avo_tui.ui.screens.sessions import SessionsScreen
     from avo_tui.ui.screens.supervisor import SupervisorScreen
     from avo_tui.ui.screens.transcript import TranscriptScreen
@@ -34,6 +35,7 @@ __getattr__ = on_demand.names(
         "log": ("LogScreen",),
         "memory": ("MemoryScreen",),
         "run.screen": ("RunScreen",),
+        "search": ("SearchScreen",),
         "sessions": ("SessionsScreen",),
         "supervisor": ("SupervisorScreen",),
         "transcript": ("TranscriptScreen",),

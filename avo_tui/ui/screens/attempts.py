@@ -26,7 +26,7 @@ from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.graph import Key, key_of_version
 from avo_tui.ui.screens.detail import DetailScreen, but
-from avo_tui.ui.text import Line, Span, cut, fit, fit_right, line, one_line, prose
+from avo_tui.ui.text import Line, Span, crop, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.fields import FindBar
 from avo_tui.ui.widgets.lines import LazyRows, LinesView
 from avo_tui.ui.widgets.lists import CursorList
@@ -43,11 +43,11 @@ def heading(width: int) -> Line:
     text = "  " + fit("name", 8) + fit("result", STATUS) + " " + fit_right("score", 7) + "  "
     if width >= WIDE:
         text += fit("from", 10) + fit("when", 14)
-    return line((text + "what was tried, why it was turned down", "faint"))
+    return line((text + "why it was turned down, what was tried", "faint"))
 
 
 def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
-    """One attempt: name, what became of it, score, time, what was tried, why it was turned down.
+    """One attempt: name, what became of it, score, time, why it was turned down, what was tried.
 
     `step` is the open step.
     """
@@ -74,13 +74,9 @@ def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
         spans.append((f"from v{attempt.parent}".ljust(10), "dim"))
         spans.append((f"{attempt.at:%d %b %H:%M}  ", "faint"))
     room = width - sum(len(text) for text, _ in spans)
-    title, reason = one_line(attempt.title), one_line(formats.minus(attempt.reason))
-    if reason and title:
-        title = fit(title, min(max(12, room // 3), 40)) + "  "
-    spans.append((cut(title, max(4, room)), "dim"))
-    room -= min(len(title), room)
-    if reason and room > 6:
-        spans.append((cut(reason, room), ""))
+    reason = one_line(formats.minus(attempt.reason))
+    told = [(f"{reason}  " if attempt.title else reason, ""), (one_line(attempt.title), "dim")]
+    spans += crop([span for span in told if span[0]], max(4, room))
     return line(*spans)
 
 

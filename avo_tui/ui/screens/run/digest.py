@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TypeVar
 
 from avo_tui.domain import events as ev
@@ -12,9 +13,10 @@ from avo_tui.domain import lineage
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.lineage import rewind_text
 from avo_tui.domain.progress import Progress, progress_text, waiting_text
-from avo_tui.domain.records import Version
+from avo_tui.domain.records import Hint, Version
 from avo_tui.domain.verdict import Verdict
 from avo_tui.ui import formats
+from avo_tui.ui.panes.graph import key_of_version
 from avo_tui.ui.panes.score import yesterday
 from avo_tui.ui.session.feed import Snapshot
 from avo_tui.ui.text import BLANK, Line, crop, cut, line, one_line, prose
@@ -45,6 +47,8 @@ class Happenings:
     """When the first of all events happened."""
     last: datetime | None = None
     """When the last of them happened."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """What the hints of the run say."""
 
     def apply(self, event: ev.Event) -> None:
         self.first, self.last = self.first or event.at, event.at
@@ -113,9 +117,11 @@ def spans(
     return out
 
 
-def current_alerts(events: Iterable[ev.Event], span: Span) -> Happenings:
+def current_alerts(
+    events: Iterable[ev.Event], span: Span, hints: Mapping[str, Hint] = MappingProxyType({})
+) -> Happenings:
     """What happened in a span."""
-    out = Happenings()
+    out = Happenings(hints={key: hint.text for key, hint in hints.items()})
     for event in events:
         if span.holds(event):
             out.apply(event)
@@ -126,7 +132,9 @@ def digest_lines(
     told: Happenings, span: Span, known: Progress, now: datetime, width: int
 ) -> list[Line]:
     """The digest in rows of at most `width` cells."""
-    return [line(*crop(row.spans, width)) for row in _rows(told, span, known, now, width)]
+    return [
+        row._replace(spans=crop(row.spans, width)) for row in _rows(told, span, known, now, width)
+    ]
 
 
 def _rows(told: Happenings, span: Span, known: Progress, now: datetime, width: int) -> list[Line]:
@@ -144,7 +152,7 @@ def _rows(told: Happenings, span: Span, known: Progress, now: datetime, width: i
     if told.spend.evaluations:
         spent.append(formats.many(told.spend.evaluations, "evaluation"))
     if spent:
-        out.append(line(("$ ", "dim"), "spent " + ", ".join(spent)))
+        out.append(line(("  ", ""), "spent " + ", ".join(spent)))
     out.append(BLANK)
     waits, better = waiting_text(known, now), progress_text(known, now)
     if waits:
@@ -170,6 +178,11 @@ def stretch_text(told: Happenings, span: Span, now: datetime) -> str:
     return text
 
 
+def opening(rows: list[Line], *place: object) -> list[Line]:
+    """The rows of one entry, with the place that it opens; what follows only tells it apart."""
+    return [row._replace(meta=place) for row in rows]
+
+
 def _work(told: Happenings, width: int) -> list[Line]:
     out: list[Line] = []
     versions, tried = told.versions, told.of(ev.AttemptFinished)
@@ -177,31 +190,38 @@ def _work(told: Happenings, width: int) -> list[Line]:
     if best is not None:
         sentence = f"{formats.many(len(versions), 'new version')}, best v{best.number}"
         sentence += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
-        out += prose(sentence.rstrip(": "), width, "strong", ("★ ", "best"))
+        rows = prose(sentence.rstrip(": "), width, "strong", ("★ ", "best"))
+        out += opening(rows, key_of_version(best.number))
     if tried:
         steps = formats.many(len(told.of(ev.StepFinished)), "finished step")
         text = f"{formats.many(len(tried), 'attempt')}, {steps}"
-        out.append(line(("◌ ", "dim"), text, (f", {len(told.rejected)} rejected", "dim")))
+        rejected = (f", {len(told.rejected)} rejected", "dim")
+        out.append(line(("◌ ", "dim"), text, rejected, meta=("attempts",)))
     fallen = [event for event in told.of(ev.VersionAudited) if event.audit.outcome == "fails"]
     for event in fallen[-MOST:]:
         reason = formats.minus(one_line(event.audit.reason))
-        out += prose(f"v{event.number} does not hold: {reason}", width, "", ("✕ ", "bad"))
+        rows = prose(f"v{event.number} does not hold: {reason}", width, "", ("✕ ", "bad"))
+        out += opening(rows, key_of_version(event.number))
     return out
 
 
 def _interference(told: Happenings, width: int) -> list[Line]:
     """What the person and the supervisor did, and what went wrong; long reasons are cut."""
-    rows: list[tuple[Lead, str]] = []
+    rows: list[tuple[Lead, str, object]] = []
     for hint in told.of(ev.HintDelivered)[-MOST:]:
-        rows.append((("» ", "hint"), f"a hint was delivered: {one_line(hint.where)}"))
+        text = told.hints.get(hint.hint, "a hint")
+        rows.append((("» ", "hint"), f"{one_line(text, 90)}: {one_line(hint.where)}", hint.step))
     for rewind in told.of(ev.Rewound)[-MOST:]:
-        rows.append((("↶ ", "warn"), rewind_text(rewind.origin, rewind.target, rewind.reason)))
+        text = rewind_text(rewind.origin, rewind.target, rewind.reason)
+        rows.append((("↶ ", "warn"), text, key_of_version(rewind.target)))
     for event in told.of(ev.SupervisorIntervened)[-MOST:]:
         level = event.intervention.level.replace("_", " ")
         words = f"supervisor: {level}: {one_line(event.intervention.trigger)}"
-        rows.append((("! ", "warn"), words))
+        rows.append((("! ", "warn"), words, "supervise"))
     for trouble in told.of(ev.TroubleNoted)[-MOST:]:
-        rows.append((("✕ ", "bad"), trouble.message))
+        rows.append((("✕ ", "bad"), trouble.message, trouble.step))
     return [
-        row for lead, text in rows for row in prose(cut(one_line(text), LONGEST), width, "", lead)
+        row
+        for index, (lead, text, place) in enumerate(rows)
+        for row in opening(prose(cut(one_line(text), LONGEST), width, "", lead), place, index)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from typing import cast
 
 from avo_tui.domain.records import LIVE_STATES, Attempt
 from avo_tui.ui import dialogs, screens
@@ -103,7 +104,16 @@ look("c", "Two versions side by side: source, score, resources.", two_versions, 
 )
 
 
-@look("V", "The whole source of what is under the cursor: search, copy, export.", footer=19)
+def _source_label(run: Run) -> str:
+    return "source" if run.snapshot is not None and run.known.session.task.tree else "kernel"
+
+
+@look(
+    "V",
+    "The whole source of what is under the cursor: search, copy, export.",
+    footer=19,
+    label_now=_source_label,
+)
 def kernel(run: Run) -> None:
     """The source of what is under the cursor; of the running attempt, or of the head."""
     known, subject = run.known, run.subject
@@ -219,6 +229,11 @@ def attempts(run: Run) -> None:
     run.host.ask(screens.AttemptsScreen(), run.inspect_row)
 
 
+@look("ctrl+f", "One search over all: attempts, plans, conversations, notes, sources, logs.")
+def search(run: Run) -> None:
+    run.host.ask(screens.SearchScreen(), run.inspect_row)
+
+
 @look("M", "The agent's notes; they can be edited.")
 def memory(run: Run) -> None:
     run.host.push_screen(screens.MemoryScreen())
@@ -255,6 +270,16 @@ def digest(run: Run) -> None:
     _tell(run, "1" if seen else "3", seen, greeting=False)
 
 
+def _open(run: Run, place: object) -> None:
+    """Go where a row of the digest leads: an action, a step to read, a row of the lineage."""
+    if isinstance(place, str):
+        run.screen.action_act(place)
+    elif isinstance(place, int):
+        run.host.push_screen(screens.TranscriptScreen(place))
+    else:
+        run.inspect_row(cast(Key, place))
+
+
 def _tell(run: Run, choice: str, seen: int, *, greeting: bool) -> None:
     """Read the events of a span in a thread, then show what happened; other spans on request."""
     host, source, known = run.host, run.host.session.source, run.known
@@ -273,7 +298,9 @@ def _tell(run: Run, choice: str, seen: int, *, greeting: bool) -> None:
                 show(key, told)
 
         events = partial(source.events, after=span.after)
-        in_thread(run.screen, lambda: current_alerts(events(), span), told_of, group="digest")
+        in_thread(
+            run.screen, lambda: current_alerts(events(), span, known.hints), told_of, group="digest"
+        )
 
     def show(key: str, told: Happenings) -> None:
         nonlocal viewer
@@ -285,7 +312,9 @@ def _tell(run: Run, choice: str, seen: int, *, greeting: bool) -> None:
             return  # the person is at something else already, such as writing a hint
         heading = "While you were away" if greeting else f"What happened {asked[key].name}"
         names = [(name, one.name) for name, one in asked.items()]
-        viewer = dialogs.TextViewer(heading, rows, names, key, read, unasked=greeting)
+        viewer = dialogs.TextViewer(
+            heading, rows, names, key, read, unasked=greeting, opened=partial(_open, run)
+        )
         host.push_screen(viewer)
 
     read(choice)
@@ -310,9 +339,15 @@ def sides(run: Run) -> None:
     run.repaint()
 
 
-@look("a", "The chart over versions, or over time.", label="chart axis")
+@look("a", "The chart over versions, time, evaluations, or cost.", label="chart axis")
 def chart_axis(run: Run) -> None:
-    run.score.toggle_axis()
+    run.score.next_axis(run.known)
+    run.repaint()
+
+
+@look("Y", "The chart from zero, or the range of the newer versions alone.", label="chart range")
+def chart_range(run: Run) -> None:
+    run.score.toggle_range()
     run.repaint()
 
 

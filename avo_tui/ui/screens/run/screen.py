@@ -25,6 +25,7 @@ from avo_tui.ui.screens.run.looking import ABSENCE, greet
 from avo_tui.ui.screens.run.run import PANES, Run
 from avo_tui.ui.screens.run.steering import ask_approval
 from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.status import headway_spans
 from avo_tui.ui.text import Span, one_line
 from avo_tui.ui.widgets.bars import ActionBar, DeviceLine, StatusLine, TabBar
 from avo_tui.ui.widgets.fields import FindBar
@@ -171,9 +172,10 @@ class RunScreen(AvoScreen):
             return
         self._device_wait = 10 if self.host.connection.low_bandwidth else 4
         feed, bar = self.host.session.feed, self.query_one("#device", DeviceLine)
-        row = device_row(
-            feed.devices if feed is not None else {}, self.host.clock(), self.size.width
-        )
+        now, width, told = self.host.clock(), self.size.width, list[Span]()
+        if self.snapshot is not None and self.snapshot.run_state == "running":
+            told = headway_spans(self.snapshot, now, with_step=width < 100)
+        row = device_row(feed.devices if feed is not None else {}, now, width, told)
         if bar.display != (row is not None):
             bar.display = row is not None
             self._device_wait = 0
