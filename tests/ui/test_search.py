@@ -50,7 +50,7 @@ async def test_a_result_opens_its_place(recorded: MemorySource) -> None:
             assert at is not None, (group, hands.text("#found-view"))
             await hands.press(*["down"] * at, "enter")
             assert isinstance(app.screen, opened), (group, app.screen)
-            if opened is RunScreen:
+            if isinstance(app.screen, RunScreen):
                 assert app.screen.run.cursor is not None
             await hands.press("escape", "escape", "escape", "escape")
             assert isinstance(app.screen, RunScreen)

@@ -75,7 +75,10 @@ def attempt_row(attempt: Attempt, step: int | None, width: int) -> Line:
         spans.append((f"{attempt.at:%d %b %H:%M}  ", "faint"))
     room = width - sum(len(text) for text, _ in spans)
     reason = one_line(formats.minus(attempt.reason))
-    told = [(f"{reason}  " if attempt.title else reason, ""), (one_line(attempt.title), "dim")]
+    told = [
+        (f"{reason}  " if reason and attempt.title else reason, ""),
+        (one_line(attempt.title), "dim"),
+    ]
     spans += crop([span for span in told if span[0]], max(4, room))
     return line(*spans)
 
