@@ -253,8 +253,8 @@ def _footer(data: ChartData, left: int, columns: int, column: Callable[[float], 
                 row[start + i], roles[start + i] = letter, "dim"
     for x, glyph in data.marks:  # beside a label that stands in its place
         free = (i for i in range(column(x), columns) if row[i] in {" ", glyph})
-        if (place := next(free, None)) is not None:
-            row[place], roles[place] = glyph, "mark"
+        if (column_of := next(free, None)) is not None:
+            row[column_of], roles[column_of] = glyph, "mark"
     return line((" " * left, ""), *merged(list(zip(row, roles, strict=True))))
 
 

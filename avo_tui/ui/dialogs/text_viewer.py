@@ -120,10 +120,10 @@ class TextViewer(Dialog[None]):
     @on(PickList.Opened)
     def action_accept(self) -> None:
         """Close; with the cursor on a row that leads somewhere, go there."""
-        place = self.query_one(PickList).key
+        picked = self.query_one(PickList).key
         self.dismiss(None)
-        if isinstance(place, tuple):
-            self.app.call_later(self._opened, place[0])
+        if isinstance(picked, tuple):
+            self.app.call_later(self._opened, picked[0])
 
 
 def choices(spans: Mapping[str, str], current: str) -> list[str]:

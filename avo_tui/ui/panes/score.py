@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, count
 from statistics import geometric_mean
 from typing import Literal, get_args
 
@@ -155,12 +155,12 @@ class _Axis:
             rises = [(v.created, float(n)) for n, v in sorted(snapshot.versions.items())]
         elif view.over == "evaluations":
             moments = sorted(a.at for a in snapshot.attempts.values() if a.verdict is not None)
-            rises = [(created, 0.0), *((at, float(n)) for n, at in enumerate(moments, 1))]
+            rises = [(created, 0.0), *zip(moments, count(1.0), strict=False)]
         elif view.over == "cost":
             steps = sorted(snapshot.steps.values(), key=lambda step: step.started)
             spent = accumulate((step.usd for step in steps), initial=0.0)
             rises = list(zip((created, *(s.ended or s.started for s in steps)), spent, strict=True))
-        return cls(view, created, [at for at, _ in rises], [count for _, count in rises])
+        return cls(view, created, [moment for moment, _ in rises], [many for _, many in rises])
 
     def holds(self, moment: datetime) -> bool:
         return self.view.since is None or moment >= self.view.since

@@ -59,9 +59,9 @@ def recorded(snapshot: Snapshot) -> Iterator[Text]:
             ("a", one.step, one.number) if one.version is None else key_of_version(one.version),
         )
     for hint in snapshot.hints.values():
-        found = re.search(r"step (\d+)", hint.where)
-        place = int(found[1]) if found else snapshot.session.step
-        yield Text("hints", hint.state, f"{hint.text} {hint.effect}", place)
+        given = re.search(r"step (\d+)", hint.where)
+        step = int(given[1]) if given else snapshot.session.step
+        yield Text("hints", hint.state, f"{hint.text} {hint.effect}", step)
     for note in snapshot.memory.values():
         yield Text("notes", note.category, note.text, "memory")
     for act in snapshot.supervision.values():
@@ -87,9 +87,8 @@ def said(events: Iterable[ev.Event], step: int) -> Iterator[Text]:
         elif isinstance(event, ev.ToolReturned):
             yield Text("conversations", name, f"{event.tool} {event.summary}", step)
         elif isinstance(event, ev.AttemptFinished):
-            place = ("a", step, event.attempt)
             log = event.report.feedback.log or event.report.feedback.summary
-            yield Text("logs", f"{step}.{event.attempt}", log, place)
+            yield Text("logs", f"{step}.{event.attempt}", log, ("a", step, event.attempt))
         elif isinstance(event, ev.TroubleNoted):
             yield Text("troubles", name, event.message, step)
     yield Text("conversations", name, "".join(parts), step)
@@ -122,19 +121,19 @@ def matching(
     """Those that hold every word of `needle`, cut to where its first word stands; ends early where
     it is not `wanted` any more."""
     words, until = needle.casefold().split(), monotonic() + seconds
-    found = Found({}, {})
+    out = Found({}, {})
     for text in texts:
         low = text.text.casefold()
         if words and all(word in low for word in words):
-            kept = found.groups.setdefault(text.group, [])
-            found.counts[text.group] = found.counts.get(text.group, 0) + 1
+            kept = out.groups.setdefault(text.group, [])
+            out.counts[text.group] = out.counts.get(text.group, 0) + 1
             if len(kept) < MOST:
                 start = max(0, low.index(words[0]) - 40)
                 told = ("…" if start else "") + one_line(text.text[start:])
                 kept.append(text._replace(text=told))
         if monotonic() > until or not wanted():
-            return found._replace(rest=f"not all was read in {seconds:.0f} s: up to {text.name}")
-    return found
+            return out._replace(rest=f"not all was read in {seconds:.0f} s: up to {text.name}")
+    return out
 
 
 class SearchScreen(DetailScreen):
@@ -229,24 +228,24 @@ class SearchScreen(DetailScreen):
 
     @act("enter", "Go to where it stands.", footer=2, id="open", label="open")
     def open_place(self) -> None:
-        found, host = self.query_one(PickList).key, self.host
-        if not isinstance(found, Text):
+        picked, host = self.query_one(PickList).key, self.host
+        if not isinstance(picked, Text):
             return
-        place = found.place
-        if isinstance(place, int):
-            host.push_screen(screens.TranscriptScreen(place))
-        elif place == "memory":
-            host.push_screen(screens.MemoryScreen())
-        elif place == "supervisor":
-            host.push_screen(screens.SupervisorScreen())
-        elif isinstance(place, str):
-            assert self.snapshot is not None
-            number = int(place[1:])
-            kernel = self.snapshot.versions[number].candidate
-            host.push_screen(screens.KernelScreen(place, kernel, number))
-        else:
-            self.dismiss(place)
-            return
+        match picked.place:
+            case int(step):
+                host.push_screen(screens.TranscriptScreen(step))
+            case "memory":
+                host.push_screen(screens.MemoryScreen())
+            case "supervisor":
+                host.push_screen(screens.SupervisorScreen())
+            case str(name):
+                assert self.snapshot is not None
+                number = int(name[1:])
+                kernel = self.snapshot.versions[number].candidate
+                host.push_screen(screens.KernelScreen(name, kernel, number))
+            case row:
+                self.dismiss(row)
+                return
         opened = host.screen
         if isinstance(opened, DetailScreen):  # what was looked for is marked where it stands
             opened.call_after_refresh(opened.find, self.needle, True)

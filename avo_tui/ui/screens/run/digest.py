@@ -222,6 +222,6 @@ def _interference(told: Happenings, width: int) -> list[Line]:
         rows.append((("✕ ", "bad"), trouble.message, trouble.step))
     return [
         row
-        for index, (lead, text, place) in enumerate(rows)
-        for row in opening(prose(cut(one_line(text), LONGEST), width, "", lead), place, index)
+        for index, (lead, text, leads_to) in enumerate(rows)
+        for row in opening(prose(cut(one_line(text), LONGEST), width, "", lead), leads_to, index)
     ]
