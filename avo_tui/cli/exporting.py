@@ -91,6 +91,14 @@ def export(
             " repeated.",
         ),
     ] = None,
+    domain: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="With torch and hf-kernel: the sizes that the package takes, in place of the"
+            " task's domain.toml.",
+        ),
+    ] = None,
     function: Annotated[
         str,
         Option(help="What to call the kernel: with torch, hf-kernel, and the source for a GPU."),
@@ -107,12 +115,14 @@ def export(
     if version is not None and not chosen.of_version:
         takers = " or ".join(known.name for known in FORMS if known.of_version)
         raise BadParameter(f"it goes with --as {takers}", param_hint="--version")
-    if (arch or shape or function) and not chosen.of_package:
+    if (arch or shape or function or domain) and not chosen.of_package:
         takers = " or ".join(known.name for known in FORMS if known.of_package)
         raise BadParameter(f"it goes with --as {takers}", param_hint="--arch")
     reader = opened(name)
     number = None if version is None else pick(reader.state, version)
-    options = taking_home.ExportOptions(number, tuple(arch or ()), tuple(shape or ()), function)
+    options = taking_home.ExportOptions(
+        number, tuple(arch or ()), tuple(shape or ()), domain, function
+    )
     done, hint = taking_home.take(form, reader, to, options)
     if not as_json:
         say(f"{done.folder}: {hint}")

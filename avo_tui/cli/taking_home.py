@@ -39,6 +39,8 @@ class ExportOptions:
     """GPU architectures to compile for; empty for the device's own, or the default one."""
     shapes: tuple[str, ...] = ()
     """Further shapes, each as `name=value,…`."""
+    domain: Path | None = None
+    """Of the sizes that a package takes; None for the task's own."""
     function: str = ""
     """Name of the kernel in the package; empty for the name that the task gives."""
 
@@ -122,7 +124,9 @@ def _request(options: ExportOptions) -> DeploymentRequest:
     if name and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ExportError(f"{name!r} is no name that a language takes for a function")
     shapes = [_shape(text) for text in options.shapes]
-    return DeploymentRequest(architectures=options.architectures, shapes=shapes)
+    return DeploymentRequest(
+        architectures=options.architectures, shapes=shapes, domain=options.domain
+    )
 
 
 def _shape(text: str) -> dict[str, str]:

@@ -30,6 +30,33 @@ class DeployedShape(Value):
     """Further data that the launcher needs for this shape."""
 
 
+class Domain(Value):
+    """The sizes that a kernel may be called with, where these are more than a list of shapes.
+
+    A dimension or a rule is an expression in the configurations' parameters, as in a launch
+    manifest: `batch`, `heads // kv_heads`, `sequence % 128 == 0`.
+    """
+
+    sizes: dict[str, tuple[int, int] | tuple[int, int, int]]
+    """Parameter → its least and its greatest value, and what it is a multiple of. Others keep the
+    value of all configurations."""
+    where: tuple[str, ...] = ()
+    """What must hold besides."""
+    inputs: dict[str, tuple[int | str, ...]]
+    """Input → its dimensions. Each size is a dimension of at least one input."""
+    outputs: dict[str, tuple[int | str, ...]]
+    names: dict[str, str | int] = Field(default_factory=dict)
+    """Names in the manifest's expressions, where they are not a parameter's in upper case."""
+    launch: dict[str, object] = Field(default_factory=dict)
+    """What the launcher makes the launch of a new shape from."""
+
+
+def least_greatest_step(size: tuple[int, ...]) -> tuple[int, int, int]:
+    """A size of a domain in full."""
+    least, greatest, step = (*size, 1)[:3]
+    return least, greatest, step
+
+
 class Build(Value):
     """How the installation of a package compiles the kernel."""
 
@@ -62,6 +89,8 @@ class Deployment(Value):
     function: str
     """Name of the function that callers use."""
     shapes: tuple[DeployedShape, ...]
+    domain: Domain | None = None
+    """The further shapes that it may be called with; None where `shapes` are all."""
     files: dict[str, bytes] = Field(default_factory=dict, repr=False)
     """What the launcher loads, such as cubins, by name."""
     build: Build | None = None

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, SingleSource
@@ -17,6 +18,7 @@ from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.base import Backend, Context, Deploying, Rejected, WritingSource
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
+from avo_tui.evaluation.domains import domain_of
 from avo_tui.evaluation.measurement.judge import expect
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -41,6 +43,8 @@ class DeploymentRequest:
     """GPU architectures such as `sm_90a`; none: the usual one."""
     shapes: Sequence[Mapping[str, str]] = ()
     """Parameters of further configurations, beside the task's own, as a person writes them."""
+    domain: Path | None = None
+    """A file in place of the task's `domain.toml`."""
 
 
 async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) -> Deployment:
@@ -51,13 +55,18 @@ async def deploy(name: str, candidate: Candidate, request: DeploymentRequest) ->
     """
     task = find_tasks().get(name)
     configurations = wanted(task, request)
+    domain = domain_of(task, request.domain)
     async with _backend(task) as backend:
         if not isinstance(backend, Deploying):
             raise EvaluatorError(
                 f"kernels in {task.language} cannot be made a package: its backend has no `deploy`"
             )
         deployment = await backend.deploy(
-            task, candidate, configurations, request.architectures, _context()
+            task, candidate, configurations, request.architectures, domain, _context()
+        )
+    if request.domain is not None and deployment.domain is None:
+        raise EvaluatorError(
+            f"a package of a kernel in {task.language} takes listed shapes only: use --shape"
         )
     checked = {c.name for c in public_configurations(task)}
     shapes = tuple(s.model_copy(update={"checked": s.name in checked}) for s in deployment.shapes)

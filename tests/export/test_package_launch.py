@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,20 +80,17 @@ Bind = Callable[[int], tuple[Driver, Callable[[Any], Any]]]
 
 
 @pytest.fixture
-def bind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bind:
+def bind(monkeypatch: pytest.MonkeyPatch) -> Bind:
     """From bytes of the zeroed workspace to (what sees its launches, the package's call)."""
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "f.cubin").write_bytes(b"")
 
     def bound(zeroed: int) -> tuple[Driver, Callable[[Any], Any]]:
         driver = Driver()
-        cubin = SimpleNamespace(function=lambda entry, stages: 1)
+        cubin: Any = SimpleNamespace(function=lambda entry, stages: 1)
         monkeypatch.setattr(package_launch, "_plan", lambda shape, device: shape["launch"])
-        monkeypatch.setattr(package_launch, "_Cubin", lambda code, symbols: cubin)
         monkeypatch.setattr(package_launch, "_launch", driver.launch)
         monkeypatch.setattr(package_launch, "_set_bytes", driver.clear)
         monkeypatch.setattr(package_launch, "_stream_of", lambda device: driver.stream)
-        made = package_launch._Bound(shape(zeroed), tmp_path, torch.device("cpu"))
+        made = package_launch._Bound(shape(zeroed), torch.device("cpu"), lambda plan, device: cubin)
         return driver, lambda x: made([x], [x.data_ptr()])
 
     return bound

@@ -114,7 +114,20 @@ def refused(kind, words, call):
     else:
         raise AssertionError(f"not refused: {words}")
 
-refused(ValueError, "was not checked on that", lambda: attention(*inputs(1, 4, 255, 64)))
+for shape in ((2, 4, 256, 64), (3, 1, 1, 64), (1, 2, 77, 64)):
+    other = inputs(*shape)
+    expected = torch.nn.functional.scaled_dot_product_attention(*other, is_causal=True)
+    assert torch.allclose(attention(*other, causal=True), expected, atol=1e-5), shape
+traced = torch.compile(lambda *t: attention(*t) * 2, fullgraph=True, backend="eager")
+new = inputs(2, 3, 41, 64)
+assert torch.equal(traced(*new), attention(*new) * 2), "a shape that is traced first"
+refused(ValueError, "q is (1, 4, 256, 32); beside the other inputs it has to be (1, 4, 256, 64)",
+        lambda: attention(*inputs(1, 4, 256, 32)))
+refused(ValueError, "sequence is 0; this kernel takes 1 to 131072",
+        lambda: attention(*inputs(1, 4, 0, 64)))
+refused(ValueError, "q has 3 dimensions", lambda: attention(*inputs(4, 256, 64)))
+refused(ValueError, "beside the other inputs", lambda: attention(
+    q, k[:, :, :255].contiguous(), v))
 refused(TypeError, "q is torch.float64", lambda: attention(q.double(), k, v))
 refused(ValueError, "k is not contiguous", lambda: attention(
     q, k.transpose(1, 2).contiguous().transpose(1, 2), v))
@@ -153,7 +166,8 @@ def test_an_installed_package_of_a_cpp_kernel(make: Make, plain: Candidate, tmp_
     assert [s.name for s in deployment.shapes if not s.checked] == ["asked-1"]
     reader = make("my-attention", plain)
     done = as_torch(reader, tmp_path / "out", None, deployment)
-    assert "asked-1" in (done.folder / "README.md").read_text()
+    readme = (done.folder / "README.md").read_text()
+    assert "asked-1" in readme and "sequence from 1 to 131,072" in readme
     site = tmp_path / "site"
     install = ["-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index"]
     python(tmp_path, *install, "--target", str(site), str(done.folder))

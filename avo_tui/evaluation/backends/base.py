@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment, SingleSource
+from avo_tui.domain.deployment import Deployment, Domain, SingleSource
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import ProfileWanted, QuickComparison, ScratchReport, Window
 from avo_tui.domain.report import ConfigurationCheck, EvaluationProgress, Resources
@@ -147,9 +147,11 @@ class Deploying(Protocol):
         candidate: Candidate,
         configurations: Sequence[Configuration],
         architectures: Sequence[str],
+        domain: Domain | None,
         context: Context,
     ) -> Deployment:
-        """The data of a package for these configurations, without function name and sample.
+        """The data of a package for these configurations and, where the language's launcher can
+        work out further shapes, for the domain; without function name and sample.
 
         `architectures` may be empty, and is ignored if the code is compiled at installation. Raises
         Rejected if the candidate does not compile, EvaluatorError for an impossible architecture or

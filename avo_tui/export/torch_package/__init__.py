@@ -13,7 +13,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from avo_tui.domain.deployment import Build, DeployedShape, Deployment, Setting, settings
+from avo_tui.domain.deployment import (
+    Build,
+    DeployedShape,
+    Deployment,
+    Domain,
+    Setting,
+    least_greatest_step,
+    settings,
+)
 from avo_tui.domain.plain import safe
 from avo_tui.domain.records import Version
 from avo_tui.export.folder import Exported, ExportError, new_folder, write, write_bytes
@@ -119,6 +127,7 @@ def _package(
         "entry": deployment.build.entry if deployment.build else "",
         "settings": [s.model_dump() for s in chosen],
         "shapes": [s.model_dump(mode="json") for s in deployment.shapes],
+        "domain": deployment.domain and deployment.domain.model_dump(mode="json"),
     }
     for name in ("operator_of.py", "selftest.py", "benchmark.py"):
         text = (TEMPLATES / name).read_text(encoding="utf-8")
@@ -159,6 +168,12 @@ def _init(deployment: Deployment, chosen: tuple[Setting, ...], version: Version)
         result = f"tuple[{', '.join('torch.Tensor' for _ in first.outputs)}]"
     shapes = "\n".join(f"    {_shape_line(shape, chosen)}" for shape in deployment.shapes)
     name = deployment.function
+    where = "It was checked on these shapes, and raises ValueError on others:"
+    if deployment.domain is not None:
+        lines = "\n".join(f"    {line}" for line in _domain_lines(deployment.domain))
+        where = (
+            f"It takes these sizes, and raises ValueError on others:\n\n{lines}\n\n    Scored on:"
+        )
     return f'''"""{name}: v{version.number} of an evolved kernel, as an operator of torch."""
 
 from __future__ import annotations
@@ -173,7 +188,7 @@ __all__ = ["{name}"]
 def {name}({parameters}) -> {result}:
     """Run the kernel on contiguous tensors on one device; forward only.
 
-    It was checked on these shapes, and raises ValueError on others:
+    {where}
 
 {shapes}
 
@@ -240,6 +255,35 @@ setup(
 '''
 
 
+def _domain_lines(domain: Domain) -> list[str]:
+    sizes = []
+    for name, size in domain.sizes.items():
+        least, greatest, step = least_greatest_step(size)
+        multiples = f"a multiple of {step} " if step > 1 else ""
+        sizes.append(f"{name} {multiples}from {least:,} to {greatest:,}")
+    tensors = [
+        f"{name} [{', '.join(map(str, dims))}]"
+        for name, dims in (*domain.inputs.items(), *domain.outputs.items())
+    ]
+    return [", ".join(tensors), ", ".join(sizes), *(f"where {rule}" for rule in domain.where)]
+
+
+def _where(deployment: Deployment, chosen: tuple[Setting, ...]) -> str:
+    shapes = "\n".join(f"- `{s.name}`: {_shape_line(s, chosen)}" for s in deployment.shapes)
+    if deployment.domain is None:
+        return (
+            "## Where it holds\n\nOn contiguous tensors of these shapes; on any other shape, dtype"
+            f" or device it raises.\n\n{shapes}"
+        )
+    sizes = "\n".join(f"- {line}" for line in _domain_lines(deployment.domain))
+    return (
+        "## Where it holds\n\nOn contiguous tensors of these sizes; on any other, and on another"
+        f" dtype or device, it raises.\n\n{sizes}\n\nThe launch of a size that was not called"
+        " before is worked out at its first call; nothing is compiled. Checked and scored were,"
+        f" among others:\n\n{shapes}"
+    )
+
+
 def _readme(reader: SessionReader, version: Version, inner: str, deployment: Deployment) -> str:
     session, chosen = reader.state.session, settings(deployment.shapes)
     above, _, package = inner.rpartition("/")
@@ -264,9 +308,7 @@ def _readme(reader: SessionReader, version: Version, inner: str, deployment: Dep
         f"Needs {needs}. The operator is `torch.ops.{package}.{function}`; it"
         " has a fake implementation, so it works under `torch.compile`, and on a GPU it can be"
         " captured in a CUDA graph. Forward only: a backward pass raises.",
-        "## Where it holds\n\nOn contiguous tensors of these shapes; on any other shape, dtype or"
-        " device it raises.\n\n"
-        + "\n".join(f"- `{s.name}`: {_shape_line(s, chosen)}" for s in deployment.shapes),
+        _where(deployment, chosen),
     ]
     if unchecked:
         parts.append(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment, SingleSource
+from avo_tui.domain.deployment import Deployment, Domain, SingleSource
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
     InputsWanted,
@@ -154,6 +154,7 @@ class CppBackend:
         candidate: Candidate,
         configurations: Sequence[Configuration],
         architectures: Sequence[str],
+        domain: Domain | None,
         context: Context,
     ) -> Deployment:
         """What a package of the candidate needs; it is compiled here once to see that it does."""
@@ -161,7 +162,7 @@ class CppBackend:
         await self.compile(task, candidate, context)
         build = driver.build(task, candidate, roots)
         needs = f"a compiler of {driver.label}"
-        return deployment(task, configurations, build, needs)
+        return deployment(task, configurations, domain, build, needs)
 
     async def single_source(
         self,

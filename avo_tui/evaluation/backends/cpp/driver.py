@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.compiler_flags import FLAGS_LINE
-from avo_tui.domain.deployment import Build, Deployment, SingleSource
+from avo_tui.domain.deployment import Build, Deployment, Domain, SingleSource
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp import glue
 from avo_tui.evaluation.backends.cpp.toolchain import Toolchain, find_toolchain
@@ -116,9 +116,14 @@ LAUNCHER = Path(__file__).with_name("package_launch.py")
 
 
 def deployment(
-    task: Task, configurations: Sequence[Configuration], build: Build, needs: str
+    task: Task,
+    configurations: Sequence[Configuration],
+    domain: Domain | None,
+    build: Build,
+    needs: str,
 ) -> Deployment:
     """For a candidate that is known to compile; `needs` says what the installation has to have."""
+    arguments = [{"kind": a.kind, "name": a.name} for a in task.arguments]
     shapes = []
     for configuration in configurations:
         example = task.make_inputs(configuration, SEED, task.timed[0])
@@ -126,16 +131,13 @@ def deployment(
             name: (tuple(t.shape), str(t.dtype).removeprefix("torch."))
             for name, t in example.items()
         }
-        arguments = [
-            {"kind": a.kind, "name": a.name, "value": configuration.parameters.get(a.name)}
-            for a in task.arguments
-        ]
         shapes.append(shape_of(task, configuration, inputs, {"arguments": arguments}))
     return Deployment(
         language=task.language,
         launcher=LAUNCHER.read_text(encoding="utf-8"),
         function=task.name,
         shapes=tuple(shapes),
+        domain=domain,
         build=build,
         needs=f"{needs} on installation; the kernel is compiled for the processor there",
     )

@@ -32,11 +32,11 @@ class Launcher:
 
     def __init__(self, folder: Path, shapes: Sequence[dict[str, Any]], entry: str) -> None:
         self._shapes = shapes
-        arguments = shapes[0]["launch"]["arguments"]
-        self._kinds = [a["kind"] for a in arguments]
+        self._arguments = shapes[0]["launch"]["arguments"]
+        kinds = [a["kind"] for a in self._arguments]
         self._function = ctypes.CDLL(str(_library(folder)))[entry]
         self._function.restype = None
-        self._function.argtypes = [_SCALARS.get(k, ctypes.c_void_p) for k in self._kinds]
+        self._function.argtypes = [_SCALARS.get(k, ctypes.c_void_p) for k in kinds]
 
     def __call__(self, index: int, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The outputs for shape number `index`."""
@@ -48,9 +48,9 @@ class Launcher:
         names = [t["name"] for t in (*shape["inputs"], *shape["outputs"])]
         tensors = dict(zip(names, (*inputs, *outputs), strict=True))
         values: list[Any] = []
-        for argument in shape["launch"]["arguments"]:
+        for argument in self._arguments:
             if argument["kind"] in _SCALARS:
-                values.append(argument["value"])
+                values.append(shape["parameters"][argument["name"]])
                 continue
             address = tensors[argument["name"]].data_ptr()
             if address % ALIGNMENT:

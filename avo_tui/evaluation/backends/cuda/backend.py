@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment, SingleSource
+from avo_tui.domain.deployment import Deployment, Domain, SingleSource
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import ProfileWanted, ScratchReport, Window
 from avo_tui.domain.report import ConfigurationCheck
@@ -167,12 +167,13 @@ class CudaBackend:
         candidate: Candidate,
         configurations: Sequence[Configuration],
         architectures: Sequence[str],
+        domain: Domain | None,
         context: Context,
     ) -> Deployment:
         """Cubins and launches for the architectures; for the device's own where none is named."""
         wanted = devices(architectures, await self.facts())
         front = self._front(context.sandbox)
-        return await deploy(_cuda(task), candidate, configurations, wanted, front)
+        return await deploy(_cuda(task), candidate, configurations, domain, wanted, front)
 
     async def single_source(
         self,

@@ -81,7 +81,7 @@ def resolve_plans(
         _few_enough(task, manifest, file)
     except ManifestError as error:
         raise manifest_refused(error) from error
-    constants = _constants(candidate)
+    constants = integer_constants(candidate)
     plans = {}
     for configuration in configurations:
         name = configuration.name
@@ -118,7 +118,7 @@ def hidden_refusal(where: str) -> Rejected:
     return rejection
 
 
-def _constants(candidate: Candidate) -> dict[str, int]:
+def integer_constants(candidate: Candidate) -> dict[str, int]:
     """The integer tunables of the source: the manifest's expressions know them too."""
     constants = {}
     for tunable in tunables.parse(candidate):

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.deployment import Deployment, SingleSource
+from avo_tui.domain.deployment import Deployment, Domain, SingleSource
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cuda import single_source, toolkit
 from avo_tui.evaluation.backends.cuda.compiled import resolve_plans
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
 from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts, LaunchPlan
+from avo_tui.evaluation.backends.cuda.launch_rule import rule_of
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.backends.cuda.toolkit import architecture_number
 from avo_tui.evaluation.measurement import dtypes
@@ -99,12 +100,16 @@ async def deploy(
     task: CudaTask,
     candidate: Candidate,
     configurations: Sequence[Configuration],
+    domain: Domain | None,
     devices: Sequence[DeviceFacts],
     front: FrontEnd,
 ) -> Deployment:
     """Cubins for all `devices` with the launches of every configuration. Raises Rejected."""
     files: dict[str, bytes] = {}
     launches: dict[str, dict[str, object]] = {c.name: {} for c in configurations}
+    if not isinstance(front, CudaFrontEnd):  # a traced launch is not known for further shapes
+        domain = None
+    rules: dict[str, object] = {}
     for facts in devices:
         compiled, plans = await front.compile(task, candidate, facts, configurations, frozenset())
         names = [f"{facts.architecture}-{number}.cubin" for number in range(len(compiled.units))]
@@ -117,6 +122,8 @@ async def deploy(
                 "symbols": compiled.units[unit].symbols,
                 **plan.model_dump(mode="json", exclude={"variant"}),
             }
+        if domain is not None:
+            rules[facts.architecture] = rule_of(task, candidate, facts, domain, compiled, names)
     shapes = tuple(
         shape_of(task, configuration, _inputs(task, configuration), launches[configuration.name])
         for configuration in configurations
@@ -127,6 +134,7 @@ async def deploy(
         launcher=LAUNCHER.read_text(encoding="utf-8"),
         function=task.name,
         shapes=shapes,
+        domain=domain and domain.model_copy(update={"launch": rules}),
         files=files,
         device="cuda",
         needs=f"an NVIDIA GPU: {needs}",

@@ -1,8 +1,9 @@
 """Launches this package's cubins: one prepared launch for each device, shape and setting.
 
-What a kernel is given was resolved when the package was made and stands in `launches.json`:
-grid, block, cluster, shared memory, parameters, tensor maps, workspaces. Here only addresses are
-filled in. Nothing is compiled, and nothing is copied between host and device.
+What a kernel is given stands in `launches.json`: grid, block, cluster, shared memory, parameters,
+tensor maps, workspaces. For the shapes of the export it stands there as numbers, for others of the
+kernel's domain as expressions in the sizes, which are worked out at the first call of a shape.
+Nothing is compiled, and nothing is copied between host and device.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ PORTABLE_CLUSTER = 8
 KEPT_BYTES = 1 << 20
 """Largest sum of workspaces that are kept between calls instead of allocated in each."""
 _DEFAULT_STREAM = 0
+SHAPES_KEPT = 256
+"""Shapes whose launches are kept ready on one device."""
+_GRID = (2**31 - 1, 65_535, 65_535)
+_RANGES = {
+    "i32": (-(2**31), 2**31 - 1), "u32": (0, 2**32 - 1), "i64": (-(2**63), 2**63 - 1),
+    "u64": (0, 2**64 - 1),
+}  # fmt: skip
+_FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil_div": lambda a, b: -(-a // b)}
 
 _Plan = dict[str, Any]
 """A part of `launches.json`."""
@@ -178,9 +187,10 @@ class _Cubin:
     def __init__(self, code: bytes, symbols: dict[str, str]) -> None:
         self._module = _check(driver.cuModuleLoadData(code), "loading a cubin of this package")
         self._symbols = symbols
+        self._shared: dict[str, int] = {}
 
     def function(self, entry: str, stages: Sequence[dict[str, Any]]) -> Any:
-        """A kernel, allowed what any of its launches asks for."""
+        """A kernel, allowed what any of its launches so far asks for."""
         symbol = self._symbols.get(entry, entry).encode()
         function = _check(
             driver.cuModuleGetFunction(self._module, symbol), f"finding the kernel {entry}"
@@ -188,7 +198,8 @@ class _Cubin:
         kinds = driver.CUfunction_attribute
         own = [stage for stage in stages if stage["entry"] == entry]
         shared = max(stage["shared_memory"] for stage in own)
-        if shared:
+        if shared > self._shared.get(entry, 0):
+            self._shared[entry] = shared
             kind = kinds.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             _check(driver.cuFuncSetAttribute(function, kind, shared), f"preparing {entry}")
         if max(math.prod(stage["cluster"] or (1,)) for stage in own) > PORTABLE_CLUSTER:
@@ -268,7 +279,9 @@ class _Bound:
     workspaces, and of what the prepare stages fill.
     """
 
-    def __init__(self, shape: dict[str, Any], folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, shape: dict[str, Any], device: torch.device, cubins: Callable[[_Plan, int], _Cubin]
+    ) -> None:
         plan = _plan(shape, device)
         self._device = device
         forms = [(tuple(t["shape"]), t["dtype"]) for t in (*shape["inputs"], *shape["outputs"])]
@@ -283,12 +296,14 @@ class _Bound:
         slots = {name: slot for slot, name in enumerate(names)}
         maps = {name: _Map(m, slots) for name, m in plan["maps"].items()}
         every = plan["prepare"] + plan["stages"]
-        cubin = _Cubin((folder / "files" / plan["cubin"]).read_bytes(), plan["symbols"])
+        cubin = cubins(plan, device.index)
         functions = {s["entry"]: cubin.function(s["entry"], every) for s in every}
         self._prepare, self._stages = (
             [_Stage(s, functions[s["entry"]], maps, slots) for s in plan[kind]]
             for kind in ("prepare", "stages")
         )
+        self.prepared = bool(self._prepare)
+        """Whether it holds what a captured graph may still read."""
         given = [p for stage in plan["prepare"] for p in stage["params"]]
         buffers = {p["buffer"] for p in given if p["kind"] == "pointer"}
         buffers |= {plan["maps"][p["buffer"]]["buffer"] for p in given if p["kind"] == "map"}
@@ -357,19 +372,92 @@ class _Bound:
         self._captured |= capturing
 
 
-def _plan(shape: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def _plan(shape: dict[str, Any], device: torch.device) -> _Plan:
     facts = torch.cuda.get_device_properties(device)
     number = f"{facts.major}{facts.minor}"
-    plans = shape["launch"].items()
+    launch = shape["launch"]
+    plans = launch.get("of", launch).items()
     for architecture, plan in plans:
         same = architecture.removeprefix("sm_").rstrip("af") == number
         if same and plan["multiprocessors"] == facts.multi_processor_count:
-            return dict(plan)
+            return resolved(plan, shape) if "of" in launch else dict(plan)
     devices = ", ".join(f"{a} with {p['multiprocessors']} multiprocessors" for a, p in plans)
     raise RuntimeError(
         f"this package was made for {devices}; {facts.name} is sm_{number} with "
         f"{facts.multi_processor_count}"
     )
+
+
+def resolved(rule: _Plan, shape: dict[str, Any]) -> _Plan:
+    """The launches of a shape of the domain. Raises ValueError where there are none."""
+    names = {**rule["constants"], **shape["launch"]["names"], "SMS": rule["multiprocessors"]}
+    variant = next(v for v in rule["variants"] if _value(v["when"], names))
+    names.update(variant["macros"])
+    tensors = {t["name"]: t["shape"] for t in (*shape["inputs"], *shape["outputs"])}
+
+    def numbers(expressions: Iterable[Any]) -> list[int]:
+        return [int(_value(e, names)) for e in expressions]
+
+    def stage(of: _Plan) -> _Plan:
+        grid, block = ([*numbers(of[e]), 1, 1][:3] for e in ("grid", "block"))
+        if not all(1 <= n <= most for n, most in zip(grid, _GRID, strict=True)):
+            raise ValueError(f"this kernel cannot be launched on that shape: its grid is {grid}")
+        cluster = of["cluster"] and [*numbers(of["cluster"]), 1, 1][:3]
+        (shared,) = numbers([of["shared_memory"]])
+        params = [_param(p, names) for p in of["params"]]
+        return {
+            **of, "grid": grid, "block": block, "cluster": cluster, "shared_memory": shared,
+            "params": params,
+        }  # fmt: skip
+
+    def tensor_map(of: _Plan) -> _Plan:
+        own = of["dims"] is None
+        dims = list(reversed(tensors[of["buffer"]])) if own else numbers(of["dims"])
+        steps = of["strides"]
+        if steps is None:
+            steps = [math.prod(dims[: i + 1]) for i in range(len(dims) - 1)]
+        return {
+            **of,
+            "offset": numbers([of["offset"]])[0] * of["item"],
+            "dims": dims,
+            "strides": [n * of["item"] for n in numbers(steps)],
+            "box": numbers(of["box"]),
+            "element_strides": numbers(of["element_strides"] or [1] * len(dims)),
+        }
+
+    return {
+        "cubin": variant["cubin"],
+        "symbols": variant["symbols"],
+        "stages": [stage(s) for s in variant["stages"]],
+        "prepare": [stage(s) for s in variant["prepare"]],
+        "maps": {name: tensor_map(m) for name, m in variant["maps"].items()},
+        "workspaces": {
+            name: {**w, "bytes": numbers([w["bytes"]])[0]}
+            for name, w in variant["workspaces"].items()
+        },
+    }
+
+
+def _value(expression: Any, names: dict[str, Any]) -> Any:
+    """The expressions were checked at the export and are the package's own, as its code is."""
+    if isinstance(expression, str):
+        return eval(expression, _FUNCTIONS, names)  # noqa: S307
+    return expression
+
+
+def _param(of: _Plan, names: dict[str, Any]) -> _Plan:
+    kind = of["kind"]
+    if kind == "map":
+        return of
+    value = _value(of["value"], names)
+    if kind == "pointer":
+        return {**of, "value": int(value) * of["item"]}
+    if kind in _RANGES:
+        least, most = _RANGES[kind]
+        if not least <= value <= most:
+            raise ValueError(f"that shape is too large for this kernel: {of['value']} is {value}")
+        return {**of, "value": int(value)}
+    return {**of, "value": float(value)}
 
 
 class Launcher:
@@ -380,11 +468,25 @@ class Launcher:
         self._folder = folder
         self._shapes = shapes
         self._bound: dict[tuple[int, int], _Bound] = {}
+        self._cubins: dict[tuple[str, int], _Cubin] = {}
+
+    def _cubin(self, plan: _Plan, device: int) -> _Cubin:
+        """Loaded once on each device, whatever number of shapes launch it."""
+        cubin = self._cubins.get((plan["cubin"], device))
+        if cubin is None:
+            code = (self._folder / "files" / plan["cubin"]).read_bytes()
+            new = _Cubin(code, plan["symbols"])
+            cubin = self._cubins.setdefault((plan["cubin"], device), new)
+        return cubin
 
     def _bound_to(self, index: int, device: int) -> _Bound:
         bound = self._bound.get((index, device))
         if bound is None:
-            new = _Bound(self._shapes[index], self._folder, torch.device("cuda", device))
+            new = _Bound(self._shapes[index], torch.device("cuda", device), self._cubin)
+            if len(self._bound) >= SHAPES_KEPT:
+                oldest = next((key for key, b in self._bound.items() if not b.prepared), None)
+                if oldest is not None:
+                    self._bound.pop(oldest, None)
             bound = self._bound.setdefault((index, device), new)
         return bound
 

@@ -1,8 +1,13 @@
-"""The custom operator of this package: shapes are looked up, then its launcher is called."""
+"""The custom operator of this package: shapes are looked up, then its launcher is called.
+
+A shape of the kernel's domain that was not among those of the export is worked out at its first
+call: its outputs' shapes here, its launch by the launcher.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +23,8 @@ _INPUTS = [t["name"] for t in SHAPES[0]["inputs"]]
 _DTYPES = [getattr(torch, t["dtype"]) for t in SHAPES[0]["inputs"]]
 _DEVICE: str = FACTS["device"]
 _SINGLE = len(SHAPES[0]["outputs"]) == 1
+_DOMAIN: dict[str, Any] | None = FACTS["domain"]
+_FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil_div": lambda a, b: -(-a // b)}
 
 _Shapes = tuple[tuple[int, ...], ...]
 
@@ -28,6 +35,7 @@ def _key(shape: dict[str, Any]) -> tuple[_Shapes, tuple[Any, ...]]:
 
 
 _NUMBERS: dict[Any, int] = {}
+_ADDING = threading.Lock()
 for _number, _shape in enumerate(SHAPES):
     _NUMBERS.setdefault(_key(_shape), _number)
 
@@ -43,8 +51,57 @@ def _number_of(inputs: Sequence[torch.Tensor], settings: tuple[Any, ...]) -> int
         if tensor.device.type != _DEVICE:
             raise ValueError(f"{name} is on {tensor.device}; this kernel runs on {_DEVICE}")
     if number is None:
-        raise ValueError(_unknown(sizes, settings))
+        new = _new_shape(sizes, settings)
+        with _ADDING:
+            number = _NUMBERS.setdefault((sizes, settings), len(SHAPES))
+            if number == len(SHAPES):
+                SHAPES.append({**new, "name": f"called-{number}"})
     return number
+
+
+def _new_shape(sizes: _Shapes, settings: tuple[Any, ...]) -> dict[str, Any]:
+    """A shape of the domain. Raises ValueError, with a sentence, for one outside."""
+    if _DOMAIN is None:
+        raise ValueError(_unknown(sizes, settings))
+    values = dict(SHAPES[0]["parameters"])
+    values.update(zip((s["name"] for s in SETTINGS), settings, strict=True))
+    for name, size in zip(_INPUTS, sizes, strict=True):
+        dimensions = _DOMAIN["inputs"][name]
+        if len(size) != len(dimensions):
+            raise ValueError(f"{name} has {len(size)} dimensions; it has to be {dimensions}")
+        values.update(
+            {d: n for d, n in zip(dimensions, size, strict=True) if d in _DOMAIN["sizes"]}
+        )
+
+    def value(expression: Any) -> Any:
+        if isinstance(expression, str):
+            return eval(expression, _FUNCTIONS, values)  # noqa: S307 (the package's own)
+        return expression
+
+    for name, (least, most, *step) in _DOMAIN["sizes"].items():
+        if not least <= values[name] <= most or (step and values[name] % step[0]):
+            multiples = f"multiples of {step[0]} from " if step else ""
+            raise ValueError(
+                f"{name} is {values[name]}; this kernel takes {multiples}{least} to {most}"
+            )
+    for name, size in zip(_INPUTS, sizes, strict=True):
+        wanted = tuple(map(value, _DOMAIN["inputs"][name]))
+        if wanted != size:
+            raise ValueError(f"{name} is {size}; beside the other inputs it has to be {wanted}")
+    for rule in _DOMAIN["where"]:
+        if not value(rule):
+            held = ", ".join(f"{name} = {values[name]}" for name in _DOMAIN["sizes"])
+            raise ValueError(f"{rule} has to hold; it does not for {held}")
+    names = {name.upper(): number for name, number in values.items()}
+    names.update({name: value(text) for name, text in _DOMAIN["names"].items()})
+    tensors = {
+        kind: [
+            {**t, "shape": [value(d) for d in _DOMAIN[kind][t["name"]]]} for t in SHAPES[0][kind]
+        ]
+        for kind in ("inputs", "outputs")
+    }
+    launch = {"of": _DOMAIN["launch"], "names": names}
+    return {**tensors, "parameters": values, "checked": False, "launch": launch}
 
 
 def _unknown(asked: _Shapes, settings: tuple[Any, ...]) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avo_tui.evaluation.backends.cuda.resolve import (
+from avo_tui.evaluation.expressions import (
     ExpressionError,
     ceil_div,
     evaluate_condition,
