@@ -1,12 +1,14 @@
 """`--confirm-failures` on small suites: chance turns nothing red, and a defect nothing green."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.confirm_failures import MOST
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("-p", "xdist", "-p", "asyncio", "-p", "timeout")
@@ -16,14 +18,8 @@ from tests import confirm_failures
 pytest_addoption = confirm_failures.add_option
 pytest_configure = confirm_failures.register
 """
-SETTINGS = """
-[pytest]
-asyncio_mode = auto
-asyncio_default_fixture_loop_scope = function
-filterwarnings = ignore
-"""
 ONCE = """
-import asyncio, os, pathlib, pytest, pytest_asyncio
+import os, pathlib, pytest, time
 
 def first(name):
     try:
@@ -32,73 +28,36 @@ def first(name):
         return False
     return True
 """
-SERVER = (
-    ONCE
-    + """
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server():
-    started = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    yield started
-    started.close()
-"""
-)
-CHANCE = (
-    SERVER
-    + """
+CHANCE = """
 @pytest.mark.parametrize("number", range(12))
-async def test_well(server, number):
-    await asyncio.sleep(0)
+def test_well(number): ...
 
-async def test_flaky(server):
+@pytest.fixture
+def port():
+    assert not first("port"), "no port is free"
+
+def test_fixture(port): ...
+
+def test_flaky():
     print("a line of the test")
     assert not first("flaky"), "by chance"
 
-async def test_dies(server):
+def test_dies():
     if first("dies"):
         os._exit(3)
 
 @pytest.mark.timeout(4)
-async def test_hangs(server):
+def test_hangs():
     if first("hangs"):
-        await asyncio.sleep(1000)
+        time.sleep(1000)
 """
-)
-DEFECTS = (
-    ONCE
-    + """
-@pytest.fixture(scope="module")
-def shared():
-    if first("shared"):
-        raise OSError("no port is free")
-
-@pytest.mark.parametrize("number", range(6))
-def test_with_fixture(shared, number): ...
-
-def test_broken():
-    assert 1 == 2
-
-def test_skips():
-    assert not first("skips")
-    pytest.skip("not again")
-"""
-)
-MANY = (
-    ONCE
-    + """
-@pytest.mark.parametrize("number", range(4))
-def test_each(number):
-    assert not first(str(number))
-"""
-)
 
 
-def run(folder: Path, source: str, *options: str) -> tuple[int, list[str]]:
-    """(exit status, printed lines) of a suite of one file with `--confirm-failures`."""
+def run(folder: Path, source: str, *options: str) -> tuple[int, str]:
+    """(exit status, what was printed) of a suite of one file with `--confirm-failures`."""
     (folder / "conftest.py").write_text(CONFTEST)
-    (folder / "pytest.ini").write_text(SETTINGS)
-    (folder / "test_suite.py").write_text(source)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_suite.py").write_text(ONCE + source)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COLUMNS"))}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-ra", "--confirm-failures", *options],
@@ -109,48 +68,40 @@ def run(folder: Path, source: str, *options: str) -> tuple[int, list[str]]:
         text=True,
         check=False,
     )
-    return ran.returncode, ran.stdout.splitlines()
-
-
-def named(lines: list[str], begin: str) -> list[str]:
-    """The tests of the lines that begin so."""
-    return [line.removeprefix(begin).split(",")[0] for line in lines if line.startswith(begin)]
+    return ran.returncode, ran.stdout
 
 
 def test_chance_dead_workers_and_hangs_are_told_and_do_not_fail_the_run(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, CHANCE, "-n", "2", "--dist", "worksteal")
-    assert status == 0, "\n".join(lines)
-    tests = {f"test_suite.py::test_{name}" for name in ("flaky", "dies", "hangs")}
-    assert set(named(lines, "flaky: ")) == tests
-    assert re.match(r"12 passed, 3 flaky in ", lines[-1])
-    text = "\n".join(lines)
-    assert "a line of the test" in text
+    status, text = run(tmp_path, CHANCE, "-n", "2", "--dist", "worksteal")
+    assert status == 0, text
+    flaky = re.findall(r"^flaky: test_suite.py::test_(\w+), to be mended", text, re.M)
+    assert sorted(flaky) == ["dies", "fixture", "flaky", "hangs"]
+    assert re.search(r"^12 passed, 4 flaky in ", text.splitlines()[-1])
     assert "failed with 'AssertionError: by chance" in text
     assert re.search(r"worker 'gw\d' crashed while running", text)
     assert "Timeout (>4.0s)" in text
 
 
-def test_what_does_not_pass_alone_fails_the_run(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, DEFECTS)
-    assert status == 1, "\n".join(lines)
-    refused = {"test_suite.py::test_broken", "test_suite.py::test_skips"}
-    assert set(named(lines, "not passed when run alone: ")) == refused
-    assert any(line.startswith("FAILED test_suite.py::test_broken") for line in lines)
-    assert re.match(r"2 failed, 6 flaky in ", lines[-1])
-    (flaky,) = (line for line in lines if line.startswith("flaky: "))
-    assert "test_with_fixture[0] and 5 more, " in flaky
-    assert "no port is free" in flaky
-
-
-def test_more_failures_than_chance_makes_are_not_run_again(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, MANY)
-    assert status == 1
-    assert not named(lines, "flaky: ")
-    assert "4 failures are too many for chance: none ran again" in lines
-    assert re.match(r"4 failed in ", lines[-1])
-
-
-def test_a_run_that_stopped_early_stays_failed(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, MANY, "-x")
-    assert status == 1
-    assert not named(lines, "flaky: ")
+@pytest.mark.parametrize(
+    ("source", "option", "said"),
+    [
+        ("def test_broken():\n    assert 1 == 2", "-v", "not passed when run alone"),
+        (
+            'def test_skips():\n    assert not first("s")\n    pytest.skip("not again")',
+            "-v",
+            "not passed when run alone",
+        ),
+        (
+            f'@pytest.mark.parametrize("n", range({MOST + 1}))\n'
+            "def test_each(n):\n    assert not first(str(n))",
+            "-v",
+            "nothing was run again",
+        ),
+        ('def test_once():\n    assert not first("o")\ndef test_later(): ...', "-x", "1 failed"),
+    ],
+)
+def test_what_is_no_chance_fails_the_run(
+    tmp_path: Path, source: str, option: str, said: str
+) -> None:
+    status, text = run(tmp_path, source, option)
+    assert status == 1 and said in text and "flaky: " not in text

@@ -15,6 +15,8 @@ WIDGETS = {"LineageView", "LongView", "CursorList", "PickList"}
 """Widgets that extend `LinesView`, a widget in its own right: their own methods are counted."""
 VAGUE = {"found", "at", "said", "place", "made"}
 """Names for local variables that do not say what they hold."""
+LIMITS = {"deadline", "monotonic", "most", "end", "length"}
+"""Names in a loop by which it ends."""
 
 
 class Survey(ast.NodeVisitor):
@@ -137,3 +139,46 @@ def test_no_file_keeps_the_marks_of_a_merge() -> None:
         path.name for path in texts if any(f"\n{mark}" in path.read_text("utf-8") for mark in marks)
     ]
     assert not kept
+
+
+def loops_without_an_end(source: str) -> list[int]:
+    """Lines of loops that may wait, with neither a limit of time nor `# ends: WHY` beside them."""
+    lines = source.splitlines()
+    found: list[int] = []
+
+    def names(node: ast.AST) -> set[str]:
+        return {
+            n.attr if isinstance(n, ast.Attribute) else n.id
+            for n in ast.walk(node)
+            if isinstance(n, ast.Attribute | ast.Name)
+        }
+
+    def walk(node: ast.AST, *, limited: bool) -> None:
+        if isinstance(node, Function):
+            limited = False
+        if isinstance(node, ast.With | ast.AsyncWith):
+            limited |= any("timeout" in names(item.context_expr) for item in node.items)
+        if isinstance(node, ast.While) and not limited:
+            asks = isinstance(node.test, ast.Constant) or any(
+                isinstance(n, ast.Call) for n in ast.walk(node.test)
+            )
+            asks |= any(isinstance(n, ast.Await) for n in ast.walk(node))
+            if asks and not names(node) & LIMITS and "# ends: " not in lines[node.lineno - 1]:
+                found.append(node.lineno)
+        for child in ast.iter_child_nodes(node):
+            walk(child, limited=limited)
+
+    walk(ast.parse(source), limited=False)
+    return found
+
+
+def test_every_loop_of_a_test_has_an_end_that_comes() -> None:
+    """A fault of the product then fails a test, and does not hang the suite."""
+    tests = ROOT.parent.glob("tests/**/*.py"), ROOT.parent.glob("plugins/*/tests/**/*.py")
+    endless = [
+        f"{p}:{n}" for paths in tests for p in paths for n in loops_without_an_end(p.read_text())
+    ]
+    assert not endless, "tests.waiting has loops with a limit"
+    assert loops_without_an_end("while True:\n    step()") == [1]
+    assert loops_without_an_end("while not told():\n    pass") == [1]
+    assert not loops_without_an_end("with timeout(3):\n    while True:\n        step()")

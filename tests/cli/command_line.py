@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from avo_tui.domain.records import SessionRecord
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.store import SessionReader, SessionWriter, known_sessions
 from tests.evolution.fake_evaluator import TASK
+from tests.waiting import wait_for
 
 EVOLUTION = Path(__file__).parent.parent / "evolution"
 ENGINE = EVOLUTION / "engine_process.py"
@@ -66,10 +66,3 @@ def running(folder: Path, seconds: float = 0.1) -> Iterator[subprocess.Popen[byt
     finally:
         process.terminate()
         process.wait(120)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)

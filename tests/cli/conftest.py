@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from avo_tui.cli.main import app
 from avo_tui.settings import settings
 from avo_tui.store import SessionReader, known_sessions, places
-from tests.cli.command_line import Result, make_session, run_engine, running, wait_for
+from tests.cli.command_line import Result, make_session, run_engine, running
 from tests.shipped import shipped_sessions
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ import pytest
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Caps
 from tests.campaign.stage import Stage, new_campaign, source
-from tests.cli.command_line import Result, wait_for
+from tests.cli.command_line import Result
+from tests.waiting import wait_for
 
 Avo = Callable[..., Result]
 KERNELS = Path(__file__).parent / "kernels"
@@ -35,7 +36,7 @@ def answering(stage: Stage) -> Iterator[None]:
     over = Event()
 
     def work() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.02):  # ends: with its context
             for line in list(stage.lines.values()):
                 line.answer()
             stage.conductor.look()

@@ -12,7 +12,8 @@ from avo_tui.cli import starting
 from avo_tui.evolution.process import is_kept
 from avo_tui.store import SessionReader, SessionWriter, diagnose, pages
 from avo_tui.store.layout import Layout
-from tests.cli.command_line import Result, make_session, wait_for
+from tests.cli.command_line import Result, make_session
+from tests.waiting import wait_for
 
 Avo = Callable[..., Result]
 Damage = Callable[[Layout], object]

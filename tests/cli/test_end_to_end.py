@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from avo_tui.store import SessionReader, engine_status
-from tests.cli.command_line import wait_for
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -121,7 +121,7 @@ def test_an_engine_outlives_its_starter_and_its_death_leaves_nothing_behind(
 ) -> None:
     folder, pid = detached
     reader = SessionReader.open(folder)
-    wait_for(lambda: reader.poll() is not None and reader.state.versions, 400)
+    wait_for(lambda: reader.poll() is not None and reader.state.versions, seconds=400)
     family = psutil.Process(pid).children(recursive=True)
     assert family, "the evaluator is a process of its own"
     for process in family:

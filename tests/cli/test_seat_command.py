@@ -15,7 +15,8 @@ from avo_tui.cli.seat import _patient
 from avo_tui.operators.seat.wire import Answer, Call
 from avo_tui.seat.client import SeatClient
 from avo_tui.store import SessionReader
-from tests.cli.command_line import Result, make_session, running, wait_for
+from tests.cli.command_line import Result, make_session, running
+from tests.waiting import wait_for
 
 Avo = Callable[..., Result]
 

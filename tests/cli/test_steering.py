@@ -10,7 +10,8 @@ import pytest
 
 from avo_tui.cli import control
 from avo_tui.store import SessionReader, SessionWriter, engine_status, waiting_commands
-from tests.cli.command_line import Result, make_session, wait_for
+from tests.cli.command_line import Result, make_session
+from tests.waiting import wait_for
 
 Avo = Callable[..., Result]
 

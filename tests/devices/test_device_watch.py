@@ -9,6 +9,7 @@ import pytest
 from avo_tui.devices import watch
 from avo_tui.devices.watch import watched
 from avo_tui.domain.device import DeviceState
+from tests.waiting import until
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,16 +62,14 @@ async def test_samples_reach_from_the_beginning_to_the_end() -> None:
 async def test_a_short_measurement_has_its_first_and_last_sample() -> None:
     sensor = Numbered()
     async with watched(lambda: sensor, seconds=600) as seen:
-        while not seen.states:
-            await asyncio.sleep(0)
+        await until(lambda: seen.states, pause=0)
     assert seen.health is not None and seen.health.samples == 2
 
 
 async def test_a_failing_sensor_ends_the_watching_only() -> None:
     sensor = Numbered(fail_from=2)
     async with watched(lambda: sensor, seconds=0.001) as seen:
-        while sensor.asked < 2:
-            await asyncio.sleep(0)
+        await until(lambda: sensor.asked >= 2, pause=0)
     assert seen.health is not None and seen.health.samples == 1
 
 

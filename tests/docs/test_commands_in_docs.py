@@ -37,7 +37,7 @@ def fault(command: str) -> str:
     except ValueError:
         return ""  # a quote that goes on below
     node, seen = PROGRAM, "avo"
-    while words and hasattr(node, "commands") and not words[0].startswith("-"):
+    while words and hasattr(node, "commands") and not words[0].startswith("-"):  # ends: by words
         if not re.fullmatch(r"[a-z][a-z-]*", words[0]):
             return ""  # a placeholder
         if words[0] not in node.commands:

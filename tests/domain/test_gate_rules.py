@@ -184,10 +184,11 @@ def test_a_refusal_stands_from_eight_pairs_on() -> None:
             held_at=0 if held is None else held.replicates,
         )
         begun = len(replicates) if held is not None else 0
-        while (
+        while (  # ends: by the number of pairs
             held := decide("strict", Rival(3, score(1.0)), comparison, Ledger([comparison]), begun)
         ) is None:
             replicates.append(paired(0.9))
+            assert len(replicates) < 20, "it never ends"
             comparison = comparison.replaced(replicates=tuple(replicates))
         assert held.outcome == "refused"
         assert ("adds pairs" in held.reason) is (held.replicates < FINAL)

@@ -47,7 +47,7 @@ def interrupted(real: Callable[..., object], times: list[int]) -> Callable[..., 
             os.kill(pid, signal.SIGSTOP)
             os.kill(pid, signal.SIGCONT)
             try:
-                while True:
+                while True:  # ends: the kernel answers once it is told
                     real(descriptor, _STILL_WAITING, struct.pack("=Q", identity))
             except OSError:
                 return answer
@@ -93,7 +93,7 @@ async def test_a_storm_of_stops_accuses_nobody(
 
     def blow(process: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            while not over.is_set():
+            while not over.is_set():  # ends: the test sets it
                 for number in (signal.SIGSTOP, signal.SIGCONT):
                     signal.pidfd_send_signal(process, number)
                     signals.append(number)

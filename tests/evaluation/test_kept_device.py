@@ -1,12 +1,12 @@
 """The device is kept from one request of a call to the next, and given away where that is fair."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from avo_tui.evaluation.locks import KeptDevice, device_lock, somebody_waits
+from tests.waiting import until
 
 LONG = 3600.0
 
@@ -14,12 +14,6 @@ LONG = 3600.0
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
-
-async def until(told: Callable[[], object]) -> None:
-    async with asyncio.timeout(240):
-        while not told():
-            await asyncio.sleep(0.01)
 
 
 async def use(kept: KeptDevice, served: list[str], name: str, *, more: bool) -> None:

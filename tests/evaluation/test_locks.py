@@ -5,7 +5,6 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.locks import device_lock
 from avo_tui.evaluation.paths import lock_file
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +23,6 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tickets() -> list[str]:
     folder = lock_file("test").with_suffix(".queue")
     return sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-
-
-async def until(told: Callable[[], object]) -> None:
-    async with asyncio.timeout(240):
-        while not told():
-            await asyncio.sleep(0.01)
 
 
 async def test_those_who_wait_are_served_in_the_order_of_coming() -> None:

@@ -22,6 +22,7 @@ from avo_tui.evaluation.paths import lock_file
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
+from tests.waiting import until
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
 TASK = "tiny_attention"
@@ -243,8 +244,7 @@ async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEva
     assert first is not None
     asking = asyncio.ensure_future(evaluator.machine(TASK))
     await asyncio.sleep(0)
-    while not evaluator._link.pending:
-        await asyncio.sleep(0)
+    await until(lambda: evaluator._link.pending, pause=0)
     await evaluator.rest()
     assert evaluator._link.pid == first
     await asking

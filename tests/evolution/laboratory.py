@@ -47,14 +47,6 @@ class NoKnowledge:
         return []
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
-
-
 class Laboratory:
     """One session; engines are started on it one after the other."""
 

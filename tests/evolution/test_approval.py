@@ -13,7 +13,7 @@ from tests.evolution.test_engine import Scripted, with_values
 async def approving(make_lab: MakeLab) -> Laboratory:
     async def commit(bench: Workbench) -> StepOutcome:
         attempt = await bench.evaluating.evaluate(with_values(ALGORITHM="2"), "better")
-        while True:
+        while True:  # ends: the gate answers
             try:
                 word = await bench.evaluating.submit(attempt, "a plan", "")
             except Interrupted:

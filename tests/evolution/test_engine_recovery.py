@@ -22,9 +22,10 @@ from avo_tui.evolution.lifecycle import seeding
 from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import NoSpace, SessionReader, send_command
 from tests.evolution.fake_evaluator import FakeEvaluator
-from tests.evolution.laboratory import Killed, Laboratory, MakeLab, wait_for
+from tests.evolution.laboratory import Killed, Laboratory, MakeLab
 from tests.evolution.test_control import slow_lab
 from tests.evolution.test_engine import Scripted, capped, with_values
+from tests.waiting import wait_for
 
 PROCESS = Path(__file__).parent / "engine_process.py"
 

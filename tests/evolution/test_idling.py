@@ -116,18 +116,18 @@ async def test_commands_are_served_while_an_operator_returns_at_once(
 
 async def again_and_again(bench: Workbench) -> None:
     result = await bench.evaluating.evaluate(FASTER, "faster")
-    while True:
+    while True:  # ends: the engine ends the step
         await bench.evaluating.evaluate(FASTER, "faster")
         await bench.evaluating.submit(result, "plan", "summary")
 
 
 async def sweep_after_sweep(bench: Workbench) -> None:
-    while True:
+    while True:  # ends: the engine ends the step
         await bench.evaluating.evaluate_many([(FASTER, "one"), (FASTER, "the same")])
 
 
 async def boundary_after_boundary(bench: Workbench) -> None:
-    while True:
+    while True:  # ends: the engine ends the step
         await bench.control.boundary("here")
 
 

@@ -30,7 +30,7 @@ from avo_tui.store import (
 )
 from tests.evolution.engine_process import __file__ as ENGINE
 from tests.evolution.fake_evaluator import TASK
-from tests.evolution.laboratory import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture

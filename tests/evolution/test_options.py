@@ -22,7 +22,7 @@ class Waiting:
     author = "agent"
 
     async def vary(self, bench: Workbench) -> StepOutcome:
-        while True:
+        while True:  # ends: the engine ends the step
             await bench.control.boundary("waiting")
             await asyncio.sleep(0.005)
 

@@ -88,7 +88,7 @@ async def test_the_top_of_the_agents_ladder_ends_the_step(make_lab: MakeLab) -> 
 
     async def stubborn(bench: Workbench) -> StepOutcome:
         number = 0
-        while True:
+        while True:  # ends: the engine ends the step
             number += 1
             try:
                 await bench.control.boundary(f"before try {number}")

@@ -49,7 +49,7 @@ class Idle:
                 )
             await bench.evaluating.submit(result, "plan", "summary")
             return StepOutcome(outcome="committed")
-        while True:
+        while True:  # ends: the engine ends the step
             await bench.control.boundary("waiting")
             await asyncio.sleep(0.005)
 

@@ -234,7 +234,7 @@ class Server:
         elif what.how == "hang":
             await asyncio.sleep(3600)
         elif what.how == "pings":
-            while True:
+            while True:  # ends: with the connection
                 writer.write(b'event: ping\ndata: {"type": "ping"}\n\n')
                 await writer.drain()
                 await asyncio.sleep(0.05)

@@ -140,7 +140,7 @@ class FakeWorkbench(FakeRun):
     async def interruptible(self, work: Awaitable[T]) -> T:
         task = asyncio.ensure_future(work)
         try:
-            while not task.done() and self._cut is None:
+            while not task.done() and self._cut is None:  # ends: with the task
                 waiter = asyncio.ensure_future(self._changed.wait())
                 await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
                 waiter.cancel()

@@ -100,7 +100,7 @@ def strict_decision(score: Score, best: Version) -> GateDecision:
     one = PairedMeasurement(configurations={"all": (ratio, ratio, ratio)})
     ledger = Ledger([])
     comparison = ledger.begin("a" * 64, best.candidate, "")
-    while True:
+    while True:  # ends: a gate settles by its last pair
         comparison = comparison.replaced(replicates=(*comparison.replicates, one))
         decision = decide("strict", Rival(best.number, best.score), comparison, ledger)
         if decision is not None:

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import subprocess
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -217,7 +218,9 @@ def test_lines_that_differ_from_the_compressed_form_stay(lived: Path) -> None:
     whole = part.read_bytes()
     with SessionWriter.open(lived) as writer:
         writer._background_writer.stop()
+        deadline = time.monotonic() + 60
         while not packed_path(part).exists():
+            assert time.monotonic() < deadline
             writer.record(ev.AgentText(block="b", text="prose"))
             writer.flush()
             writer._compaction.step()

@@ -163,7 +163,7 @@ def test_a_real_disk_fills_up_and_is_freed(small_disk: Path) -> None:
 
     def fill() -> None:
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
+            while True:  # ends: the disk is full
                 file.write(b"\0" * 4096)
 
     try:

@@ -63,7 +63,7 @@ def work(folder: Path, said: Connection) -> None:
 def drain(said: Connection) -> list[tuple[int, str, str | None]]:
     acknowledged = []
     try:
-        while said.poll():
+        while said.poll():  # ends: what was said is over
             acknowledged.append(said.recv())
     except (EOFError, OSError):
         pass
@@ -75,7 +75,7 @@ def follow(reader: SessionReader, followed: dict[int, str], last: int) -> None:
     only."""
     deadline = time.monotonic() + 60
     while True:
-        while new := reader.poll():
+        while new := reader.poll():  # ends: the writer is dead
             followed.update({e.seq: e.model_dump_json() for e in new})
         if last in followed or last < 2 or time.monotonic() > deadline:
             return

@@ -115,7 +115,7 @@ def test_pages_on_disk_are_continued(
             writer.close()
             writer = SessionWriter.open(folder)
     writer.close()
-    while follower.poll():
+    while follower.poll():  # ends: nobody writes any more
         pass
     reader, journal = SessionReader.open(folder), fold_journal(Layout(folder))
     for state in (reader.state, follower.state, SessionWriter.open(folder).state):

@@ -29,6 +29,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.writer import DEFERRED
 from tests.power_cut import Recording, recorded
 from tests.session_life import attempt, report, session_record, version
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -161,8 +162,7 @@ def test_what_is_on_the_way_is_durable_soon(root: Path) -> None:
         writer.record(ev.StateChanged(state="running"))
         before = len(recording.syncs)
         last = writer.record(ev.AgentText(block="b", text="prose")).seq
-        while writer._journal.unsynced:
-            assert writer._background_writer._thread.is_alive()
+        wait_for(lambda: not writer._journal.unsynced)
         recording.image(len(recording.syncs), root / "cut")
         assert len(recording.syncs) > before
     assert SessionReader.open(root / "cut" / "s").state.session.applied == last

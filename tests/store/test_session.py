@@ -62,7 +62,7 @@ def test_a_reader_sees_what_the_writer_recorded(writer: SessionWriter) -> None:
         recorded.append(writer.record(event))
         if len(recorded) % 3 == 0:
             seen += reader.poll(limit=2)
-    while events := reader.poll(limit=7):
+    while events := reader.poll(limit=7):  # ends: a record has an end
         assert len(events) <= 7
         seen += events
     assert seen == recorded
@@ -230,7 +230,7 @@ def test_the_tables_follow_by_themselves(writer: SessionWriter) -> None:
     reached = threading.Event()
 
     def wait() -> None:
-        while not reached.wait(0.02):
+        while not reached.wait(0.02):  # ends: with the process
             tables = read_tables(writer.folder / "session.json")
             if tables["session"]["1"]["applied"] == writer.state.session.applied:
                 reached.set()

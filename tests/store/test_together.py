@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +60,11 @@ def test_a_follower_misses_nothing_and_sees_nothing_twice(folder: Path) -> None:
         reader = SessionReader.open(folder)
         first = reader.state.session.applied
         seen: list[ev.Event] = []
+        deadline = time.monotonic() + 240
         while thread.is_alive():
+            assert time.monotonic() < deadline
             seen += reader.poll(limit=3)
-        while events := reader.poll():
+        while events := reader.poll():  # ends: nobody writes any more
             seen += events
         assert [e.seq for e in seen] == list(range(first + 1, len(recorded) + 2))
         assert seen == recorded[first - 1 :]
@@ -79,7 +82,9 @@ def test_whoever_opens_at_any_time_sees_a_state_of_that_time(
     # the writer is never further ahead than two steps, so that it is at work all the time
     allowed = threading.Semaphore(2)
     with at_work(folder, allowed.acquire) as (_, thread), releasing(allowed):
+        deadline = time.monotonic() + 240
         while thread.is_alive():
+            assert time.monotonic() < deadline
             allowed.release()
             reader = SessionReader.open(folder)
             opened += 1

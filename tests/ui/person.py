@@ -10,9 +10,9 @@ import signal
 import struct
 import sys
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from tests.waiting import wait_for
 
 PATIENCE = 100.0
 PROGRAM = """
@@ -21,13 +21,6 @@ from pathlib import Path
 from avo_tui.ui.app import AvoApp, run_app
 sys.exit(run_app(AvoApp(folder=Path(sys.argv[1]))))
 """
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 class Person:

@@ -74,7 +74,7 @@ def _words(style: Style | None) -> str:
 
 def _letters(number: int) -> str:
     out = ""
-    while True:
+    while True:  # ends: the number shrinks
         out = LETTERS[number % len(LETTERS)] + out
         number = number // len(LETTERS) - 1
         if number < 0:

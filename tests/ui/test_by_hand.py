@@ -10,7 +10,8 @@ import pytest
 from avo_tui.domain.commands import Submit
 from avo_tui.store import SessionWriter
 from tests.ui.make_session import write
-from tests.ui.person import PROGRAM, Person, wait_for
+from tests.ui.person import PROGRAM, Person
+from tests.waiting import wait_for
 
 
 def test_the_editor_has_the_terminal_and_what_it_saves_is_submitted(

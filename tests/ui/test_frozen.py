@@ -17,7 +17,8 @@ from avo_tui.domain import events as ev
 from avo_tui.store import SessionReader, SessionWriter
 from avo_tui.ui.terminal.writer import QUEUE_BYTES, Writer
 from tests.ui.make_session import write
-from tests.ui.person import PATIENCE, PROGRAM, Person, wait_for
+from tests.ui.person import PATIENCE, PROGRAM, Person
+from tests.waiting import wait_for
 
 STANDS_SECONDS = 4.0
 """Without a byte that came through."""

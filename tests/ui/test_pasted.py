@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual import events
 from textual.widgets import Static
@@ -42,8 +44,9 @@ async def test_odd_text_harms_no_field(source: MemorySource, where: str) -> None
             await hands.press(*keys)
             await paste(hands, text)
             await hands.press(accept, "escape")
-            while not isinstance(app.screen, RunScreen):
-                await hands.press("escape")
+            async with asyncio.timeout(120):
+                while not isinstance(app.screen, RunScreen):
+                    await hands.press("escape")
         assert not any("\x1b" in said or "\u202e" in said for said in hands.said), hands.said
 
 

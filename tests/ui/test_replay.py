@@ -18,7 +18,7 @@ from tests.ui.pilots import make_app, running
 
 def test_a_replay_ends_in_the_recorded_state(recorded: MemorySource) -> None:
     replay = ReplaySource(recorded, speed=1e9)
-    while replay.poll():
+    while replay.poll():  # ends: a record has an end
         pass
     assert replay.state.session == recorded.state.session
     assert replay.state.versions == recorded.state.versions

@@ -17,7 +17,8 @@ from avo_tui.ui.terminal.send_window import (
 )
 from avo_tui.ui.terminal.writer import Writer
 from tests.ui.make_session import write
-from tests.ui.person import PROGRAM, Person, wait_for
+from tests.ui.person import PROGRAM, Person
+from tests.waiting import wait_for
 
 
 class Clock:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,7 @@ from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
 from plugins.dask.tests import dask_processes
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
+from tests.waiting import until
 
 TASK = "tiny_attention"
 pytestmark = [needs_compiler, pytest.mark.slow]
@@ -103,12 +104,6 @@ async def started(url: str) -> Fleet:
                 await asyncio.sleep(0.2)
             else:
                 return fleet
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(400):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 class Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from avo_tui_dask.site import DaskSite
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.link import WorkerGoneError
 from avo_tui.evaluation.workers.ports import Device
+from tests.waiting import until
 
 
 class FakeCluster:
@@ -41,7 +42,7 @@ class FakeCluster:
     async def close(self) -> None: ...
 
     async def identity(self, n_workers: int) -> dict[str, Any]:
-        while self.frozen:
+        while self.frozen:  # ends: the test lets it go
             await asyncio.sleep(0)
         if not self.reachable:
             raise OSError("connection refused")
@@ -71,7 +72,7 @@ class FakeClient:
 
     async def run(self, work: Any, *arguments: object, workers: list[str]) -> dict[str, Any]:
         self.calls.append(work.__name__)
-        while self.cluster.frozen:
+        while self.cluster.frozen:  # ends: the test lets it go
             await asyncio.sleep(0)
         return {address: [] for address in workers}
 
@@ -117,12 +118,6 @@ class Stage:
         task = asyncio.create_task(self.site.links["dask:one"].request({"op": "evaluate"}))
         await until(lambda: [f for f in client.futures[before:] if f.work == "answer"])
         return task, client.futures[-1]
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():
-            await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from avo_tui.evaluation.backends.cuda.process import GpuProcess, Reply
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.tasks import load_task
 from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 H200 = Gpu(
@@ -315,9 +316,8 @@ async def test_a_cancelled_check_leaves_no_process(
 ) -> None:
     before = stubs()
     check = asyncio.create_task(backend.check(TASK, honest, context()[0]))
-    while stubs() <= before:
-        assert not check.done(), "the check ended before it was cancelled"
-        await asyncio.sleep(0.01)
+    await until(lambda: check.done() or stubs() > before)
+    assert not check.done(), "the check ended before it was cancelled"
     check.cancel()
     with pytest.raises(asyncio.CancelledError):
         await check

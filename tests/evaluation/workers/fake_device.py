@@ -52,7 +52,7 @@ class FakeDevice(Device):
         name, lost = body.get("name"), self._lost
         self.running.add(name)
         try:
-            while not self.gate(body) and not lost.is_set():
+            while not self.gate(body) and not lost.is_set():  # ends: the fleet cancels it
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
             if lost.is_set():

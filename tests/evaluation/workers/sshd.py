@@ -72,7 +72,9 @@ def running(
     sets = " ".join(f"{k}={v}" for k, v in environment.items())
     if os.geteuid() == 0:  # root's sshd separates privileges in a folder that must be there
         Path("/run/sshd").mkdir(exist_ok=True)
+    deadline = time.monotonic() + 240
     while True:
+        assert time.monotonic() < deadline
         port = free_port()
         (folder / "server").write_text(
             f"Port {port}\nListenAddress {address}\nHostKey {folder}/host\n"

@@ -17,7 +17,8 @@ from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.agreement import EVERY, Controls
 from avo_tui.evaluation.workers.fleet import Fleet
 from tests.evaluation.workers.fake_device import FakeDevice, FakeSite
-from tests.evaluation.workers.test_fleet import ask, states, until
+from tests.evaluation.workers.test_fleet import ask, states
+from tests.waiting import until
 
 BODY: dict[str, object] = {"op": "evaluate", "task": "t", "files": {"k.cpp": "int x;"}}
 

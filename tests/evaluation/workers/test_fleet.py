@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.link import WorkerGoneError
 from avo_tui.evaluation.workers.members import Member
 from tests.evaluation.workers.fake_device import FakeDevice, FakeSite
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +24,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost devices are tried again at once."""
     monkeypatch.setattr(fleet_module, "FIRST_RETRY", 0.001)
     monkeypatch.setattr(fleet_module, "LAST_RETRY", 0.01)
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(240):
-        while not holds():
-            await asyncio.sleep(0)
 
 
 def ask(fleet: Fleet, name: object, op: str = "evaluate") -> asyncio.Task[dict[str, object]]:
@@ -81,7 +75,7 @@ async def test_two_hundred_requests_while_devices_are_lost_none_lost_none_double
         tasks = [ask(fleet, n) for n in range(200)]
 
         async def killer() -> None:
-            while True:
+            while True:  # ends: the test cancels it
                 await asyncio.sleep(0)
                 if rng.random() < 0.05:
                     rng.choice(devices).lose()
@@ -102,7 +96,7 @@ async def test_a_candidate_that_ends_every_worker_ends_no_more_than_a_few() -> N
         task = ask(fleet, "poison")
 
         async def killer() -> None:
-            while not task.done():
+            while not task.done():  # ends: after 240 seconds, below
                 if device.running:
                     device.lose()
                 await asyncio.sleep(0)

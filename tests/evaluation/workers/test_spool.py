@@ -90,7 +90,7 @@ class FakeLink:
         if progress is not None:
             progress(EvaluationProgress(stage="benchmark", state="started"))
         try:
-            while self.hold(body):
+            while self.hold(body):  # ends: the worker cancels it
                 await asyncio.sleep(0.001)
         except asyncio.CancelledError:
             self.cancelled += 1

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -74,12 +74,6 @@ def remote_workers(server: sshd.Sshd) -> set[int]:
         if "--serve" in line and connection.endswith(f" {server.port}"):
             pids.add(int(process.info["pid"]))
     return pids
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(240):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -118,7 +118,7 @@ async def test_a_worker_that_hears_nothing_ends_by_itself() -> None:
     assert process.stdout is not None
     lines = []
     async with asyncio.timeout(240):
-        while line := await process.stdout.readline():
+        while line := await process.stdout.readline():  # ends: with the process
             lines.append(json.loads(line))
         assert await process.wait() == 0
     assert lines[0]["ready"] and len(lines[0]["program"]) == 64

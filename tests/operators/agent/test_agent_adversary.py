@@ -32,7 +32,7 @@ class FloodServer(RawServer):
             await super()._behave(what, writer)
             return
         writer.write(what.head + b"connection: close\r\n\r\n")
-        while what.sent < 2_000_000_000:
+        while what.sent < 2_000_000_000:  # ends: by its size
             writer.write(what.piece)
             what.sent += len(what.piece)
             await writer.drain()

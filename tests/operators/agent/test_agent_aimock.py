@@ -78,10 +78,11 @@ def aimock(llmock: Path, tmp_path: Path) -> Running:
         said = b""
         draining: asyncio.Task[bytes] | None = None
         try:
-            while (found := re.search(rb"listening on (http://\S+)", said)) is None:
-                line = await asyncio.wait_for(process.stdout.readline(), 120)
-                assert line, said.decode()
-                said += line
+            async with asyncio.timeout(240):
+                while (found := re.search(rb"listening on (http://\S+)", said)) is None:
+                    line = await process.stdout.readline()
+                    assert line, said.decode()
+                    said += line
             draining = asyncio.create_task(process.stdout.read())
             yield found[1].decode()
         finally:

@@ -79,8 +79,9 @@ def test_a_feature_is_tried_again_soon_and_then_seldom() -> None:
         assert ladder.next("cache_control: unknown", thinks=False) == "without"
         ladder.answered()
         answers = 1
-        while not features.answered():
+        while not features.answered():  # ends: by the number of answers
             answers += 1
+            assert answers <= LATE
         return answers
 
     assert [refused(), refused(), refused()] == [SOON, LATE, LATE]

@@ -8,9 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from avo_tui.store import SessionReader, send_command
 from tests.evolution.laboratory import Laboratory
 from tests.loopback.server import Answer, Behaviour, Body, Broken, Server, text
 from tests.operators.agent.test_agent_engine import Mind
+from tests.waiting import until
 
 EVOLUTION = Path(__file__).resolve().parents[2] / "evolution"
 
@@ -48,15 +47,6 @@ class Screen:
 
     def close(self) -> None:
         self._tmux("kill-server")
-
-
-async def until(
-    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 240.0
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(900)

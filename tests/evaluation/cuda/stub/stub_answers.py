@@ -154,7 +154,7 @@ class Stub:
         configuration = Configuration.model_validate(request["configuration"])
         who, mode = request["who"], request["plan"]["stages"][0]["entry"]
         samples: list[float] = []
-        while (order := self.order())["do"] != "end":
+        while (order := self.order())["do"] != "end":  # ends: with its input
             if order["do"] == "turn":
                 samples.append({"a": 1.0, "b": 1.5}[who])
                 if mode == "crash_in_turn":
@@ -178,7 +178,7 @@ class Stub:
 def serve(stub: Stub) -> None:
     """Answer the requests on standard input until there are no more."""
     stub.say(ready=True)
-    while line := sys.stdin.readline():
+    while line := sys.stdin.readline():  # ends: with its input
         request = json.loads(line)
         answer = getattr(stub, f"do_{request['op']}")(request)
         if answer is not None:  # else it has said what went wrong itself

@@ -18,7 +18,7 @@ def main() -> None:
         reply.flush()
 
     say(ready=True)
-    while line := sys.stdin.readline():
+    while line := sys.stdin.readline():  # ends: with its input
         request = json.loads(line)
         if request["op"] == "echo":
             shared[:5] = b"hello"

@@ -63,7 +63,7 @@ def main() -> None:
     server.bind(sys.argv[1])
     server.listen(64)
     print("listening", flush=True)
-    while True:
+    while True:  # ends: with its parent
         ready, _, _ = select.select([0, server.fileno()], [], [])
         if 0 in ready:
             os._exit(0)
