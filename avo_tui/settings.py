@@ -38,6 +38,8 @@ class NotifySettings(BaseModel):
     """Hours without messages, such as `22:00-07:00`; what happens then is told together after."""
     urgent: tuple[str, ...] = ()
     """Kinds that are told in quiet hours, too."""
+    link: str = ""
+    """The address of `avo web --address`, which every message then carries."""
 
 
 class Settings(BaseModel):

@@ -11,6 +11,7 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from typer import Argument, Exit, Option, Typer, echo
 
@@ -63,11 +64,16 @@ def web(
     viewers: Annotated[
         int, Option(min=1, help="Most browsers at a time; each is a process of its own.")
     ] = 4,
+    address: Annotated[
+        str,
+        Option(help="Where a tunnel of yours leads here, such as https://desk.example: for links."),
+    ] = "",
 ) -> None:
-    """Serve the app to browsers on this machine, until ctrl+c.
+    """Serve the app to browsers, until ctrl+c; a phone, too.
 
-    It listens on 127.0.0.1 only; from elsewhere, tunnel the port through SSH (`avo docs away`). Who
-    opens it needs the token in the link that is printed.
+    It listens on 127.0.0.1 only; from elsewhere, tunnel the port (`avo docs away`). The link that
+    is printed opens once, within an hour; then another one is printed. With `--address` its QR code
+    is shown for a phone.
     """
     if find_spec("textual_serve") is None:
         raise Failure("avo web needs textual-serve: pip install 'avo-tui[web]'")
@@ -78,13 +84,20 @@ def web(
     parts = [sys.executable, "-m", "avo_tui.cli", "web-app", *([name] if name else [])]
     command = shlex.join([*parts, *(["--allow-changes"] if changes else [])])
 
+    if address and urlsplit(address)[:1] not in {("https",), ("http",)}:
+        raise Failure(f"--address is an address such as https://desk.example, not {address!r}")
+
     def ready(link: str) -> None:
         say(link)
+        if address and find_spec("segno") is not None:
+            import segno  # of the extra
+
+            segno.make(link).terminal(sys.stderr, compact=True)
         what = "can steer the runs" if changes else "can look on, and change nothing"
-        tell(f"who has this link {what}; ctrl+c ends")
+        tell(f"who opens this link first {what}; ctrl+c ends")
 
     try:
-        serve(command, port=port, viewers=viewers, ready=ready)
+        serve(command, port=port, viewers=viewers, address=address.rstrip("/"), ready=ready)
     except (OSError, OverflowError) as error:
         why = f"port {port} cannot be listened on: {error}; --port takes another"
         raise Failure(why) from error

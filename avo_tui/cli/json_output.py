@@ -117,6 +117,11 @@ def status_form(reader: SessionReader) -> Form:
                 **c.model_dump(include={"id", "kind", "by"}),
             }
             for c in queued_commands(reader.folder)
+        ]
+        + [
+            {"text": "hint", "at": moment(h.queued_at), "id": h.id, "kind": "hint", "by": h.by}
+            for h in state.hints.values()
+            if h.state == "queued"
         ],
         "seat": session.occupant.model_dump(mode="json") if session.occupant else None,
         "memory": {

@@ -114,7 +114,10 @@ def _set_up() -> tuple[list[Channel], Rules]:
         Hook(kind, command)
         for kind, command in zip(_kinds(chosen.hooks, "hooks"), chosen.hooks.values(), strict=True)
     ]
-    channels: list[Channel] = [*hooks, *(Messages(url) for url in chosen.notify.urls)]
+    channels: list[Channel] = [
+        *hooks,
+        *(Messages(url, chosen.notify.link) for url in chosen.notify.urls),
+    ]
     if not channels:
         raise Failure(NOWHERE.format(file=config_file()))
     try:

@@ -122,9 +122,10 @@ def _status_lines(reader: SessionReader, run_state: RunState) -> Iterator[str]:
     known, moment = progress(state, run_state), now()
     texts = (waiting_text(known, moment), progress_text(known, moment), cost_text(known))
     yield from filter(None, texts)
-    if queued := queued_commands(reader.folder):
-        told = ", ".join(plain(command_text(command), 80) for command in queued)
-        yield f"{len(queued)} command{'s' * (len(queued) != 1)} queued: {told}"
+    queued = [plain(command_text(command), 80) for command in queued_commands(reader.folder)]
+    queued += ["hint" for hint in state.hints.values() if hint.state == "queued"]
+    if queued:
+        yield f"{len(queued)} command{'s' * (len(queued) != 1)} queued: {', '.join(queued)}"
     if session.engine is not None and session.engine.sandbox_warning:
         yield plain(session.engine.sandbox_warning, 400)
     attempt, stage = current_attempt(state)

@@ -102,6 +102,9 @@ class Messages:
     """One URL of apprise, such as `ntfy://ntfy.example/topic`."""
 
     url: str
+    link: str = ""
+    """Where the app is seen in a browser: the last line of a message. It holds no token, as a
+    message is read by many: who opened a link of `avo web` there before is known by a cookie."""
 
     @property
     def name(self) -> str:
@@ -124,6 +127,7 @@ class Messages:
             return Delivery(self.name, False, why)
         apprise = _apprise()
         title, text = worded(message)
+        text = "\n".join(filter(None, (text, self.link)))
         sender = apprise.Apprise()
         sender.add(self.url)
         with apprise.LogCapture(level=logging.WARNING) as captured:

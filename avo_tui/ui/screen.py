@@ -183,7 +183,11 @@ class AvoScreen(Screen[Any]):
 
     @on(ActionBar.Pressed)
     def _pressed(self, event: ActionBar.Pressed) -> None:
-        self.action_act(event.action)
+        self.tapped(event.action)
+
+    def tapped(self, name: str) -> None:
+        """Run the action that was clicked in the last row."""
+        self.action_act(name)
 
     def find(self, text: str, done: bool) -> str:
         """Find a text, or filter by it; empty ends that. Returns what is told beside it.

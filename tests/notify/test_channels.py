@@ -59,12 +59,16 @@ def server() -> Iterator[Posted]:
 
 def test_ntfy(server: Posted) -> None:
     pytest.importorskip("apprise")
-    channel = Messages(f"ntfy://127.0.0.1:{server.server_port}/kernels")
+    channel = Messages(f"ntfy://127.0.0.1:{server.server_port}/kernels", "https://desk.example")
     delivery = channel.send([ONE])
     assert delivery is not None and delivery.ok, delivery
     ((_, _, body),) = server.got
     sent = json.loads(body)
-    assert (sent["topic"], sent["title"], sent["message"]) == ("kernels", "mha: waits", "A é")
+    assert (sent["topic"], sent["title"], sent["message"]) == (
+        "kernels",
+        "mha: waits",
+        "A é\nhttps://desk.example",
+    )
 
 
 def test_several_together_and_what_is_refused(server: Posted) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.commands import SetBudget
+from avo_tui.domain.events import HintQueued
+from avo_tui.domain.records import Hint
 from avo_tui.store import SessionReader, send_command
 from avo_tui.ui.dialogs import Confirm
 from avo_tui.ui.screens.run.screen import RunScreen
@@ -95,4 +97,8 @@ async def test_what_was_asked_for_is_seen_until_it_is_taken(tmp_path: Path) -> N
         for path in (folder / "inbox").iterdir():
             path.unlink()
         await hands.until(lambda: "queued" not in hands.bar("#status"))
+        moment = source.state.session.created
+        hint = Hint(id="h1", text="tiles", queued_at=moment)
+        source.waiting.append(HintQueued(hint=hint, at=moment))  # taken, and not delivered yet
+        await hands.until(lambda: "1 queued" in hands.bar("#status"))
     assert SessionReader.open(folder).name == "theirs"

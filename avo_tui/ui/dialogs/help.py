@@ -6,11 +6,13 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Horizontal
 
 from avo_tui.ui.actions import Action, shown_key
 from avo_tui.ui.dialogs.frame import Dialog
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.text import BLANK, Line, fit, line, prose
+from avo_tui.ui.widgets.form import Pill
 from avo_tui.ui.widgets.lines import LinesView
 
 MOVING = (
@@ -33,6 +35,8 @@ class HelpDialog(Dialog[None]):
 
     def content(self) -> ComposeResult:
         yield LinesView(id="help-text")
+        if self.app.is_web:  # there may be no escape key
+            yield Horizontal(Pill("close", id="cancel"), id="buttons")
 
     def on_mount(self) -> None:
         view = self.query_one("#help-text", LinesView)

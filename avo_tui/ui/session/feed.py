@@ -348,7 +348,7 @@ class Feed:
             replay=self._status(),
             trouble=trouble,
             profiles=dict(state.profiles),
-            queued=self._queued,
+            queued=(*self._queued, *("hint" for h in state.hints.values() if h.state == "queued")),
             own=self._may_go_on,
         )
 

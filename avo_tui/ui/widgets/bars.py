@@ -30,11 +30,13 @@ class ActionBar(Bar):
     _spots: Sequence[tuple[int, int, str]] = ()
 
     def show_actions(self, actions: Sequence[tuple[str, str, str]]) -> None:
-        """Show as many actions (id, key, label) as fit, by rank; help and palette at the right."""
+        """Show as many actions (id, key, label) as fit, by rank; help and palette at the right, and
+        in a browser the way back: a phone has no escape key."""
         width = self.size.width
         if width <= 0:
             return
-        right = [action for action in actions if action[0] in {"help", "palette"}]
+        at_right = {"help", "palette", *(["close"] if self.app.is_web else [])}
+        right = [action for action in actions if action[0] in at_right]
         tail, spots = self._items(right, 0, width)
         start = width - width_of(tail) - 1
         self._spots = [(start + first, start + end, name) for first, end, name in spots]
@@ -77,17 +79,19 @@ class TabBar(Bar):
     _spots: Sequence[tuple[int, int, int]] = ()
 
     def show_tabs(self, names: Sequence[tuple[int, str]], active: int) -> None:
-        spans: list[Span] = [(" ", "")]
+        wide = sum(len(name) + 5 for _, name in names) < self.size.width
+        gap = [(" ", "")] if wide else []
+        spans: list[Span] = [*gap]
         spots: list[tuple[int, int, int]] = []
         for number, name in names:
             start = width_of(spans)
             on = number == active
             spans += [
-                (f" {number} ", "on-bar key" if on else "key"),
+                (f" {number} " if wide else f"{number} ", "on-bar key" if on else "key"),
                 (f"{name} ", "on-bar title" if on else "dim"),
             ]
             spots.append((start, width_of(spans), number))
-            spans.append((" ", ""))
+            spans += gap
         self._spots = spots
         self.set_row(line(*spans))
 

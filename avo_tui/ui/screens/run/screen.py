@@ -10,7 +10,8 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from avo_tui.ui import formats
+from avo_tui.domain.records import LIVE_STATES
+from avo_tui.ui import dialogs, formats
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.base import PanePainter, Selection, at_rest, subject_of
 from avo_tui.ui.panes.device import device_row
@@ -173,7 +174,7 @@ class RunScreen(AvoScreen):
         self._device_wait = 10 if self.host.connection.low_bandwidth else 4
         feed, bar = self.host.session.feed, self.query_one("#device", DeviceLine)
         now, width, told = self.host.clock(), self.size.width, list[Span]()
-        if self.snapshot is not None and self.snapshot.run_state == "running":
+        if self.snapshot is not None and self.snapshot.run_state in LIVE_STATES:
             told = headway_spans(self.snapshot, now, with_step=width < 100)
         row = device_row(feed.devices if feed is not None else {}, now, width, told)
         if bar.display != (row is not None):
@@ -251,6 +252,17 @@ class RunScreen(AvoScreen):
 
     def action_next_pane(self, by: int) -> None:
         self.run.panes.next(by)
+
+    def tapped(self, name: str) -> None:
+        """On a phone a finger soon touches the wrong key, so what steers the run is asked again."""
+        if not self.app.is_web or name not in {"approve", "pause"}:
+            super().tapped(name)
+            return
+        label = next(label for action, _, label in self.footer() if action == name)
+        question = dialogs.Confirm(
+            label.capitalize(), f"{label} {self.run.known.session.name}?", label
+        )
+        self.host.ask(question, lambda _: self.action_act(name))
 
     @on(TabBar.Picked)
     def _tab_picked(self, event: TabBar.Picked) -> None:
