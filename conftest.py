@@ -32,6 +32,8 @@ for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
 # Every process that a test starts carries this on, and with it the test's name, which pytest sets.
 RUN, TEST = "AVO_TEST_RUN", "PYTEST_CURRENT_TEST"
 os.environ[RUN] = uuid.uuid4().hex
+ENDS_WITH_THIS = ("resource_tracker", "multiprocessing.forkserver")
+"""Processes of Python's own that end with this one."""
 ENDING_SECONDS = 10.0
 """For processes that are ending when the last test is over."""
 
@@ -84,8 +86,8 @@ def _running() -> dict[psutil.Process, str]:
             environment, command = process.environ(), " ".join(process.cmdline())
         except (psutil.Error, OSError):
             continue
-        # Python's own tracker of resources ends with this process
-        if environment.get(RUN) == os.environ[RUN] and "resource_tracker" not in command:
+        ours = environment.get(RUN) == os.environ[RUN]
+        if ours and not any(name in command for name in ENDS_WITH_THIS):
             found[process] = f"{command[:160]}, started in {environment.get(TEST)}"
     return found
 

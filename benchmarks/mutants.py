@@ -40,6 +40,8 @@ COMPARED = {
     ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"), ast.NotIn: ("not in", "in"),
 }  # fmt: skip
 COUNTED = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*"}
+FAR = 10_000
+"""Seconds; more than any test takes."""
 OTHERS = {"min": "max", "max": "min", "any": "all", "all": "any", "abs": ""}
 
 
@@ -235,12 +237,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder())
 
 
-def near(path: str, module: str) -> bool:
-    """Whether a test file concerns a module by its imports, or lies in the mirrored folder."""
+def distance(path: str, module: str) -> int | None:
+    """How near a test file is to a module: 0 where it imports it, 1 in the folder that mirrors the
+    module's, or an outer one where there is none such, None elsewhere."""
     text, parts = (ROOT / path).read_text(), Path(module).with_suffix("").parts
-    folder = "/".join(("tests", *parts[1:-1])) + "/"
-    names = {".".join(parts), ".".join(parts[:-1]) + f" import {parts[-1]}"}
-    return path.startswith(folder) or any(re.search(rf"\b{re.escape(n)}\b", text) for n in names)
+    folders = [Path("tests", *parts[1:n]) for n in range(len(parts) - 1, 1, -1)]
+    folder = next((f for f in folders if (ROOT / f).is_dir()), None)
+    package, name = ".".join(parts[:-1]), parts[-1]
+    imports = rf"\b{re.escape(f'{package}.{name}')}\b|from {re.escape(package)} import .*\b{name}\b"
+    if re.search(imports, text):
+        return 0
+    return 1 if folder is not None and folder in Path(path).parents else None
 
 
 def map_of(copy: Copy, files: list[str], jobs: int) -> dict[str, Any]:
@@ -294,12 +301,13 @@ def chosen(mutant: Mutant, kept: dict[str, Any], seconds: float) -> list[str]:
             if mutant.function not in "".join(w for w in entry["runs"] if w.startswith(mutant.path))
             else entry["runs"].get(where, [])
         )
-        far = 0 if near(file, mutant.path) else 100
-        found.update({n: far + entry["tests"][n] for n in names})
+        far = distance(file, mutant.path)
+        begin = (3 if far is None else far) * FAR
+        found.update({n: begin + entry["tests"][n] for n in names})
     picked: list[str] = []
     spent = 0.0
     for name, order in sorted(found.items(), key=lambda i: i[1]):
-        spent += order % 100
+        spent += order % FAR
         if picked and spent > seconds:
             break
         picked.append(name)
@@ -311,7 +319,12 @@ def main() -> int:
     parser.add_argument("rooms", nargs="+", help="files or folders of avo_tui")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("-n", type=int, default=15, help="how many mistakes (15)")
-    parser.add_argument("--seconds", type=float, default=60, help="of tests for each (60)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=150,
+        help="of tests for each, as recorded under coverage (150)",
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tests", nargs="*", help="test files or folders (those that concern it)")
     parser.add_argument("--list", action="store_true", help="only show the mistakes drawn")
@@ -330,7 +343,7 @@ def main() -> int:
     roots = [ROOT / t for t in args.tests or ["tests"]]
     files = [t for r in roots for t in (sorted(r.rglob("test_*.py")) if r.is_dir() else [r])]
     names = [str(f.relative_to(ROOT)) for f in files]
-    names = [f for f in names if args.tests or any(near(f, m) for m in sources)]
+    names = [f for f in names if args.tests or any(distance(f, m) is not None for m in sources)]
     copy = Copy(f"tree-{os.getpid()}")
     try:
         kept = map_of(copy, names, args.jobs)
@@ -349,7 +362,7 @@ def main() -> int:
                     mutant.path,
                     source[: mutant.start] + mutant.text.encode() + source[mutant.end :],
                 )
-                ran = copy.pytest("-x", "--timeout=120", *tests, limit=3 * args.seconds + 60)
+                ran = copy.pytest("-x", "--timeout=120", *tests, limit=args.seconds + 120)
                 copy.write(mutant.path, source)
                 failed = re.search(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.M)
                 said = "noticed" if ran.returncode else "NOT NOTICED"

@@ -70,6 +70,24 @@ def test_hours_count_running_time_only_and_forecast_by_pace() -> None:
     assert hours_left(state, Spend()) is None
     assert hours_left(cap_states(Caps(hours=5), spend)[0], spend) == pytest.approx(3.0)
     assert cap_states(Caps(usd=0), Spend())[0].exhausted
+    almost = cap_states(Caps(usd=4.1), spend)[0]
+    assert hours_left(almost, spend) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("cap", "seconds", "text"),
+    [
+        (8.0, 4500.0, "1.2 of 8 h of running"),
+        (3.0, 3600.0, "1 of 3 h of running"),
+        (2.99, 3600.0, "60 of 179 min of running"),
+        (0.05, 90.0, "1.5 of 3 min of running"),
+        (0.03, 192.0, "192 of 108 s of running"),
+    ],
+)
+def test_a_cap_of_hours_is_told_in_the_unit_of_its_size(
+    cap: float, seconds: float, text: str
+) -> None:
+    assert cap_states(Caps(hours=cap), Spend(seconds=seconds))[0].text == text
 
 
 @pytest.mark.parametrize("field", ["usd", "tokens", "hours", "evaluations", "steps"])

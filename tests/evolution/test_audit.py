@@ -103,6 +103,14 @@ async def test_a_machine_that_fails_says_nothing_about_a_version(make_lab: MakeL
     assert any("could not be measured again" in t.message for t in lab.of(ev.TroubleNoted))
 
 
+async def test_the_seed_is_never_audited(make_lab: MakeLab) -> None:
+    lab = make_lab(RunSettings(options={"audit.every": 1}))
+    lab.start(Scripted(over, over))
+    await lab.until(lambda: lab.state.session.step == 3)
+    await lab.stop()
+    assert lab.state.session.spend.evaluations >= 1 and not lab.of(ev.VersionAudited)
+
+
 async def test_an_audit_is_due_after_so_many_evaluations(make_lab: MakeLab) -> None:
     lab = make_lab(RunSettings(options={"audit.every": 3}))
     await committed(lab)

@@ -7,11 +7,12 @@ import pytest
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps, Spend
+from avo_tui.domain.run_settings import RunSettings
 from avo_tui.operators.ports import StepOutcome, Workbench
 from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_control import LONG
-from tests.evolution.test_engine import Scripted, capped
+from tests.evolution.test_engine import Scripted
 
 
 async def test_budget_takes_effect_while_running(make_lab: MakeLab) -> None:
@@ -26,20 +27,22 @@ async def test_budget_takes_effect_while_running(make_lab: MakeLab) -> None:
 
 async def test_spend_of_the_operator_counts(make_lab: MakeLab) -> None:
     async def spend(bench: Workbench) -> StepOutcome:
-        bench.recording.spent(Spend(usd=0.9, input_tokens=10, requests=1))
-        await bench.control.boundary("after the request")
+        for usd in (0.7, 0.2):
+            bench.recording.spent(Spend(usd=usd, input_tokens=10, requests=1))
+            await bench.control.boundary("after the request")
         assert bench.control.budget_left() is None
         bench.recording.spent(Spend(usd=0.2))
-        assert bench.control.budget_left() == "budget of the run: $1.10 of $1.00"
+        assert bench.control.budget_left() == "budget of the step: $1.10 of $1.05"
         return StepOutcome(outcome="nothing")
 
-    lab = make_lab(capped(usd=1.0))
+    caps = Budget(run=Caps(usd=1.0), step=Caps(usd=1.05))
+    lab = make_lab(RunSettings(budget=caps))
     lab.start(Scripted(spend))
     assert await lab.ended() == "finished"
     assert lab.state.steps[1].outcome == "nothing", lab.state.steps[1].reason
-    assert [(w.unit, w.exhausted) for w in lab.of(ev.BudgetWarned)] == [
-        ("usd", False),
-        ("usd", True),
+    assert [(w.cap, round(w.used, 6), w.exhausted) for w in lab.of(ev.BudgetWarned)] == [
+        (1.0, 0.9, False),  # at eight tenths of the run, and not of the step
+        (1.0, 1.1, True),
     ]
 
 

@@ -28,8 +28,8 @@ def test_what_passes_in_full_passes_at_a_glance(seed: int, share: float) -> None
 
 @pytest.mark.parametrize("damage", ["bits", "element", "nan", "zero"])
 def test_what_no_rounding_explains_does_not_pass(damage: str) -> None:
-    reference, own = _pair(7)
-    glance = Glance.of(expect(reference, own, Tolerance(floor=4e-5)), own)
+    _, own = _pair(7)
+    glance = glance_of(1.0)
     assert glance.look("o", own, own).ok
     output = own.clone()
     if damage == "bits":
@@ -40,7 +40,20 @@ def test_what_no_rounding_explains_does_not_pass(damage: str) -> None:
         output[0, 0] = float("nan")
     else:
         output[39] = 0
-    assert not glance.look("o", output, own).ok
+    verdict = glance.look("o", output, own)
+    assert not verdict.ok and verdict.error > 1
+    assert (verdict.error == float("inf")) is (damage == "nan")
+    for unit in (2.0**-10, 2.0**13):
+        scaled = glance_of(unit)
+        assert scaled.largest == pytest.approx(glance.largest, rel=1e-3)
+        assert scaled.look("o", own * unit, own * unit).ok
+        assert not scaled.look("o", output * unit, own * unit).ok
+
+
+def glance_of(unit: float) -> Glance:
+    """Limits on the same numbers in another unit."""
+    reference, own = _pair(7)
+    return Glance.of(expect(reference * unit, own * unit, Tolerance(floor=4e-5)), own * unit)
 
 
 def test_integers_are_equal_or_wrong() -> None:

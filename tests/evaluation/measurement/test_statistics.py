@@ -1,3 +1,4 @@
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,8 +21,8 @@ def score(
 
 
 @given(st.lists(st.floats(0.1, 1e3), min_size=1, max_size=40), st.floats(0, 1))
-def test_quantiles_lie_among_the_samples(values: list[float], q: float) -> None:
-    assert min(values) <= statistics.quantile(values, q) <= max(values) * (1 + 1e-12)
+def test_quantiles_are_those_of_numpy(values: list[float], q: float) -> None:
+    assert statistics.quantile(values, q) == pytest.approx(float(numpy.quantile(values, q)))
 
 
 def test_no_samples_have_no_quantile() -> None:
@@ -78,7 +79,8 @@ def test_a_slowed_baseline_is_noticed_where_times_are_long() -> None:
 
 
 def test_drift_compares_halves() -> None:
-    assert statistics.drift([1.0] * 10 + [1.2] * 10) == pytest.approx(0.2)
+    for first, second in ((1.0, 1.2), (50.0, 60.0), (6e-3, 5e-3)):
+        assert statistics.drift([first] * 5 + [second] * 5) == pytest.approx(0.2)
     assert statistics.drift([1.0, 2.0] * 10) == 0
     assert statistics.drift([1.0, 2.0]) == 0
     assert statistics.noisy([1.0] * 10 + [1.2] * 10)
