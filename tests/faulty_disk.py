@@ -1,7 +1,5 @@
 """A disk whose calls fail for a while, and the calls and errors it is tried with."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -7,8 +7,6 @@ synced, which is the worst that a disk may do; with `torn`, the end of a file th
 since its last sync is there in part, which a real disk may do as well.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """A session to test with: its record, its values, and what an engine records in its life."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The sessions that ship: those that git keeps, whatever else lies in the folder."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

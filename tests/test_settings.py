@@ -1,7 +1,5 @@
 """Settings from the file and the environment together."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

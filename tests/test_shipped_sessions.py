@@ -1,7 +1,5 @@
 """The recorded sessions that travel with avo-tui are whole, and tell nothing of where they ran."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """House rules for all of avo_tui: nothing grows beyond what a person reads at once."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The wheel and the sdist: what ships is found from an empty folder, and nothing private is in."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

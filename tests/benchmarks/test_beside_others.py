@@ -1,7 +1,5 @@
 """The store of avo-tui in the comparison with others: what it said it kept is there."""
 
-from __future__ import annotations
-
 import random
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The lineages of attention with dropout, and what times their parts, where there is no GPU."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The check for a machine with a GPU: its steps stand alone, and it goes on where it stopped."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

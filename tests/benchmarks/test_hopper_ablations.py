@@ -1,7 +1,5 @@
 """The kernels of the ablations, where there is no GPU."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The candidates of the Hopper lineage: complete, and compiled as the harness would."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from pathlib import Path

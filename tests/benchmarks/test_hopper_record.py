@@ -1,7 +1,5 @@
 """The script that records a lineage, run end to end on a task that takes milliseconds."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

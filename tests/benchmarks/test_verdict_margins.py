@@ -1,7 +1,5 @@
 """Honest kernels stay inside the tolerance, lossy ones outside, on inputs of fixed seeds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lines whose engines are real processes; only the evaluation is pretended."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

@@ -1,7 +1,5 @@
 """A campaign of the pretend task, and lines that answer commands without a process of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lines whose operator is the agent: one budget in dollars, and notes that all of them read."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import Iterator

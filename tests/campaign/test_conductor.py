@@ -1,7 +1,5 @@
 """The conductor over pretended lines: it may be killed anywhere, and nothing happens twice."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 

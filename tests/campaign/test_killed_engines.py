@@ -1,7 +1,5 @@
 """Engines of lines are killed with SIGKILL, with and without the process that conducts them."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

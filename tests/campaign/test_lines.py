@@ -1,7 +1,5 @@
 """The sessions and engines of lines: created, started, lost, started again, given up."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

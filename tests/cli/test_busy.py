@@ -1,7 +1,5 @@
 """What `avo bench` and `avo submit` say of a busy machine before they measure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`avo compare`: runs, and groups of runs, at equal budget."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

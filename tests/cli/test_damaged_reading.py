@@ -1,7 +1,5 @@
 """Every command that reads gives what is whole of a damaged session, or one clear sentence."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A small task, compiled and measured for real, through the commands a person types."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

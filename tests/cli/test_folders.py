@@ -1,7 +1,5 @@
 """Where sessions and tasks come from: chosen in the settings, and said."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

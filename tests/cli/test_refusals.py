@@ -1,7 +1,5 @@
 """Options that cannot be: one sentence that says what to do, before anything is made or changed."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

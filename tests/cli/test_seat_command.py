@@ -1,7 +1,5 @@
 """`avo seat` and `avo brief`: the tools of the seat from the command line."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path

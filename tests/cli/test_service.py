@@ -1,7 +1,5 @@
 """The unit that `avo service` writes is one that systemd takes."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A session that somebody else made starts nothing before the person agreed; reading is free."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Starting runs, and what is refused before one starts."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Commands that steer, against a live engine and without one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread

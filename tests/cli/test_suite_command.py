@@ -1,7 +1,5 @@
 """`avo suite`: which first kernel belongs to which problem."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

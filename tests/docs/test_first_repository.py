@@ -1,7 +1,5 @@
 """The commands of docs/first-repository.md that need no session, run as they stand there."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Groups of runs that were made alike."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """What became of an attempt, in words; filters and orders of the list."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The rules of a campaign: the ring, the intervals, the shares of one budget."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """How much faster a version is than an earlier one: what the gate measured comes first."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

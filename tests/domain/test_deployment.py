@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from avo_tui.domain.deployment import DeployedShape, DeployedTensor, Setting, settings
 
 Parameters = dict[str, int | bool | float | str]

@@ -1,7 +1,5 @@
 """Reading a line of the journal, by the kind that it names."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The number `FOLD` names what the fold makes of a journal: another result, another number."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """How a run is doing: what it waits for, its gains, whether it is stuck."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from itertools import pairwise
 

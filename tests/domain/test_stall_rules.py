@@ -1,7 +1,5 @@
 """Stalls, limits and the ladder."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

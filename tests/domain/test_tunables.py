@@ -1,7 +1,5 @@
 """Tunables: what is read from a source, and that setting one changes nothing else."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """A small sound task in C++, to be broken in one place by a test."""
 
-from __future__ import annotations
-
 TASK = """\
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import Perturbation

@@ -1,7 +1,5 @@
 """Writes a kernel as one source and compiles it with its own command."""
 
-from __future__ import annotations
-
 import asyncio
 import ctypes
 import subprocess

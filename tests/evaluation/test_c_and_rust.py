@@ -1,7 +1,5 @@
 """Candidates in C and Rust get the verdicts that those in C++ get."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is told of a compilation that failed, from what the compilers write; nothing is compiled."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.candidate import Candidate

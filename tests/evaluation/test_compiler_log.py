@@ -1,7 +1,5 @@
 """A compiler's warnings inside its own headers are left out of a log, and nothing else."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The quick comparison of two candidates: calls in turn within one process, warm and cold."""
 
-from __future__ import annotations
-
 import os
 import re
 from typing import Any

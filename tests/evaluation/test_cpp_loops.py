@@ -1,7 +1,5 @@
 """What the innermost loops of compiled C++ consist of."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

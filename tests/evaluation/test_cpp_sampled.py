@@ -1,7 +1,5 @@
 """Where a C++ candidate spends its time: sampled, on the configuration that is asked for."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections import Counter

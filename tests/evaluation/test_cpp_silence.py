@@ -1,7 +1,5 @@
 """Whatever a process says that has seen a hidden case, its author is told the kind of end alone."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.evaluation.backends.cpp import failures

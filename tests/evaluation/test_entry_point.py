@@ -1,7 +1,5 @@
 """An entry point of other types than the task's does not compile, and says which it must have."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.candidate import Candidate

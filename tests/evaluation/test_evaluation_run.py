@@ -1,7 +1,5 @@
 """Seconds of a report: exact, except those from which a hidden case's size could be read."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from typing import cast

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.evaluation.flatten import FlattenError, c_name, c_string, enumerator, flatten

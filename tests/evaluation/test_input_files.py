@@ -1,7 +1,5 @@
 """The inputs of timed calls as files: what a program reads is what the harness draws."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a candidate compiled to: real compilers, real listings."""
 
-from __future__ import annotations
-
 import re
 import shutil
 

@@ -1,7 +1,5 @@
 """Exported sources for the processor, compiled by their own command and called as C calls them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A wrong result does not end a check: its author sees which of the public cases fail."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.candidate import Candidate

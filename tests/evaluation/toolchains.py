@@ -1,7 +1,5 @@
 """Whether a compiler that tests need is on this machine."""
 
-from __future__ import annotations
-
 import asyncio
 from functools import cache
 

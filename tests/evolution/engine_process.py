@@ -3,8 +3,6 @@
 python engine_process.py FOLDER SECONDS_PER_EVALUATION [--print]
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

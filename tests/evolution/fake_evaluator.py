@@ -3,8 +3,6 @@
 It obeys the evaluator's port: progress, verdicts, cancellation. Its times are chosen by the test.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """An engine in the test's own event loop, over a real session folder and the fake evaluator."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Sequence

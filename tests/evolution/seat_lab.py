@@ -1,7 +1,5 @@
 """A laboratory whose steps are made through the seat, and a client in it."""
 
-from __future__ import annotations
-
 import asyncio
 
 from avo_tui.domain.run_settings import OperatorTraits, RunSettings

@@ -1,7 +1,5 @@
 """Commits that a person approves or rejects."""
 
-from __future__ import annotations
-
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
 from avo_tui.domain.run_settings import RunSettings

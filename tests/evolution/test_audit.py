@@ -1,7 +1,5 @@
 """Audits: what was committed is measured again, and loses its place where it does not hold."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 
 import pytest

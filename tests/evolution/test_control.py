@@ -1,7 +1,5 @@
 """The person's commands: each with its effect, or the reason it is refused."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

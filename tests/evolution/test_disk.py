@@ -1,7 +1,5 @@
 """A disk that refuses for a while holds a run up; only the end of the patience ends it."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

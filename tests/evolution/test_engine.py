@@ -1,7 +1,5 @@
 """The loop: seed, steps, commits, budget, trouble."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 

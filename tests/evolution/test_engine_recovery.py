@@ -1,7 +1,5 @@
 """What survives: engines that end in the middle of something, full disks, crash loops."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import signal

@@ -1,7 +1,5 @@
 """Gates: measured again, interleaved with the best of the line, before the commit."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain import events as ev

@@ -1,7 +1,5 @@
 """One line per event, safe to print."""
 
-from __future__ import annotations
-
 import io
 import re
 from datetime import timedelta

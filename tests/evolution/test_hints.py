@@ -1,7 +1,5 @@
 """Hints to a running step: when they reach it, and what they change."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

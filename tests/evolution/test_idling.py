@@ -1,7 +1,5 @@
 """Operators that do nothing, as fast as they can: the engine stays in charge of its run."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """A lost engine is started again, and one that ended in good order is not."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

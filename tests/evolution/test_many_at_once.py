@@ -1,7 +1,5 @@
 """Several devices in one session: what runs at once, in which order it counts, and what is left."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Options of a run that are changed while it goes on: what is taken, what is refused, and undo."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 

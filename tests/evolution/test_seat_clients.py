@@ -1,7 +1,5 @@
 """Who sits in the seat: two clients, one that dies, a used-up budget, the end of the engine."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 

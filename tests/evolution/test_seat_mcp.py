@@ -1,7 +1,5 @@
 """The seat over the Model Context Protocol, with the official client."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """Starting the engine of a session while a short one carries out its inbox."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

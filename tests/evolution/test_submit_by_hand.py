@@ -1,7 +1,5 @@
 """Candidates of the person, notes, memory and bookmarks."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain import commands as cmd

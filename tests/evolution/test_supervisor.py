@@ -1,7 +1,5 @@
 """The supervisor at work in a run."""
 
-from __future__ import annotations
-
 import asyncio
 
 from avo_tui.domain import commands as cmd

@@ -1,7 +1,5 @@
 """Every command of the person, killed after every append: its effect comes exactly once."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence

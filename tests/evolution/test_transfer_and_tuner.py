@@ -1,7 +1,5 @@
 """Transfer from another session, and the tuner where there is nothing to tune."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

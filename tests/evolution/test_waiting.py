@@ -1,7 +1,5 @@
 """What a run does while it may not go on: caps that are reached, waits for a provider."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain import commands as cmd

@@ -1,7 +1,5 @@
 """What the person is told of devices that are lost, set aside, or back."""
 
-from __future__ import annotations
-
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.workers import WorkerStateName, WorkerStatus

@@ -1,7 +1,5 @@
 """A repository's best line as a branch that applies to a clean copy, in words for a maintainer."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

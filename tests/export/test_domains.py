@@ -1,7 +1,5 @@
 """Packages take every shape of their task's domain, and say what is outside it."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

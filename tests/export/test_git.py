@@ -1,7 +1,5 @@
 """The lineage as a repository, read back with git itself."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 On a GPU `benchmarks/exported_attention.py` runs the same code with the real one.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Callable
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The report page: parsed as a browser would, with hostile text in every field."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 from pathlib import Path

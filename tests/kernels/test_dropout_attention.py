@@ -1,7 +1,5 @@
 """The task dropout_attention: its mask bit by bit, its probes, and outputs that must not pass."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

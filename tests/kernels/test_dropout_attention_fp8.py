@@ -1,7 +1,5 @@
 """The task dropout_attention_fp8: its operands, and projections and masks that must not pass."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Figures that the texts for agents and people name are those of the tasks."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

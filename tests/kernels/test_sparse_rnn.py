@@ -1,7 +1,5 @@
 """The task of the sparse recurrent layer: inputs, reference, tolerance, and what it must refuse."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Masks that a kernel with dropout might use by mistake, and what a task's judge says of them."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The splitter for C, C++ and CUDA."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

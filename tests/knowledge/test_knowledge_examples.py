@@ -1,7 +1,5 @@
 """Every code example of the built-in documents compiles; manifests resolve; C++ programs run."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import os

@@ -1,7 +1,5 @@
 """Reading documents and trees: formats, broken files, changes, links."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import zlib

@@ -1,7 +1,5 @@
 """The Hopper examples of the documents, run on a GPU."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Search: what comes first, what a query may look like, what comes back."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from collections.abc import Iterator

@@ -7,8 +7,6 @@ Prefixes are compared block by block, in the order tools, system, messages. Pref
 tokens are not stored. Context editing is applied first, as the server does it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

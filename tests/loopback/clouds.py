@@ -1,7 +1,5 @@
 """The clouds' ways of serving the Messages API, on loopback: paths, credentials, streams."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import binascii
@@ -89,7 +87,7 @@ class TokenServer:
         self._server: asyncio.Server | None = None
         self.url = ""
 
-    async def __aenter__(self) -> TokenServer:
+    async def __aenter__(self) -> "TokenServer":
         self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/token"
         return self

@@ -4,8 +4,6 @@ The kernel has 27 KB, the size of the best Hopper kernel there was. Between the 
 reads, compiles and evaluates. What it thinks is signed over the conversation, as the API does it.
 """
 
-from __future__ import annotations
-
 from tests.loopback.server import Answer, Body, text
 from tests.loopback.strict import SIGNED
 

@@ -4,8 +4,6 @@ The fields of each block are those of the SDK's `TypedDict`s, so that this does 
 what the agent's own validator believes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

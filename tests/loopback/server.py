@@ -4,8 +4,6 @@ Raw sockets, so that it can do what no well-behaved server does: stop in mid-str
 connection, send an error after a 200, or say nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import socket

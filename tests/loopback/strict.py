@@ -1,7 +1,5 @@
 """A server on loopback that refuses what the API refuses and keeps its prompt cache."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What is told, when, and what is not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run for tests of operators: real events folded by the real state, and what a step reads."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 What it evaluates is the task of `toy_task.py`.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The tuner's search: proposals, the archive, pins."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter

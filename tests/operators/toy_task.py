@@ -3,8 +3,6 @@
 `SYNTAX` does not compile, `WRONG` is wrong, and `speed = 1.25` is the score.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """A package that somebody else installs adds an operator and a backend, without a change here."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

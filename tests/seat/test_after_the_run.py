@@ -1,7 +1,5 @@
 """The tools that only read the record, of a run that has ended: no engine, nothing is written."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Calls that a client makes while another of its calls runs."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Sessions to test the store with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A damaged session is named, read as far as it is whole, and hides no other."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Each call to the disk that fails for a while: nothing changes, the same call works later."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

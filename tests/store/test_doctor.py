@@ -1,7 +1,5 @@
 """avo doctor NAME: every promise checked, and what can be mended, mended."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What stands in place of a file of the session: nothing blocks, nothing outside is changed."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

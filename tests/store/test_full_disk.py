@@ -1,7 +1,5 @@
 """A full disk: said before anything is damaged, and over once there is room."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """Commands of the person, and whatever else lands in the inbox."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Callable

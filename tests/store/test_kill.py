@@ -1,7 +1,5 @@
 """A writer that is killed with SIGKILL at random instants loses nothing that it acknowledged."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import random

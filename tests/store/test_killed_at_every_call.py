@@ -4,8 +4,6 @@ Each piece of work runs in a child that is killed before its first such call, th
 is killed before its second, and so on until one comes to its end.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Which sessions a person made or agreed to, and that a note is no key to another folder."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

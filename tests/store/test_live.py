@@ -1,7 +1,5 @@
 """Progress beside the journal, and reports that are kept once."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One engine a session."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import itertools

@@ -1,7 +1,5 @@
 """Damage to the journal costs itself alone, and repair removes nothing that can be read."""
 
-from __future__ import annotations
-
 import random
 import re
 import shutil

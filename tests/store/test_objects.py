@@ -1,7 +1,5 @@
 """Content-addressed objects."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tables that another version of the fold made: who makes them anew, and when."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

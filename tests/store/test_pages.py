@@ -1,7 +1,5 @@
 """Packed records are the records: every field, every rule, every screen gives the same."""
 
-from __future__ import annotations
-
 import copy
 import json
 import os

@@ -1,7 +1,5 @@
 """Where sessions are, and lists of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

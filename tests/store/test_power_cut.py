@@ -3,8 +3,6 @@
 The power cut is simulated (`tests/power_cut.py`): the disk forgets what was not synced.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

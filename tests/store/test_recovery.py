@@ -1,7 +1,5 @@
 """What survives which fault."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

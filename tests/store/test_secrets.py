@@ -1,7 +1,5 @@
 """No key that somebody types reaches the folder."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A session that is written and read."""
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

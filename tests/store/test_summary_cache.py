@@ -1,7 +1,5 @@
 """The list of sessions is remembered between two starts, and never believed when it is old."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

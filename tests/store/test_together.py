@@ -1,7 +1,5 @@
 """A writer at work and readers beside it."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Events that are appended together are all in the journal, or none is."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the devices of a run do, in a file for other processes."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

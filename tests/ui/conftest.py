@@ -1,7 +1,5 @@
 """Tests of the screens: an app on an invented session in memory, at a fixed time."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.ui.make_session import MemorySource

@@ -1,7 +1,5 @@
 """The events of an invented evaluation: the edit before it, and the progress of its stages."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator
 from datetime import datetime

@@ -1,7 +1,5 @@
 """A task, sources, scores and reports for sessions of the screens. Invented: nothing was run."""
 
-from __future__ import annotations
-
 import random
 from datetime import UTC, datetime
 

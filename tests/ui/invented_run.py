@@ -1,7 +1,5 @@
 """The events of an invented run's steps, at fixed times."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable, Iterator

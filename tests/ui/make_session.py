@@ -5,8 +5,6 @@ folder, at fixed times, so that pictures of screens are the same on every machin
 them through a `SessionWriter` into a real session folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Somebody at a real terminal in which the app runs, who reads it or does not."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import pty

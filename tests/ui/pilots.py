@@ -4,8 +4,6 @@ Nothing here waits for a time: every key waits until the app has nothing left to
 passes at the same place on an idle machine and on one that is busy with other things.
 """
 
-from __future__ import annotations
-
 import asyncio
 import unicodedata
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,5 @@
 """Signs for a terminal whose locale has ASCII alone."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The attempts as rows: filters, the reason written out, and the way back to the run."""
 
-from __future__ import annotations
-
 from avo_tui.domain.attempts import was_rejected
 from avo_tui.ui import formats
 from avo_tui.ui.screens.attempts import AttemptsScreen

@@ -1,7 +1,5 @@
 """A run that was stopped while the gate measured says so, and not that something failed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Caps as a person types them: they are said as numbers, and what could mean two is refused."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.budget import Budget, Caps

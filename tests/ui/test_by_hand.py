@@ -1,7 +1,5 @@
 """A kernel in the person's own editor, in a real terminal."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The screen of a campaign: all its lines at once, and what a person does with one of them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime

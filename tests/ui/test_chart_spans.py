@@ -1,7 +1,5 @@
 """The chart over any span: drawn to now, with what was tried and what was intervened."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """`NO_COLOR` and the terminal's own colours: what is said by colour is said without it, too."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pytest

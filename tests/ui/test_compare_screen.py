@@ -1,7 +1,5 @@
 """Two versions beside one another."""
 
-from __future__ import annotations
-
 from avo_tui.ui.screens.compare import CompareScreen
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running

@@ -1,7 +1,5 @@
 """The chart that several runs share."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.ui.charts import Curve, draw

@@ -1,7 +1,5 @@
 """The devices: a row on the run screen, a screen of their own, a remark beside a measurement."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The lines of a difference: what changed, side by side, copied, cut."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

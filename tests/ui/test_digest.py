@@ -1,7 +1,5 @@
 """What the digest counts."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The feed: a long step comes after its session; tables without a change are the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Event, Thread
 

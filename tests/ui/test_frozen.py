@@ -1,7 +1,5 @@
 """A terminal that reads nothing: nothing waits for it, nothing is kept for it."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """Wherever a change is shown it is the gate's, and what compares separate runs is marked `≈`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The graph: every row once, children above parents, strokes that meet."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from typing import Any

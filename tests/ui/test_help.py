@@ -1,7 +1,5 @@
 """Help: every line is whole in every width."""
 
-from __future__ import annotations
-
 from rich.cells import cell_len
 
 from avo_tui.ui.dialogs.help import MOVING, help_lines

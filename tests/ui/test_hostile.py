@@ -1,7 +1,5 @@
 """Text of models and compilers is shown, never interpreted: on every screen."""
 
-from __future__ import annotations
-
 from avo_tui.domain import events as ev
 from avo_tui.domain.records import Direction, Hint, Intervention, Note, PlanItem
 from tests.ui.make_session import MemorySource

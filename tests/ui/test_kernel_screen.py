@@ -1,7 +1,5 @@
 """The whole kernel in the app: seen, searched, copied, carried away."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

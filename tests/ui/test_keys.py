@@ -1,7 +1,5 @@
 """Every key on every screen: nothing crashes, and every screen can be left again."""
 
-from __future__ import annotations
-
 import string
 from collections.abc import Callable
 from contextlib import nullcontext

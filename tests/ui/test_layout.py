@@ -1,7 +1,5 @@
 """The kept layout: after any changes it is what a layout from scratch would be."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """What follows from measurements of the connection, and the setting that overrules them."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.ui.connection import ANSWERS, OFTEN, WINDOW, LinkSpeed, is_remote

@@ -1,7 +1,5 @@
 """The log screen: rows where they are looked at, the end at once, hits in all of it, inert."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path

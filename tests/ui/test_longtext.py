@@ -1,7 +1,5 @@
 """Texts read by offsets: every row once, whatever the chunks; hits where they are; bounded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

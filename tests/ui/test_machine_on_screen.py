@@ -1,7 +1,5 @@
 """Share of the machine's peak and the profiler's report, in the output and the score pane."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Markdown on the screen: shapes kept, marks gone, hostile text inert."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len

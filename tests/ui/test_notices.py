@@ -1,7 +1,5 @@
 """Notices in the corner: one at a time, errors for as long as they last, none for nothing."""
 
-from __future__ import annotations
-
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, make_app, running
 

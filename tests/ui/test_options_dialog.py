@@ -1,7 +1,5 @@
 """The dialog for options of the run, driven by keys."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

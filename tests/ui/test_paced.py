@@ -1,7 +1,5 @@
 """A key does not wait long for its frame, whatever the pace at which events are painted."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Two versions' scores as pairs of bars."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The command palette: what is under its cursor first, its width, and how it is searched."""
 
-from __future__ import annotations
-
 from textual.command import CommandList, CommandPalette
 
 from avo_tui.ui.app import NOT_NOW

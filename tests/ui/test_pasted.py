@@ -1,7 +1,5 @@
 """Whatever is pasted into a field: the app stays, and nothing of it moves the cursor."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Somebody who presses, clicks, drags, pastes and resizes at random, while the run goes on."""
 
-from __future__ import annotations
-
 import random
 import string
 from contextlib import nullcontext

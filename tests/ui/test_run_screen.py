@@ -1,7 +1,5 @@
 """The run screen, driven by keys; every wait is for a condition."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The panes of the run screen: which are shown, at which size, and what stays where it is."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """One search over everything: what it finds, that it ends in time, and where a result leads."""
 
-from __future__ import annotations
-
 from avo_tui.ui.screens.kernel import KernelScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.search import MOST, SearchScreen, Text, matching, recorded, stored

@@ -1,7 +1,5 @@
 """How much may be on its way to a terminal, and when a picture is held back."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

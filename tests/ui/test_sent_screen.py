@@ -1,7 +1,5 @@
 """Only changed cells are sent, and the terminal shows the same as if all had been."""
 
-from __future__ import annotations
-
 import re
 
 from hypothesis import given, settings

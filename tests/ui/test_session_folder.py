@@ -1,7 +1,5 @@
 """The app on real session folders: the list, opening, the digest, what is damaged."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The table of sessions: what one must type is whole, and rows fit whatever the width."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

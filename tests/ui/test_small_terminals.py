@@ -1,7 +1,5 @@
 """Terminals of a few columns or rows: nothing fits, nothing fails."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.ui.screens.run.screen import RunScreen

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from avo_tui.domain import events as ev
 from avo_tui.ui.session.step_view import STREAM_LIMIT, TEXT_LIMIT, StepFold, fold
 from tests.ui.make_session import MemorySource

@@ -1,7 +1,5 @@
 """The supervisor's numbers, what versions owe to notes, and the mark of a recording."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The app in a real terminal: drawn, resized, hung up, and the terminal as it was afterwards."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

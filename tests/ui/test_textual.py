@@ -1,7 +1,5 @@
 """What `textual_internals` uses of Textual's private interface is there, and works."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from functools import partial

@@ -1,7 +1,5 @@
 """The rows of a step's conversation."""
 
-from __future__ import annotations
-
 from avo_tui.ui.screens.transcript import stream_rows
 from avo_tui.ui.session.step_view import Entry
 from avo_tui.ui.text import Line, line

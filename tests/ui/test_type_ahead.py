@@ -1,7 +1,5 @@
 """Keys that arrive at once, as over a slow line, go where they were meant to go."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.commands import SendHint

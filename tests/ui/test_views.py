@@ -1,7 +1,5 @@
 """Pure views: numbers, chart, diff, output, status."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """A program in a window of tmux: keys go in, the screen comes out."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

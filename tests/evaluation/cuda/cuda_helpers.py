@@ -1,7 +1,5 @@
 """What the tests of the CUDA backend share: candidates from folders, and a context."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A source that is compiled once for each variant, and fails each time."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

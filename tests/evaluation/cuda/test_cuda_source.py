@@ -1,7 +1,5 @@
 """The exported source of a CUDA kernel: compiled by nvcc, and on a GPU called as C calls it."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import re

@@ -1,7 +1,5 @@
 """What is told of the cases of a check: of a hidden one, only whether it passed."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from avo_tui.domain.report import EvaluationProgress

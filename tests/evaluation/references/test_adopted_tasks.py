@@ -1,7 +1,5 @@
 """Tasks made of references: their weights, their baseline, and where inputs are drawn."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

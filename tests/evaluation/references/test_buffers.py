@@ -1,7 +1,5 @@
 """A module that writes to its own buffers is a function of its inputs all the same."""
 
-from __future__ import annotations
-
 import torch
 
 from avo_tui.evaluation.references.deriving import Wishes, derive

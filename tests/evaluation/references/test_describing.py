@@ -1,7 +1,5 @@
 """What the author of a kernel reads of a derived task: above all the reference itself."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A reference from somebody else takes no file of the person's with it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

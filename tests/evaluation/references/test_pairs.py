@@ -1,7 +1,5 @@
 """Problems laid out as in GPU MODE's competitions, and definitions with index inputs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

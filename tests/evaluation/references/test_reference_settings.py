@@ -1,7 +1,5 @@
 """`task.yml` from somebody else: arguments of numbers and texts, or one sentence."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

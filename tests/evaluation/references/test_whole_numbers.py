@@ -1,7 +1,5 @@
 """Inputs of whole numbers: which are plain numbers, and what the check then feeds a kernel."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

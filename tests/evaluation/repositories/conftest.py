@@ -1,7 +1,5 @@
 """A small repository whose commands are shell scripts, so that nothing of it takes time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

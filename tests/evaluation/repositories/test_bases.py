@@ -1,7 +1,5 @@
 """The base of a git repository is its commit, whole, whatever stands in the checkout."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

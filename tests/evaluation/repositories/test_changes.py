@@ -1,7 +1,5 @@
 """A patch, a folder and a worktree become the same candidate; what is not editable is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

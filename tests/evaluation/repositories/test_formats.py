@@ -1,7 +1,5 @@
 """What each kind of benchmark writes is read as its own documentation says."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

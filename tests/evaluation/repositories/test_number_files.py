@@ -1,7 +1,5 @@
 """Files of numbers are close to each other, or it is said where they are not."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

@@ -1,7 +1,5 @@
 """What is looked for beside right or wrong: cheats, executed lines, mutants, and the network."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import http.server

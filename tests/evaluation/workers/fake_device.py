@@ -1,7 +1,5 @@
 """Devices for tests of the fleet: they answer when the test says, and can be lost."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

@@ -6,8 +6,6 @@ LIE: `honest`; `slow` (its ratio is 0.6 of the others'); `wrong` (it finds every
 wrong).
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

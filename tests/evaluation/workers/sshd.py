@@ -1,7 +1,5 @@
 """A real sshd of the test's own, on loopback, with keys of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

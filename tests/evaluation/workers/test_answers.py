@@ -1,7 +1,5 @@
 """Lines of a worker that may be any program: each is an answer, or refused in a phrase."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Devices that disagree about one candidate: who is believed, who is set aside, who returns."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

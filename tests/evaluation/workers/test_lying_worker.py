@@ -1,7 +1,5 @@
 """Devices that lie, as real processes over the real protocol: found, told, and given no work."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import platform

@@ -1,7 +1,5 @@
 """How the devices of a fleet are, near and far."""
 
-from __future__ import annotations
-
 import asyncio
 import platform
 

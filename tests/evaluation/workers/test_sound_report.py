@@ -1,7 +1,5 @@
 """Answers of workers that cannot be reports: each becomes a failure of the harness, with words."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Evaluators that share nothing but a folder: copies there and back, kills, and strange files."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """Runs one step of the real agent against the loopback server."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable
 from typing import Any

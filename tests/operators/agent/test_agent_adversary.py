@@ -1,7 +1,5 @@
 """Servers that mean harm or are badly broken: bodies without end, redirects, odd limits."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json

@@ -3,8 +3,6 @@
 Needs node and npm; the package is fetched once into the user's cache.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

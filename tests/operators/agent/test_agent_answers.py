@@ -1,7 +1,5 @@
 """Answers put together from their streams: broken calls, doubled ids, pauses, cuts."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A whole step through each cloud's client of the SDK, against a server on loopback."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

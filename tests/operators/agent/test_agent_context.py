@@ -1,7 +1,5 @@
 """Context editing by the server, and what is sent back to it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The agent inside the real engine, over a real session folder; only the evaluation is a toy."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any

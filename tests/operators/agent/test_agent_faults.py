@@ -1,7 +1,5 @@
 """Each fault: it is seen by the person, handled as the design says, and does not end the run."""
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import time

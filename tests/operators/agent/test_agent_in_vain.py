@@ -1,7 +1,5 @@
 """What a model does in vain, and what does not fit: repeats, small windows, lost reviews."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

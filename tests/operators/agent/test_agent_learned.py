@@ -1,7 +1,5 @@
 """What the agent learns of an endpoint and reads of odd answers, each once and for good."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Memory and the supervisor's review in the real engine: what is kept, whatever happens."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from pathlib import Path
 

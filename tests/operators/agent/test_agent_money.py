@@ -1,7 +1,5 @@
 """Tokens and dollars: counted by the tool, checked by hand."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.events import Spent

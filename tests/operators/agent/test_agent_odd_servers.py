@@ -1,7 +1,5 @@
 """Servers that say odd things: nothing unwritable is recorded, no key leaves, all is counted."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable

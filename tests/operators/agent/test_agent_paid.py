@@ -1,7 +1,5 @@
 """An answer that was paid is used, and nothing that cannot pass by itself is asked without end."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import ssl

@@ -1,7 +1,5 @@
 """Where models live: clients, credentials, redirects, and `avo doctor --model`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The recording that ships: it loads, it says what it is, its tokens and dollars are right."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from pathlib import Path

@@ -1,7 +1,5 @@
 """SIGKILL between any two events: the step goes on in the same conversation."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

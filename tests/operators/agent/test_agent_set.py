@@ -1,7 +1,5 @@
 """Model, effort, thinking and prices changed in mid-run: from the next request on, and recorded."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The person speaks, pauses, aborts, rewinds: at any moment, in any order."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from typing import Any

@@ -1,7 +1,5 @@
 """The whole of it: the app in tmux, an engine process, the agent against a server on loopback."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shlex

@@ -1,7 +1,5 @@
 """What happens when nobody looks: breakers, drafts, deadlines, usage that cannot be true."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is recorded of an answer is what every server takes."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The opening for an outside agent: short whatever the run holds, and nothing without a pointer."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.domain.base import now

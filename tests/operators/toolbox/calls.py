@@ -1,7 +1,5 @@
 """Calls of tools whose success or failure is expected."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from avo_tui.operators.toolbox import Toolbox

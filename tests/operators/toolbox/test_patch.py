@@ -1,7 +1,5 @@
 """Patches that an agent hands in: what applies, and what is said of those that do not."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

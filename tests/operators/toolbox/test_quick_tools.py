@@ -1,7 +1,5 @@
 """The quick comparison as an agent gets it."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

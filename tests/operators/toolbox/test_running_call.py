@@ -1,7 +1,5 @@
 """What a tool that does several things says of them, and what is left of it when it is cut off."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

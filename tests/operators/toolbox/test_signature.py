@@ -1,7 +1,5 @@
 """Tools in words: what each argument is, for who reads a list and not a schema."""
 
-from __future__ import annotations
-
 import pytest
 
 from avo_tui.operators.toolbox import ALL_TOOLS, ToolError, check_arguments

@@ -1,7 +1,5 @@
 """The toolbox: reading the lineage, editing, evaluating, submitting, journalling."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ Usage: `python -m tests.evaluation.cuda.stub.stub_forks SOCKET`, a path; ends wi
 input.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """The backend `postfix`: `x x * 1 +` is x² + 1. It interprets, so a candidate runs no code."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the toy backend says about itself; torch is imported where it is made."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from avo_tui.evaluation.backends.base import Backend

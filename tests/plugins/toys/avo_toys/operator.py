@@ -1,7 +1,5 @@
 """The operator `guesser`: tries every order of the words of a program."""
 
-from __future__ import annotations
-
 import itertools
 
 from avo_tui.domain.candidate import Candidate

@@ -1,7 +1,5 @@
 """Attention on shapes that take milliseconds: what tests evaluate candidates on."""
 
-from __future__ import annotations
-
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.problems.attention_cuda import AttentionTask, describe, shape
 from avo_tui.evaluation.task import CheckCase
