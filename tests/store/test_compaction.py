@@ -343,6 +343,12 @@ def test_the_part_that_is_written_stays_lines(lived: Path, monkeypatch: pytest.M
         for _ in range(3):
             writer._compaction.step()
     assert asked and plain(lived) == ["000004.jsonl"]
+    monkeypatch.setattr(compaction, "SMALLEST", 1)
+    with SessionWriter.open(lived) as writer:  # the next engine, in the middle of the part
+        writer._background_writer.stop()
+        for _ in range(3):
+            writer._compaction.step()
+        assert not packed_path(Layout(lived).part(4)).exists()
 
 
 def test_a_part_that_zstd_wrote_through_a_pipe_is_read(lived: Path) -> None:

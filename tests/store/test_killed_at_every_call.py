@@ -201,7 +201,7 @@ def test_sending_a_command(root: Path) -> None:
 
 def damaged(folder: Path) -> Path:
     """A session with doubled events, a line that is none, torn tables and a torn end."""
-    build(folder, steps=2)
+    build(folder, steps=1)
     layout = Layout(folder)
     part = layout.part(1)
     lines = part.read_text().splitlines()
@@ -215,7 +215,7 @@ def damaged(folder: Path) -> Path:
 def test_a_repair(root: Path) -> None:
     """A repair that was killed is done by the next one, and nothing is lost on the way."""
     origin = damaged(root / "origin")
-    whole = build(root / "whole" / "origin", steps=2)
+    whole = build(root / "whole" / "origin", steps=1)
     expected = [e.seq for e in SessionReader.open(whole).events()]
     for folder in kills(lambda f: diagnose(f, repair=True), origin, root):
         diagnose(folder, repair=True)
