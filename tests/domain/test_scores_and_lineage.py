@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from avo_tui.domain import lineage
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import Version
+from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.score import ConfigurationScore, Score, geomean
-from tests.session_life import version
+from tests.session_life import AT, score, version
 
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20))
@@ -113,7 +113,15 @@ def test_a_ratio_is_a_speed_whatever_the_unit(unit: str, ours: float, theirs: fl
     one = ConfigurationScore(
         name="one", throughput=ours, p20=ours, p80=ours, ratio=1.5, baselines={"library": theirs}
     )
-    score = Score(unit=unit, reference_baseline="library", configurations=(one,))
-    assert score.ratio_to("library") == pytest.approx(1.5)
-    assert score.speed_over(one, "library") == pytest.approx(1.5)
-    assert score.speed_over(one, "another") == score.ratio_to("another") == 0.0
+    one_score = Score(unit=unit, reference_baseline="library", configurations=(one,))
+    assert one_score.ratio_to("library") == pytest.approx(1.5)
+    assert one_score.speed_over(one, "library") == pytest.approx(1.5)
+    assert one_score.speed_over(one, "another") == one_score.ratio_to("another") == 0.0
+
+
+def test_the_score_that_counts_is_the_latest_under_the_conditions_asked_for() -> None:
+    again = [(2.0, "new"), (3.0, "new"), (9.0, "other")]
+    later = [Remeasurement(at=AT, score=score(r, 1), conditions=c) for r, c in again]
+    one = version(1, 1, 1, 1.0, 1).replaced(conditions="old", remeasurements=tuple(later))
+    for conditions, ratio in (("new", 3.0), ("other", 9.0), ("old", 1.0), ("", 1.0), ("no", 1.0)):
+        assert one.score_under(conditions) == score(ratio, 1)

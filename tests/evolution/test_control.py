@@ -171,13 +171,14 @@ async def test_rewind_tells_the_reason_and_rewinding_again_undoes_it(make_lab: M
     lab.start(operator)
     await lab.until(lambda: lab.state.session.step == 2)
     operator.steps.append(look)
-    await lab.send(cmd.Rewind(version=0, reason="start over"))
+    first = await lab.send(cmd.Rewind(version=0, reason="start over"))
+    assert first.effect == "v0 is the head; 1 version stay as a branch; step 2 ends"
     await lab.until(lambda: told)
     assert told == [(0, "start over")]
     await lab.until(lambda: lab.state.session.step == 4)
     operator.steps.append(look)
     back = await lab.send(cmd.Rewind(version=1))
-    assert back.refused is None
+    assert back.refused is None and "branch" not in back.effect
     await lab.until(lambda: len(told) == 2)
     assert told[1] == (1, "no reason was given")
     assert lab.state.session.head == 1

@@ -12,6 +12,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 import zstandard
@@ -24,7 +25,15 @@ from avo_tui.store.errors import StoreError
 from avo_tui.store.journal import read_event, read_events
 from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.layout import Layout
-from avo_tui.store.packed_parts import LostBlock, pack, packed_path, part_chunks, read_part, unpack
+from avo_tui.store.packed_parts import (
+    LostBlock,
+    pack,
+    packed_path,
+    part_chunks,
+    part_status,
+    read_part,
+    unpack,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -325,6 +334,24 @@ def test_which_parts_are_compressed_and_when_their_lines_go(
         now[0] += 0.1
         assert step()[0] == 3 and not layout.part(chosen).exists()
     assert list(SessionReader.open(lived).events())[-1] == last
+
+
+def test_a_compressed_part_has_the_size_of_its_lines_and_its_errors_are_told(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Layout(lived).part(1)
+    before = part_status(part)
+    assert before.size == part.stat().st_size
+    compress(lived)
+    assert not part.exists() and part_status(part).size == before.size
+    assert part_status(part).changed_ns == packed_path(part).stat().st_mtime_ns
+
+    def refused(path: Path) -> BinaryIO:
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    monkeypatch.setattr(packed_parts, "open_regular", refused)
+    with pytest.raises(PermissionError):
+        part_status(part)
 
 
 def test_the_part_that_is_written_stays_lines(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,14 @@ def test_a_number_that_leaps_costs_its_own_event_alone(
     assert failures(old) == []
 
 
+def test_a_number_that_leaps_before_one_last_line_does_not_hide_it(old: Path) -> None:
+    events = readable(old)
+    part = Layout(old).part(1)
+    renumbered(part, len(part.read_bytes().splitlines()) - 2, 10**6)
+    left = readable(old)
+    assert len(left) == len(events) - 1 and left.items() <= events.items()
+
+
 def test_the_engine_goes_on_below_a_number_that_leaps_at_the_end(old: Path) -> None:
     events = readable(old)
     layout = Layout(old)
@@ -197,10 +205,11 @@ def test_repair_removes_nothing_that_can_be_read(
 def test_a_line_longer_than_any_is_passed_over(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = Layout(old).part(1)
     whole = part.read_bytes()
-    part.write_bytes(b"x" * 100_000 + b"\n" + whole)
+    part.write_bytes(b"x" * 50_001 + b"\n" + b"y" * 50_000 + b"\n" + whole)
     monkeypatch.setattr("avo_tui.store.journal_lines.LONGEST_LINE", 50_000)
-    first, *others = read_lines(part)
-    assert first.problem and first.text is None and first.end == 100_001
+    first, second, *others = read_lines(part)
+    assert first.problem and first.text is None and first.end == 50_002
+    assert second.problem and second.text == b"y" * 50_000, "no event, and kept"
     assert [line.text for line in others] == whole.splitlines()
 
 
