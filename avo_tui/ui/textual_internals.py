@@ -16,7 +16,6 @@ from time import monotonic, sleep
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.control import Control
 from rich.segment import Segments
 from textual import constants, events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -243,27 +242,6 @@ class TypeAhead:
             await self._go_on()
 
 
-class CellsUpdate(ChopsUpdate):
-    """A partial screen update that sends only the cells in its spans.
-
-    Textual sends each row of a widget from its left edge, whichever part has changed, so a clock at
-    the end of a row would cost the whole row. Private: `ChopsUpdate` and its attributes.
-    """
-
-    def __init__(self, theirs: ChopsUpdate) -> None:
-        super().__init__(theirs.chops, theirs.spans, theirs.chop_ends)
-
-    def render_segments(self, console: Console) -> str:
-        out: list[str] = []
-        for y, first, last in self.spans:
-            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                left, right = max(x, first), min(end, last)
-                if strip is not None and left < right:
-                    out.append(Control.move_to(left, y).segment.text)
-                    out.append(strip.crop(left - x, right - x).render(console))
-        return "".join(out)
-
-
 class ChangesUpdate(CompositorUpdate):
     """A screen update that sends only the cells which the terminal does not show already.
 
@@ -390,8 +368,6 @@ class OpenedApp(App[None]):
         ours = isinstance(renderable, LayoutUpdate | ChopsUpdate)
         if ours and terminal is not None and gate is not None and gate.saves:
             renderable = ChangesUpdate(renderable, terminal.sent_screen)
-        elif type(renderable) is ChopsUpdate:
-            renderable = CellsUpdate(renderable)
         super()._display(screen, renderable)
         if gate is not None:
             gate.painted()

@@ -116,7 +116,6 @@ async def test_every_key_in_the_sessions_screen(tmp_path: Path) -> None:
 SCREENS: tuple[Callable[[], AvoScreen], ...] = (
     lambda: screens.SessionsScreen(),
     lambda: screens.RunScreen(),
-    lambda: screens.LineageScreen(),
     lambda: screens.AttemptsScreen(),
     lambda: screens.CompareScreen(0, 1),
     lambda: screens.KernelScreen("v1", "0" * 64, 1),

@@ -1,20 +1,12 @@
 """The kept layout: after any changes it is what a layout from scratch would be."""
 
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest import MonkeyPatch
 
 from avo_tui.domain.records import Attempt, Version
 from avo_tui.domain.verdict import Verdict
-from avo_tui.ui.panes import graph
 from avo_tui.ui.panes.graph import (
     GraphLayout,
-    GraphRow,
-    Lanes,
-    _place,
-    line_of,
 )
 from tests.ui.test_graph import attempt, version
 
@@ -91,47 +83,6 @@ def test_it_is_what_a_layout_from_scratch_is(made: list[tuple[str, int]], live: 
         versions, attempts = dict(lineage.versions), dict(lineage.attempts)
         kept.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
         assert all(kept.drawn[at].row.key == key for key, at in kept.places.items())
-        assert kept.drawn == drawn_row_by_row(kept.drawn, versions, lineage.head)
         at_once = GraphLayout()
         at_once.update(versions, attempts, lineage.head, lineage.unfolded, step, lineage.apart)
         assert at_once.drawn == kept.drawn
-
-
-def drawn_row_by_row(
-    ordered: list[GraphRow], versions: dict[int, Version], head: int
-) -> list[GraphRow]:
-    """The drawing without the short way for a lineage of one lane."""
-    alive, out = line_of(versions, head), []
-    lanes: Lanes = ()
-    for one in ordered:
-        drawn, lanes = _place(one.row, lanes, versions, alive, head)
-        out.append(drawn)
-    return out
-
-
-def test_a_new_version_lays_out_a_few_rows_of_a_thousand(monkeypatch: MonkeyPatch) -> None:
-    versions = {n: version(n, n - 1 if n else None) for n in range(1_000)}
-    attempts = {(n, k): attempt(n, k, n - 1) for n in range(1, 1_000) for k in (2, 3)}
-    kept = GraphLayout()
-    kept.update(versions, attempts, 999)
-    placed: list[object] = []
-    place, short = graph._place, graph._place_on_one_lane
-
-    def counting(*arguments: Any) -> Any:
-        placed.append(arguments[0])
-        return place(*arguments)
-
-    def counting_short(*arguments: Any) -> Any:
-        placed.append(arguments[0])
-        return short(*arguments)
-
-    monkeypatch.setattr(graph, "_place", counting)
-    monkeypatch.setattr(graph, "_place_on_one_lane", counting_short)
-    grown = versions | {1_000: version(1_000, 999)}
-    assert kept.update(grown, attempts, 1_000)
-    assert 0 < len(placed) < 10
-    assert kept.drawn == drawn_row_by_row(kept.drawn, grown, 1_000)
-    placed.clear()
-    noted = grown | {7: grown[7].model_copy(update={"note": "seen"})}
-    assert not kept.update(noted, attempts, 1_000)
-    assert not placed

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from avo_tui.ui.markdown import markdown_lines, shrink, wrap_spans
+from avo_tui.ui.markdown import markdown_lines
 from avo_tui.ui.syntax import Highlighter
 from avo_tui.ui.text import Line
 
@@ -21,36 +21,35 @@ def role_of(rows: list[Line], word: str) -> str:
 
 def test_headings_emphasis_links_and_code() -> None:
     rows = markdown_lines("# A *title*\n\ntext **loud** `x + y` [a link](http://x)", 60, HIGHLIGHT)
-    assert [r.plain for r in rows] == ["A title", "", "text loud x + y a link"]
-    assert role_of(rows, "title") == "title"
+    assert [r.plain.rstrip() for r in rows] == ["A title", "", "text loud x + y a link"]
+    assert role_of(rows, "A ") == role_of(rows, "title") == "title"
     assert role_of(rows, "loud") == "strong"
     assert role_of(rows, "x + y") == "sx-string"
 
 
 def test_lists_hang_their_lines() -> None:
     assert shown("- one two three four\n- four\n  1. five\n", 16) == [
-        "• one two three",
-        "  four",
-        "• four",
-        "  1. five",
+        " • one two three",
+        "   four",
+        " • four",
+        "    1 five",
     ]
 
 
 def test_a_table_is_aligned_and_fits() -> None:
     text = "| mark | meaning |\n|---|---|\n| **measured** | on one machine, one day |\n"
-    assert shown(text, 30) == [
-        "mark      meaning",
-        "────────  ────────────────────",
-        "measured  on one machine, one",
-        "          day",
-        "",
+    assert [row for row in shown(text, 30) if row] == [
+        " mark       meaning",
+        " ────────────────────────────",
+        " measured   on one machine,",
+        "            one day",
     ]
     assert all(cell_len(row) <= 20 for row in shown(text, 20))
 
 
 def test_code_keeps_its_shape() -> None:
     rows = markdown_lines("```cpp\nint  a;\n\n  return 1;\n```", 16, HIGHLIGHT)
-    assert [r.plain for r in rows][:3] == ["  int  a;", "  ", "    return 1;"]
+    assert [r.plain for r in rows][:3] == ["  int  a;", "", "    return 1;"]
     assert role_of(rows, "return") == "sx-keyword"
 
 
@@ -65,22 +64,3 @@ def test_hostile_text_is_shown() -> None:
 def test_any_text_gives_lines_without_controls(text: str, width: int) -> None:
     for row in markdown_lines(text, width, HIGHLIGHT):
         assert "\x1b" not in row.plain and "\n" not in row.plain
-
-
-@given(
-    st.lists(st.tuples(st.text("ab 宽\n", max_size=20), st.sampled_from(["", "strong"]))),
-    st.integers(2, 30),
-)
-def test_wrapped_rows_fit_and_lose_no_word(spans: list[tuple[str, str]], width: int) -> None:
-    rows = wrap_spans(spans, width)
-    assert all(sum(cell_len(text) for text, _ in row) <= width for row in rows)
-    before = "".join(text for text, _ in spans)
-    after = "".join(text for row in rows for text, _ in row)
-    assert after.replace(" ", "") == before.replace(" ", "").replace("\n", "")
-
-
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=6), st.integers(0, 80))
-def test_columns_shrink_to_the_room(wanted: list[int], room: int) -> None:
-    widths = shrink(wanted, room)
-    assert all(w <= most for w, most in zip(widths, wanted, strict=True))
-    assert sum(widths) <= room or max(widths) <= 8

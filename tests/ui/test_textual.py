@@ -6,16 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.segment import Segment
 from textual import events
-from textual._compositor import ChopsUpdate, Compositor
+from textual._compositor import Compositor
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 import avo_tui.ui as ui
 from avo_tui.ui import textual_internals
@@ -116,13 +113,3 @@ async def test_a_click_on_a_widget_that_has_gone_meanwhile(source: MemorySource)
         await hands.rest()
         await hands.click("#lineage-view", (4, 2))
     assert app.return_code in {0, None}
-
-
-def test_a_partial_picture_sends_only_its_cells() -> None:
-    strip = Strip([Segment("study  漢字  "), Segment("active now")])
-    theirs = ChopsUpdate([{0: strip}], [(0, 7, 9), (0, 13, 15)], [[strip.cell_length]])
-    sent = textual_internals.CellsUpdate(theirs).render_segments(Console(color_system=None))
-    assert sent == "\x1b[1;8H漢\x1b[1;14Hac"
-    whole = ChopsUpdate([{0: strip}], [(0, 0, 40)], [[strip.cell_length]])
-    sent = textual_internals.CellsUpdate(whole).render_segments(Console(color_system=None))
-    assert sent == "\x1b[1;1H" + strip.text

@@ -25,7 +25,6 @@ from avo_tui.ui.session.step_view import Entry, StageView, fold
 from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.text import Line, line
 from avo_tui.ui.widgets.form import window_of
-from avo_tui.ui.widgets.paint import _cells, changed_cells
 from tests.shipped import shipped_sessions
 from tests.ui.invented_kernel import score_of
 from tests.ui.make_session import MemorySource
@@ -306,23 +305,6 @@ def test_a_moved_key_is_named_as_it_is_bound() -> None:
     assert "f5 resumes" in status_line(snapshot, 120, now, Keys(resume="f5")).plain
 
 
-def test_a_ticking_clock_changes_a_few_cells() -> None:
-    old = line(("name", "title"), "   ", ("12:11", ""), ("   3s ago", "dim"))
-    new = line(("name", "title"), "   ", ("12:11", ""), ("   4s ago", "dim"))
-    assert changed_cells(old, new) == [(15, 16)]
-    other = line(("name", "title"), "   ", ("12:11", "warn"), ("   4s ago", "dim"))
-    assert changed_cells(old, other) == [(7, 16)]
-    assert changed_cells(old, old) == []
-
-
-@given(*[st.lists(st.sampled_from(["a", "漢", " ", "e\u0301", "b" * 20]), max_size=12)] * 2)
-def test_only_cells_that_are_not_sent_are_equal(before: list[str], after: list[str]) -> None:
-    old, new = line(("".join(before), "dim")), line(("".join(after), "dim"))
-    sent = {x for first, last in changed_cells(old, new) for x in range(first, last)}
-    for x in set(range(max(old.width, new.width))) - sent:
-        assert _cells(old)[x] == _cells(new)[x]
-
-
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_run_at_rest_ticks_once_a_minute(recorded: MemorySource, width: int) -> None:
     snapshot = snapshot_of(recorded)
@@ -332,8 +314,6 @@ def test_a_run_at_rest_ticks_once_a_minute(recorded: MemorySource, width: int) -
     shown = [status_line(snapshot, width, now, Keys()) for now in moments]
     pairs = list(pairwise(shown))
     assert 0 < sum(a != b for a, b in pairs) <= 20
-    for a, b in pairs:
-        assert sum(end - start for start, end in changed_cells(a, b)) <= 26
 
 
 def test_a_run_that_waits_for_the_device_does_not_say_running(recorded: MemorySource) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from avo_tui.domain import lineage
 from avo_tui.domain.records import Attempt, Version
@@ -172,20 +170,6 @@ Lanes = tuple[tuple[int | None, bool], ...]
 the head's line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Rows with their lanes."""
-
-    rows: list[GraphRow] = field(default_factory=list)
-    states: list[Lanes] = field(default_factory=list)
-    """The lanes above each row."""
-    end: Lanes = ()
-    """The state of the lanes below the last row."""
-    head: int | None = None
-    width: int = 0
-    """Largest number of lanes beside one row."""
-
-
 def line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
     """Numbers of the versions on the head's line."""
     if head is None or head not in versions:
@@ -193,69 +177,14 @@ def line_of(versions: Mapping[int, Version], head: int | None) -> set[int]:
     return {version.number for version in lineage.line(versions, head)}
 
 
-def draw_on(
-    old: Drawing, ordered: list[Row], versions: Mapping[int, Version], head: int | None
-) -> Drawing:
-    """Assign a lane to every row; rows whose surrounding lanes are the same are taken from `old`.
-
-    `old` was made from earlier versions of the same lineage.
-    """
-    alive = line_of(versions, head)
-    grown = head is not None and head in versions and versions[head].parent == old.head
-    same_head = head == old.head
-    kept = _same(old.rows, ordered) if same_head else 0
-    rest = _same(reversed(old.rows), reversed(ordered)) if same_head or grown else 0
-    rest = min(rest, len(ordered) - kept, len(old.rows) - kept)
-    rows, states = old.rows[:kept], old.states[:kept]
-    lanes = old.states[kept] if kept < len(old.states) else old.end
-    # A row that ends at the head looks different when the head moves, so it is not reused before.
-    passed = same_head
-    for position in range(kept, len(ordered)):
-        row = ordered[position]
-        before = position - len(ordered) + len(old.rows)
-        if passed and position >= len(ordered) - rest and old.states[before] == lanes:
-            rows += old.rows[before:]
-            states += old.states[before:]
-            lanes = old.end
-            break
-        states.append(lanes)
-        placed = _place_on_one_lane(row, lanes, versions, alive) if len(lanes) == 1 else None
-        drawn, lanes = placed or _place(row, lanes, versions, alive, head)
+def draw(ordered: list[Row], versions: Mapping[int, Version], head: int | None) -> list[GraphRow]:
+    """A lane for every row."""
+    lanes: Lanes = ()
+    alive, rows = line_of(versions, head), list[GraphRow]()
+    for row in ordered:
+        drawn, lanes = _place(row, lanes, versions, alive, head)
         rows.append(drawn)
-        passed = passed or (row.kind == "version" and row.number == old.head)
-    return Drawing(rows, states, lanes, head, max((len(d.lanes) for d in rows), default=0))
-
-
-def _same(old: Iterable[GraphRow], new: Iterable[Row]) -> int:
-    """Number of rows at the beginning that are the same."""
-    count = 0
-    for before, after in zip(old, new, strict=False):
-        if before.row is not after and before.row != after:
-            break
-        count += 1
-    return count
-
-
-_ONE = (True,)
-_ALIVE: frozenset[int] = frozenset()
-_DEAD = frozenset({0})
-
-
-def _place_on_one_lane(
-    row: Row, above: Lanes, versions: Mapping[int, Version], alive: set[int]
-) -> tuple[GraphRow, Lanes] | None:
-    """The same as `_place` for a row that continues the only lane there is, which nearly all rows
-    of a long lineage do; None for any other."""
-    target, on_line = above[0]
-    if row.kind != "version":
-        if row.parent != target or target is None:
-            return None
-        return GraphRow(row, 0, _ONE, (), True, _ALIVE if on_line else _DEAD), above
-    if row.number != target:
-        return None
-    on_line = row.number in alive
-    below = ((row.parent, on_line),) if row.parent in versions else ()
-    return GraphRow(row, 0, _ONE, (), False, _ALIVE if on_line else _DEAD), below
+    return rows
 
 
 def _place(
@@ -351,32 +280,17 @@ class GraphLayout:
     """The rows and lanes of one lineage; `update` adapts them to newer records."""
 
     def __init__(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
-        self.drawing = Drawing()
+        self.drawn: list[GraphRow] = []
         self.places: dict[Key, int] = {}
         """Key of each row → its index."""
-        self._versions: Versions = {}
-        self._attempts: Attempts = {}
-        self._unfolded: frozenset[int] = frozenset()
-        self._apart: frozenset[int] = frozenset()
-        self._live: int | None = None
-        self._step_of: dict[int, int] = {}
-        """Number of each version → its step."""
-        self._made: dict[int, list[int]] = {}
+        self.width = 0
+        """Largest number of lanes beside one row."""
+        self._given: tuple[Any, ...] = ({}, {}, None, frozenset(), None, frozenset())
+        self._made: dict[int, set[int]] = {}
         """Step → the numbers of its versions."""
         self._tried: dict[int, int] = {}
         """Step → the number of its last attempt."""
         self._rows: dict[int, list[Row]] = {}
-        self._steps: list[int] = []
-        """Steps that have rows, ascending."""
-        self._late: set[int] = set()
-        """Steps with a row that would be below its own parent."""
-
-    @property
-    def drawn(self) -> list[GraphRow]:
-        return self.drawing.rows
 
     def update(
         self,
@@ -387,45 +301,37 @@ class GraphLayout:
         live_step: int | None = None,
         apart: frozenset[int] = frozenset(),
     ) -> bool:
-        """Lay out what changed since the last call; returns False if nothing did.
+        """Lay out what there is now; returns False if it looks as before.
 
         Attempts that became versions are left out. The rejected attempts of a step share one row,
         unless the step is in `unfolded`; steps in `apart` are not folded into a stall. Attempts of
         `live_step` without a verdict are `running`, and so is its newest one while it is correct
         and neither committed nor rejected.
         """
-        before = (self._unfolded, self._live, self._apart)
-        had_rows = bool(self.drawing.rows)
-        changed = self._take(versions, attempts) | (unfolded ^ self._unfolded)
-        if live_step != self._live:
-            changed |= {s for s in (live_step, self._live) if s is not None}
-        self._unfolded, self._live, self._apart = unfolded, live_step, apart
-        others = [step for step in sorted(changed) if self._rebuild(step)]
-        # a step with a single attempt has the same row where it is unfolded, but leaves its stall
-        refolded = (unfolded, apart) != (before[0], before[2])
-        reset = had_rows and not self.drawing.rows
-        if not (others or refolded or reset) and head == self.drawing.head:
+        before, self._given = self._given, (versions, attempts, head, unfolded, live_step, apart)
+        changed = self._take(versions, attempts, *before[:2])
+        changed |= (unfolded ^ before[3]) | ({live_step} ^ {before[4]}) - {None}
+        others = [step for step in changed if self._rebuild(step)]
+        if not others and (head, unfolded, apart) == (before[2], before[3], before[5]):
             return False
-        self.drawing = draw_on(self.drawing, self._ordered(), versions, head)
-        self.places = {d.row.key: i for i, d in enumerate(self.drawing.rows)}
+        self.drawn = draw(self._ordered(), versions, head)
+        self.width = max((len(row.lanes) for row in self.drawn), default=0)
+        self.places = {d.row.key: i for i, d in enumerate(self.drawn)}
         return True
 
-    def _take(self, versions: Versions, attempts: Attempts) -> set[int]:
+    def _take(
+        self, versions: Versions, attempts: Attempts, old: Versions, tried: Attempts
+    ) -> set[int]:
         """Steps whose records changed. Records are immutable: another one is another object."""
-        if versions is self._versions and attempts is self._attempts:
-            return set()
-        fresh_versions = _changed(versions, self._versions)
-        fresh_attempts = _changed(attempts, self._attempts)
-        if not self._steps or fresh_versions is None or fresh_attempts is None:
-            self._begin()  # a session that was reloaded, or a replay that jumped back
-            fresh_versions, fresh_attempts = versions, attempts
-        self._versions, self._attempts = versions, attempts
+        fresh_versions, fresh_attempts = _changed(versions, old), _changed(attempts, tried)
         changed: set[int] = set()
+        if fresh_versions is None or fresh_attempts is None:  # a replay that jumped back
+            changed = set(self._rows)
+            self._made, self._tried = {}, {}
+            fresh_versions, fresh_attempts = versions, attempts
         for number in fresh_versions:
-            step = self._step_of[number] = versions[number].step
-            numbers = self._made.setdefault(step, [])
-            if number not in numbers:
-                numbers.append(number)
+            step = versions[number].step
+            self._made.setdefault(step, set()).add(number)
             changed.add(step)
         for step, number in fresh_attempts:
             self._tried[step] = max(number, self._tried.get(step, 0))
@@ -434,41 +340,19 @@ class GraphLayout:
 
     def _rebuild(self, step: int) -> bool:
         """Make the rows of a step anew; True where they are others than before."""
-        versions = [self._versions[number] for number in self._made.get(step, ())]
+        versions, attempts, _, unfolded, live, _ = self._given
+        made = [versions[number] for number in sorted(self._made.get(step, ()))]
         numbers = range(self._tried.get(step, 0) + 1)
-        tried = [a for n in numbers if (a := self._attempts.get((step, n))) is not None]
-        fresh = rows_of_step(step, versions, tried, step in self._unfolded, step == self._live)
-        old = self._rows.get(step)
-        if fresh == (old or []):
+        tried = [a for n in numbers if (a := attempts.get((step, n))) is not None]
+        fresh = rows_of_step(step, made, tried, step in unfolded, step == live)
+        if fresh == self._rows.get(step, []):
             return False
         self._rows[step] = fresh
-        if old is None:
-            insort(self._steps, step)
-        if self._is_late(step, fresh):
-            self._late.add(step)
-        else:
-            self._late.discard(step)
         return True
 
-    def _is_late(self, step: int, fresh: list[Row]) -> bool:
-        above: list[int] = []
-        for row in fresh:
-            parent_step = self._step_of.get(row.parent) if row.parent is not None else None
-            if parent_step is None or row.kind == "running":
-                continue
-            if parent_step > step or row.parent in above:
-                return True
-            if row.kind == "version":
-                above.append(row.number)
-        return False
-
     def _ordered(self) -> list[Row]:
-        live = self._rows.get(self._live, []) if self._live is not None else []
-        running = [row for row in live if row.kind == "running"]
-        steps = chain.from_iterable(self._rows[step] for step in reversed(self._steps))
-        if running:
-            ordered = [*running, *(row for row in steps if row.kind != "running")]
-        else:
-            ordered = list(steps)
-        ordered = parents_last(ordered) if self._late else ordered
-        return fold_stalls(ordered, self._unfolded | self._apart)
+        _, _, _, unfolded, live, apart = self._given
+        running = [row for row in self._rows.get(live, ()) if row.kind == "running"]
+        steps = chain.from_iterable(self._rows[step] for step in sorted(self._rows, reverse=True))
+        ordered = [*running, *(row for row in steps if row.kind != "running")]
+        return fold_stalls(parents_last(ordered), unfolded | apart)

@@ -98,17 +98,6 @@ class LineageContext:
     lanes: int = 0
     """Number of lanes to reserve, so that names begin in the same column in every row."""
 
-    def same(self, other: LineageContext) -> bool:
-        """Whether all rows look the same; tables are compared by identity."""
-        return (
-            self.versions is other.versions
-            and self.attempts is other.attempts
-            and self.aggregates is other.aggregates
-            and (self.best, self.head, self.stage) == (other.best, other.head, other.stage)
-            and self.marked == other.marked
-            and (self.operator, self.lanes) == (other.operator, other.lanes)
-        )
-
 
 def row_line(drawn: GraphRow, context: LineageContext, width: int) -> Line:
     """One row: lanes, name, score chip, change, title."""
@@ -327,9 +316,9 @@ class LineageView(CursorList):
             marked=self.marked,
             unit=snapshot.session.task.unit,
             operator=snapshot.session.settings.operator,
-            lanes=self._layout.drawing.width if self._matches is None else 1,
+            lanes=self._layout.width if self._matches is None else 1,
         )
-        if not changed and self._given is not None and given.same(self._given):
+        if not changed and given == self._given:
             return
         self._given, self.count = given, len(self._drawn)
         old_place = self.place
@@ -462,11 +451,6 @@ class LineageView(CursorList):
 
     def _under(self) -> GraphRow | None:
         return self._drawn[self.place] if self._drawn else None
-
-    @property
-    def key_under(self) -> Key | None:
-        drawn = self._under()
-        return None if drawn is None else drawn.row.key
 
     def pick(self, key: Key, *, tell: bool = True) -> None:
         """Put the cursor on `key`; a stall that holds it is opened."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from avo_tui.ui.screens.devices import DevicesScreen
     from avo_tui.ui.screens.kernel import KernelScreen
     from avo_tui.ui.screens.knowledge import KnowledgeScreen
-    from avo_tui.ui.screens.lineage import LineageScreen
     from avo_tui.ui.screens.log import LogScreen
     from avo_tui.ui.screens.memory import MemoryScreen
     from avo_tui.ui.screens.run.screen import RunScreen
@@ -31,7 +30,6 @@ __getattr__ = on_demand.names(
         "devices": ("DevicesScreen",),
         "kernel": ("KernelScreen",),
         "knowledge": ("KnowledgeScreen",),
-        "lineage": ("LineageScreen",),
         "log": ("LogScreen",),
         "memory": ("MemoryScreen",),
         "run.screen": ("RunScreen",),

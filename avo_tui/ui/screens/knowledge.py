@@ -110,16 +110,15 @@ class KnowledgeScreen(DetailScreen):
         if key is None or read is None:
             view.show(lambda width: [])
             return
-        identity = str(key)
-        text = self.loader.get(("read", identity), lambda: read(identity))
+        identity, width, highlight = str(key), view.room, self.host.highlighter
+        text = self.loader.get(  # in a thread: it takes some milliseconds a page
+            ("read", identity, width), lambda: markdown_lines(read(identity), width, highlight)
+        )
         if text is None:
-            view.show(lambda width: teach("reading …"))
-        elif isinstance(text, Failed):
-            reason = text.reason
-            view.show(lambda width: teach("It cannot be read.", reason))
+            rows = teach("reading …")
         else:
-            body, highlight = text, self.host.highlighter
-            view.show(lambda width: markdown_lines(body, width, highlight))
+            rows = teach("It cannot be read.", text.reason) if isinstance(text, Failed) else text
+        view.show(lambda width: rows)
 
     @on(PickList.Moved)
     def _moved(self) -> None:

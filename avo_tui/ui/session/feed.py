@@ -101,7 +101,6 @@ class ReplayStatus:
 class Snapshot:
     """Everything the screens show, at one moment. Immutable."""
 
-    serial: int
     session: SessionRecord
     run_state: RunState
     versions: Mapping[int, Version]
@@ -196,7 +195,6 @@ class Feed:
     workers: WorkersSeen | None = None
     """What each device does, as the engine told last; None where it did not, and in a replay."""
     _fold: StepFold = field(default_factory=StepFold)
-    _serial: int = 0
     _wake: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _aggregates: dict[int, float] = field(default_factory=dict)
@@ -312,7 +310,6 @@ class Feed:
     def publish(self, trouble: str = "") -> None:
         """Replace `latest` by what is known now."""
         state, old = self.source.state, self.latest
-        self._serial += 1
         versions = _table(state.versions, None if old is None else old.versions)
         if old is None or versions is not old.versions:
             course = lineage.best_so_far(versions.values())
@@ -329,7 +326,6 @@ class Feed:
             session = session.model_copy(update={"state_reason": reason, "parked_until": None})
         in_turn = [versions[number] for number in sorted(self._leaders)]
         self.latest = Snapshot(
-            serial=self._serial,
             session=session,
             run_state=run_state,
             versions=versions,

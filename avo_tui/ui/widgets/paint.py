@@ -9,11 +9,9 @@ second at start, and slows down every change of the focus.
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -133,57 +131,6 @@ class Painter(Widget):
         return strip.crop_extend(0, width, base + top)
 
 
-MERGE_CELLS = 12
-"""Two changes closer than this many cells are sent as one, because moving the cursor costs bytes
-too."""
-
-
-def _cells(row: Line) -> list[tuple[str, str]]:
-    """Text and role of every cell; the second cell of a wide character has the text ""."""
-    out: list[tuple[str, str]] = []
-    for text, role in row.spans:
-        for character in text:
-            width = cell_len(character)
-            if width == 0 and out:  # a combining mark belongs to the cell before it
-                out[-1] = (out[-1][0] + character, role)
-            elif width:
-                out += [(character, role), *([("", role)] * (width - 1))]
-    return out
-
-
-def changed_cells(old: Line, new: Line) -> list[tuple[int, int]]:
-    """Ranges of cells (first, one past the last) in which two rows differ.
-
-    A clock that ticks then costs a few bytes, not a row.
-    """
-    before, after = _cells(old), _cells(new)
-    longest = max(len(before), len(after))
-    if old.fill != new.fill:
-        return [(0, longest)]
-    ranges: list[tuple[int, int]] = []
-    for x, (one, other) in enumerate(zip_longest(before, after)):
-        if one == other:
-            continue
-        if ranges and x - ranges[-1][1] < MERGE_CELLS:
-            ranges[-1] = (ranges[-1][0], x + 1)
-        else:
-            ranges.append((x, x + 1))
-    return [_whole_characters(first, last, before, after) for first, last in ranges]
-
-
-def _whole_characters(first: int, last: int, *rows: list[tuple[str, str]]) -> tuple[int, int]:
-    """The range made larger where it would cut a wide character in half."""
-
-    def cuts(x: int) -> bool:
-        return any(x < len(row) and row[x][0] == "" for row in rows)
-
-    while first and cuts(first):
-        first -= 1
-    while cuts(last):
-        last += 1
-    return first, last
-
-
 class Bar(Painter):
     """One row painted from spans; repaints only when they change, and never causes a new layout."""
 
@@ -195,10 +142,8 @@ class Bar(Painter):
 
     def set_row(self, row: Line) -> None:
         if row != self._row:
-            old, self._row = self._row, row
-            regions = [Region(x, 0, end - x, 1) for x, end in changed_cells(old, row)]
-            if regions:
-                self.refresh(*regions, layout=False)
+            self._row = row
+            self.refresh(layout=False)
 
     @property
     def row(self) -> Line:

@@ -11,9 +11,9 @@ from avo_tui.domain.records import LIVE_STATES, Attempt
 from avo_tui.ui import dialogs, screens
 from avo_tui.ui.actions import Action, Actions, Reason
 from avo_tui.ui.loader import in_thread
+from avo_tui.ui.panes.base import pair_to_compare
 from avo_tui.ui.panes.graph import Key, key_of_version
 from avo_tui.ui.screen import avo_screens, copy_text, replaying, to_next_hit, two_versions
-from avo_tui.ui.screens import walking
 from avo_tui.ui.screens.run.digest import Happenings, current_alerts, digest_lines, spans
 from avo_tui.ui.screens.run.run import PANES, Run
 from avo_tui.ui.session.feed import Snapshot
@@ -99,9 +99,13 @@ def live(run: Run) -> None:
     run.live()
 
 
-look("c", "Two versions side by side: source, score, resources.", two_versions, footer=18)(
-    walking.compare
-)
+@look("c", "Two versions side by side: source, score, resources.", two_versions, footer=18)
+def compare(run: Run) -> None:
+    """Compare the marked versions, or the one in hand with its parent."""
+    hand = run.version_in_hand
+    pair = pair_to_compare(run.known, run.lineage.marked, hand.number if hand else None)
+    if pair is not None:
+        run.host.push_screen(screens.CompareScreen(*pair))
 
 
 def _source_label(run: Run) -> str:
@@ -214,14 +218,11 @@ def zoom(run: Run) -> None:
     run.panes.toggle_zoom()
 
 
-@look("L", "The lineage on the whole screen, with every detail.", footer=30, id="lineage")
+@look("L", "The lineage alone on the screen, and back.", footer=30, id="lineage")
 def whole_lineage(run: Run) -> None:
-    def inspect(picked: tuple[Key, frozenset[int]]) -> None:
-        key, run.lineage.unfolded = picked
-        run.repaint()
-        run.lineage.pick(key)
-
-    run.host.ask(screens.LineageScreen(run.cursor), inspect)
+    if not run.panes.zoomed or run.panes.active == "lineage":
+        run.panes.toggle_zoom()
+    run.panes.show("lineage")
 
 
 @look("F", "All attempts as rows, with what became of each and why.", footer=21)
@@ -389,11 +390,38 @@ PANE_ACTIONS = tuple(
 # -- the cursor
 
 
-lineage("B", "To the best version.")(walking.best)
-lineage("H", "To the head.")(walking.head)
-lineage("u", "To the parent of what is under the cursor.")(walking.parent)
-lineage("apostrophe", "To the next bookmark.", label="next bookmark")(walking.next_mark)
-lineage("v", "Mark a version for a comparison.")(walking.mark)
+@lineage("B", "To the best version.")
+def best(run: Run) -> None:
+    run.inspect(None if run.known.best is None else run.known.best.number)
+
+
+@lineage("H", "To the head.")
+def head(run: Run) -> None:
+    run.inspect(run.known.session.head)
+
+
+@lineage("u", "To the parent of what is under the cursor.")
+def parent(run: Run) -> None:
+    """To the head while the run is followed."""
+    run.inspect(run.known.session.head if run.subject.live else run.subject.parent)
+
+
+@lineage("apostrophe", "To the next bookmark.", label="next bookmark")
+def next_mark(run: Run) -> None:
+    """From the newest to the oldest, round and round."""
+    marked = sorted((n for n, v in run.known.versions.items() if v.bookmark), reverse=True)
+    if not marked:
+        run.host.notify("no version has a bookmark: m sets one", timeout=3)
+        return
+    hand = run.version_in_hand if run.cursor is not None else None
+    older = (number for number in marked if hand is not None and number < hand.number)
+    run.inspect(next(older, marked[0]))
+
+
+@lineage("v", "Mark a version for a comparison.")
+def mark(run: Run) -> None:
+    if run.version_in_hand is not None:
+        run.lineage.mark(run.version_in_hand.number)
 
 
 @lineage("colon", "To any version or attempt by its name.")

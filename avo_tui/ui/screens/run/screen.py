@@ -274,7 +274,8 @@ class RunScreen(AvoScreen):
 
     @on(LineageView.Opened)
     def _row_opened(self) -> None:
-        self.action_act("lineage")
+        """The story of what is under the cursor is in the plan's pane."""
+        self.run.panes.show("plan")
 
     @on(LinesView.FollowChanged)
     def _follow_changed(self) -> None:
