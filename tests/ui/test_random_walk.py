@@ -1,5 +1,9 @@
-"""Somebody who presses, clicks, drags, pastes and resizes at random, while the run goes on."""
+"""Somebody who presses, clicks, drags, pastes and resizes at random, while the run goes on.
 
+Twenty walks of 2,000 inputs: AVO_WALKS=20 AVO_WALK_INPUTS=2000 pytest -n 2 THIS_FILE
+"""
+
+import os
 import random
 import string
 from contextlib import nullcontext
@@ -11,13 +15,21 @@ from avo_tui.domain import events as ev
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, Hands, make_app, running
 
-INPUTS = 160
+INPUTS = int(os.environ.get("AVO_WALK_INPUTS", "160"))
 KEYS = [
     *(letter for letter in string.ascii_letters if letter not in "qOE"),
     *"12345",
     *("enter", "escape", "escape", "tab", "shift+tab", "up", "down", "left", "right", "space"),
     *("pageup", "pagedown", "home", "end", "slash", "colon", "question_mark", "apostrophe"),
-    *("left_square_bracket", "right_square_bracket", "ctrl+s", "ctrl+p", "ctrl+b", "ctrl+l"),
+    *(
+        "left_square_bracket",
+        "right_square_bracket",
+        "ctrl+s",
+        "ctrl+p",
+        "ctrl+b",
+        "ctrl+l",
+        "ctrl+f",
+    ),
     *("backspace", "delete", "ctrl+c"),
 ]
 """`q` leaves; a log that is followed (`O`, `E`) never lets the app come to rest."""
@@ -55,7 +67,7 @@ def news(source: MemorySource, turn: random.Random) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("AVO_WALKS", "6"))))
 async def test_no_input_ends_or_hangs_the_app(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     turn, done = random.Random(seed), []

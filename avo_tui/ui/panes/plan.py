@@ -114,7 +114,7 @@ def entry_lines(entry: Entry, width: int) -> list[Line]:
     glyph, role = _GLYPHS[entry.kind]
     if entry.ok is False and entry.kind != "hint":
         glyph, role = "✕", "bad"
-    elif entry.ok is True and entry.kind in {"tool", "attempt", "gate"}:
+    elif entry.ok is True and entry.kind in {"tool", "attempt", "gate", "control"}:
         role = "good" if entry.kind != "tool" else "dim"
         glyph = "✔" if entry.kind != "tool" else glyph
     if entry.kind == "hint":
