@@ -6,7 +6,7 @@ Links show their text, HTML its source; nothing is interpreted. Pure functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import dropwhile
+from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -79,7 +79,7 @@ def markdown_lines(text: str, width: int, highlight: Highlight) -> list[Line]:
     rows = console.render_lines(document, pad=False)
     lines = [line(*((s.text, _role(s.style)) for s in Segment.simplify(row))) for row in rows]
     lines = [row if row.plain.strip() else BLANK for row in lines]
-    return list(dropwhile(BLANK.__eq__, lines))
+    return [row for before, row in pairwise([BLANK, *lines]) if before != row or row != BLANK]
 
 
 def _role(style: Style | None) -> str:

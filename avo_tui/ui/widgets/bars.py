@@ -79,7 +79,7 @@ class TabBar(Bar):
     _spots: Sequence[tuple[int, int, int]] = ()
 
     def show_tabs(self, names: Sequence[tuple[int, str]], active: int) -> None:
-        wide = sum(len(name) + 5 for _, name in names) < self.size.width
+        wide = sum(len(name) + 5 for _, name in names) < self.app.size.width
         gap = [(" ", "")] if wide else []
         spans: list[Span] = [*gap]
         spots: list[tuple[int, int, int]] = []
