@@ -53,7 +53,7 @@ async def test_what_is_closed_twice_in_one_moment_closes_itself_alone(
     """By escape and a click, say: the second would close the screen below."""
     app = make_app(recorded, services=SERVICES)
     async with running(app, (80, 24)) as hands:
-        for keys in (("ctrl+p",), ("h",), ("L",)):
+        for keys in (("ctrl+p",), ("h",), ("F",)):
             await hands.press(*keys)
             screen = app.screen
             app.call_later(screen.dismiss)

@@ -341,10 +341,10 @@ class GraphLayout:
     def _rebuild(self, step: int) -> bool:
         """Make the rows of a step anew; True where they are others than before."""
         versions, attempts, _, unfolded, live, _ = self._given
-        made = [versions[number] for number in sorted(self._made.get(step, ()))]
+        committed = [versions[number] for number in sorted(self._made.get(step, ()))]
         numbers = range(self._tried.get(step, 0) + 1)
         tried = [a for n in numbers if (a := attempts.get((step, n))) is not None]
-        fresh = rows_of_step(step, made, tried, step in unfolded, step == live)
+        fresh = rows_of_step(step, committed, tried, step in unfolded, step == live)
         if fresh == self._rows.get(step, []):
             return False
         self._rows[step] = fresh
