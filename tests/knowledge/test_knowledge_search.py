@@ -82,7 +82,7 @@ def test_source_beside_them_does_not_bury_the_documents(
         assert report.sections > 300
         answers = questions.ask(base)
         assert sum(answer.right for answer in answers) >= questions.BOUND - 2
-        place = "user:evaluation/backends/cuda/resolve.py"
+        place = "user:evaluation/expressions.py"
         assert base.search("evaluate_integer()", 1)[0].document == place
         assert base.search("TensorMap class", 1)[0].section[-1] == "TensorMap"
 
