@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -139,7 +140,7 @@ def _message(version: Version) -> str:
     )
     known = [plain(line, 1000) for line in lines if line] or [f"v{version.number}"]
     short = next((line for line in known if len(line) <= _SUBJECT), "")
-    parts = [short or textwrap.shorten(known[0], _SUBJECT, placeholder="")]
+    parts = [short or _subject(known[0])]
     if summary := safe(version.summary).strip():
         parts.append(_wrapped(summary))
     gate = version.gate
@@ -152,6 +153,23 @@ def _message(version: Version) -> str:
             )
         )
     return "\n\n".join(dict.fromkeys(parts)) + "\n"
+
+
+def _subject(line: str) -> str:
+    """A line of a commit that is too long for a subject: its first clauses, whole, where they say
+    enough; else its first words."""
+    words = textwrap.shorten(line, _SUBJECT, placeholder="")
+    clauses = re.match(r".{20,}(?=[,;:.](?:\s|$))", words)
+    return (clauses.group() if clauses else words).rstrip(",;:. ")
+
+
+def _change(version: Version) -> str:
+    """What a version changed as one paragraph: a summary's first line is a sentence of its own."""
+    title, _, rest = (
+        (version.summary or version.plan or f"v{version.number}").strip().partition("\n")
+    )
+    end = "." if rest and title.rstrip()[-1:] not in ".:;!?," else ""
+    return plain(f"{title.rstrip()}{end} {rest}", 4000)
 
 
 def _wrapped(text: str) -> str:
@@ -181,7 +199,7 @@ def _text(
     checks = [*proof.checks, proof.executed, "files that are not editable are those of the base"]
     fetch = f"git fetch {CLONE} {branch}" if origin.commit else f"git am {PATCH}"
     parts = {
-        "changes": [f"- {plain(v.summary or v.plan or f'v{v.number}', 4000)}" for v in versions],
+        "changes": [f"- {_change(version)}" for version in versions],
         "rows": rows,
         "checks": [f"- {safe(check)}" for check in checks if check],
         "commands": [fetch, *proof.commands],

@@ -26,8 +26,15 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.decode()
 
 
+PLAN = "two at a time\n- [>] the table\n- [ ] encode, later"
+
+
 @pytest.fixture
 def reader(tmp_path: Path) -> SessionReader:
+    return recorded(tmp_path, IDEA, PLAN, SUMMARY)
+
+
+def recorded(tmp_path: Path, idea: str, plan: str, summary: str) -> SessionReader:
     tree = tmp_path / "bases" / "0123" / "tree"
     (tree / "src").mkdir(parents=True)
     (tree / "src/a.c").write_text("one\ntwo\n")
@@ -45,8 +52,8 @@ def reader(tmp_path: Path) -> SessionReader:
             version = Version(
                 number=number, parent=number - 1 if number else None, step=number,
                 candidate=writer.put(candidate.canonical()), score=score(1 + number),
-                gate=gate().replaced(interval=(0.01, 0.03), replicates=8), idea=IDEA,
-                plan="two at a time\n- [>] the table\n- [ ] encode, later", summary=SUMMARY,
+                gate=gate().replaced(interval=(0.01, 0.03), replicates=8), idea=idea,
+                plan=plan, summary=summary,
                 author="seat" if number else "seed", created=AT,
             )  # fmt: skip
             writer.record(ev.VersionCommitted(version=version))
@@ -84,6 +91,17 @@ def test_a_branch_applies_to_a_clean_copy_and_tells_what_changed(
     page = (to / "PULL_REQUEST.md").read_text()
     assert "Measured by the project's own benchmark" in page and "git am changes.patch" in page
     assert "**+20.0%**" in page and "- tests passed 7 tests" in page and "make check" in page
+
+
+def test_a_long_first_line_gives_whole_clauses(tmp_path: Path) -> None:
+    title = (
+        "one buffer for what is written, scanned 16 bytes at a time, which loads and dumps share"
+    )
+    reader = recorded(tmp_path, title, title, f"{title}\nNothing else changed.")
+    as_branch(reader, tmp_path / "out", None, Origin(folder=tmp_path, commit=""), proof)
+    subject = git(tmp_path / "out" / "repository", "log", "--format=%s", "-1").strip()
+    assert subject == "one buffer for what is written, scanned 16 bytes at a time"
+    assert f"{title}. Nothing else changed." in (tmp_path / "out" / "PULL_REQUEST.md").read_text()
 
 
 def test_a_branch_of_a_checkout_begins_at_its_commit(reader: SessionReader, tmp_path: Path) -> None:
