@@ -300,6 +300,8 @@ class OpenedApp(App[None]):
         if isinstance(event, events.Resize) and terminal is not None:
             terminal.sent_screen.forget()
             self.call_later(self.paint_all)
+        if isinstance(event, events.Paste):  # half a surrogate pair: no command may hold one
+            event.text = event.text.encode(errors="replace").decode()
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             await self.typed.take(event)
         elif isinstance(event, events.MouseEvent) and self._is_on_what_has_gone(event):

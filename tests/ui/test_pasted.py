@@ -13,7 +13,7 @@ from tests.ui.pilots import Hands, make_app, running
 
 ODD = (
     "\x1b[2J\x1b]0;owned\x07 \x1b[31mred\x1b[0m [bold]x[/] \U0001f469\u200d\U0001f680 e\u0301"
-    " \u6f22\u5b57 \u202e\u05e9\u05dc\u05d5\u05dd\u202c \x00\x08\x7f\r\nb\rc\n\n\n"
+    " \u6f22\u5b57 \u202e\u05e9\u05dc\u05d5\u05dd\u202c \x00\ud800\x08\x7f\r\nb\rc\n\n\n"
 )
 FIELDS = {
     "hint": (("h",), "ctrl+s"),
