@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from codecs import IncrementalDecoder, getincrementaldecoder
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -25,6 +26,7 @@ from textual.command import CommandPalette
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.errors import NoWidget
 from textual.filter import Monochrome, NoColor
@@ -63,7 +65,8 @@ class Terminal(LinuxDriver):
 
     Private: `_writer_thread` and `_file`, because Textual's own writer blocks the app after thirty
     writes that a stalled terminal does not take; `_app`, to take an answer out of the input;
-    `_key_thread`, which must not keep a process alive whose app has ended.
+    `_key_thread`, which must not keep a process alive whose app has ended; the module's decoder,
+    which ends the app at a byte that is not UTF-8, as of a key with Alt or of a paste.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -136,6 +139,14 @@ class Terminal(LinuxDriver):
                 self._app.call_later(self.on_answer, seconds)
             return
         super().process_message(message)
+
+
+def _lenient(encoding: str) -> Callable[[], IncrementalDecoder]:
+    """A decoder that replaces what it cannot decode."""
+    return partial(getincrementaldecoder(encoding), "replace")
+
+
+linux_driver.getincrementaldecoder = _lenient  # type: ignore[assignment, attr-defined]
 
 
 def driver_class() -> type[Driver] | None:

@@ -46,6 +46,10 @@ def test_drawn_resized_and_left(terminal: TmuxWindow) -> None:
     for columns, rows in ((80, 24), (40, 10), (200, 50), (20, 5), (80, 24)):
         terminal.tmux("resize-window", "-x", str(columns), "-y", str(rows))
     terminal.wait(" 1 Lineage   2 Plan")
+    terminal.tmux("send-keys", "-H", "e9", "c3", "3f")  # two bytes that are not UTF-8, and a ?
+    terminal.wait("Help")
+    terminal.tmux("send-keys", "Escape")
+    terminal.wait(" 1 Lineage   2 Plan", gone="Help")
     terminal.tmux("send-keys", "q")
     seen = terminal.wait("status 0")
     assert "before" in seen, "the terminal shows again what it showed before"

@@ -11,11 +11,14 @@ from textual._compositor import Compositor
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Offset
 from textual.screen import Screen
 from textual.scroll_view import ScrollView
+from textual.selection import Selection
 
 import avo_tui.ui as ui
 from avo_tui.ui import textual_internals
+from avo_tui.ui.widgets.lines import LinesView
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
 
@@ -113,3 +116,14 @@ async def test_a_click_on_a_widget_that_has_gone_meanwhile(source: MemorySource)
         await hands.rest()
         await hands.click("#lineage-view", (4, 2))
     assert app.return_code in {0, None}
+
+
+async def test_a_selection_may_reach_beyond_a_row(source: MemorySource) -> None:
+    """As one made before the terminal became narrower does."""
+    app = make_app(source)
+    async with running(app) as hands:
+        view = app.screen.query_one("#lineage-view", LinesView)
+        for start, end in ((2, 500), (500, 600)):
+            app.screen.selections = {view: Selection(Offset(start, 0), Offset(end, 0))}
+            await hands.rest()
+            assert "Lineage" in "".join(hands.rows())

@@ -289,9 +289,9 @@ class LinesView(ScrollView, Painter, can_focus=True):
             return strip
         style = self.screen.get_component_rich_style("screen--selection")
         mark = Style(color=style.color, bgcolor=style.bgcolor)
-        before, middle, after = strip.divide([start, end, max(width, end)])
+        middle = strip.crop(start, end)  # nothing of it where the row is shorter by now
         painted = Strip([Segment(s.text, (s.style or Style()) + mark) for s in middle])
-        return Strip.join([before, painted, after])
+        return Strip.join([strip.crop(0, start), painted, strip.crop(end)])
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
