@@ -15,8 +15,7 @@ from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions import SessionsScreen
 from avo_tui.ui.services import NewSession
 from avo_tui.ui.widgets.fields import Field
-from avo_tui.ui.widgets.form import Choice
-from avo_tui.ui.widgets.lists import CursorList
+from avo_tui.ui.widgets.lists import CursorList, PickList
 from tests.ui.make_session import write
 from tests.ui.pilots import SERVICES, running
 
@@ -136,7 +135,7 @@ async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> No
         await hands.until(lambda: "There is no session yet" in rows(app))
         await hands.press("n")
         await hands.until(lambda: bool(app.screen.query("#name")))
-        await hands.until(lambda: app.screen.query_one("#task", Choice).value == "attention_cpu")
+        await hands.until(lambda: app.screen.query_one("#task", PickList).key == "attention_cpu")
         app.screen.query_one("#hours", Field).value = "2"
         app.screen.query_one("#name", Field).value = "mine"
         await hands.press("ctrl+s")

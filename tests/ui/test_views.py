@@ -24,7 +24,6 @@ from avo_tui.ui.session.feed import Feed, Snapshot
 from avo_tui.ui.session.step_view import Entry, StageView, fold
 from avo_tui.ui.status import Keys, status_line
 from avo_tui.ui.text import Line, line
-from avo_tui.ui.widgets.form import window_of
 from tests.shipped import shipped_sessions
 from tests.ui.invented_kernel import score_of
 from tests.ui.make_session import MemorySource
@@ -330,21 +329,6 @@ def test_parked_for_the_disk_says_so() -> None:
     disk = snapshot.progress.model_copy(update={"waits_for": "disk"})
     row = status_line(replace(snapshot, progress=disk), 80, snapshot.session.created, Keys())
     assert "WAITS FOR THE DISK" in row.plain
-
-
-@given(st.lists(st.integers(3, 24), min_size=1, max_size=14), st.integers(30, 90), st.data())
-def test_a_choice_says_how_many_are_out_of_sight(
-    widths: list[int], width: int, data: st.DataObject
-) -> None:
-    names = [f"{n}".ljust(size, "x") for n, size in enumerate(widths)]
-    chosen = data.draw(st.integers(0, len(names) - 1))
-    first, last = window_of([(name, name) for name in names], chosen, width)
-    assert first <= chosen < last
-    shown = sum(len(name) + 5 for name in names[first:last])
-    more = (len(f"‹ {first} more   ") if first else 0) + (
-        len(f"{len(names) - last} more ›") if last < len(names) else -3
-    )
-    assert shown + more <= width or last == first + 1
 
 
 def test_a_measurement_cut_off_at_the_gate_says_that_nothing_is_decided() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -19,9 +20,13 @@ from avo_tui.store import StoreError, new_session_folder
 from avo_tui.ui.dialogs.frame import Dialog, amount, problem
 from avo_tui.ui.loader import in_thread
 from avo_tui.ui.services import NewSession, OperatorChoice
-from avo_tui.ui.text import one_line
+from avo_tui.ui.text import Line, cut, fit, line, one_line
 from avo_tui.ui.widgets.fields import Field
 from avo_tui.ui.widgets.form import Choice
+from avo_tui.ui.widgets.lists import PickList
+
+OTHER_ROWS = 15
+"""Rows of the dialog beside its lists."""
 
 
 class NewSessionDialog(Dialog[Path]):
@@ -40,10 +45,10 @@ class NewSessionDialog(Dialog[Path]):
         self._named = False
 
     def content(self) -> ComposeResult:
-        yield form_row("task", Choice([], id="task"))
+        yield form_row("task", PickList("task"))
         yield Static("", id="about", classes="note under")
         yield form_row("name", Field(id="name", max_length=64, compact=True))
-        yield form_row("operator", Choice([], id="operator"))
+        yield form_row("operator", PickList("operator"))
         yield Static("", id="why", classes="note under")
         model = Field(id="model", placeholder="the default", max_length=80, compact=True)
         yield form_row("agent's model", model)
@@ -83,24 +88,37 @@ class NewSessionDialog(Dialog[Path]):
 
     def _with_operators(self, operators: list[OperatorChoice]) -> None:
         self._operators = operators
-        self.query_one("#operator", Choice).set_options([(o.name, o.name) for o in operators])
-        self._explain()
+        self._fill("operator", [(o.name, o.unavailable or o.label) for o in operators])
 
     def _with_tasks(self, tasks: list[TaskInfo]) -> None:
         self._tasks = tasks
         if not tasks:
             self.problem("there is no task: a folder under kernels/ makes one")
             return
-        choice = self.query_one("#task", Choice)
-        choice.set_options([(t.name, t.name) for t in tasks])
-        choice.focus()
-        self._explain()
+        self._fill("task", [(t.name, t.title) for t in tasks])
+        self.query_one("#task").focus()
+
+    def _fill(self, id: str, entries: Sequence[tuple[str, str]]) -> None:
+        """Show names, and beside each what it is; as many rows as there is height for."""
+        name = max((cell_len(n) for n, _ in entries), default=0) + 2
+
+        def rows(width: int) -> list[Line]:
+            room = max(1, width - name)
+            return [
+                line(fit(n, name), (cut(one_line(what), room), "dim"), meta=n)
+                for n, what in entries
+            ]
+
+        choice = self.query_one(f"#{id}", PickList)
+        choice.styles.height = min(len(entries), max(2, (self.app.size.height - OTHER_ROWS) // 2))
+        choice.show(rows, reset=True)
+        self.call_after_refresh(self._explain)
 
     def _chosen_task(self) -> TaskInfo | None:
-        value = self.query_one("#task", Choice).value
+        value = self.query_one("#task", PickList).key
         return next((t for t in self._tasks if t.name == value), None)
 
-    @on(Choice.Changed)
+    @on(PickList.Moved)
     def _changed(self) -> None:
         self._explain()
 
@@ -113,20 +131,18 @@ class NewSessionDialog(Dialog[Path]):
     def _explain(self) -> None:
         task = self._chosen_task()
         if task is not None:
-            description = (
-                f"{one_line(task.title)} · {task.language}, "
-                f"{len(task.configurations)} configurations, baselines {', '.join(task.baselines)}"
-            )
+            count, baselines = len(task.configurations), ", ".join(task.baselines)
+            description = f"{task.language}, {count} configurations, baselines {baselines}"
             self.query_one("#about", Static).update(Content(description))
             if not self._named:
                 self.query_one("#name", Field).value = free_name(task.name)
         choice = self._chosen_operator()
-        text = (choice.unavailable or choice.label) if choice is not None else ""
-        self.query_one("#why", Static).update(Content(text))
+        text = choice.unavailable if choice is not None else None
+        self.query_one("#why", Static).update(Content(text or ""))
         self._estimate()
 
     def _chosen_operator(self) -> OperatorChoice | None:
-        name = self.query_one("#operator", Choice).value
+        name = self.query_one("#operator", PickList).key
         return next((choice for choice in self._operators if choice.name == name), None)
 
     def _form(self) -> NewSession | None:
@@ -146,7 +162,7 @@ class NewSessionDialog(Dialog[Path]):
         return NewSession(
             name=self.query_one("#name", Field).value.strip(),
             task=task.name,
-            operator=self.query_one("#operator", Choice).value,
+            operator=str(self.query_one("#operator", PickList).key or ""),
             model=self.query_one("#model", Field).value.strip() or None,
             budget=Budget(
                 run=Caps(

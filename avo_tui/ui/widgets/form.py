@@ -68,37 +68,22 @@ class Choice(Painter, can_focus=True):
         self.value = value if value is not None else (self.options[0][0] if self.options else "")
         self._spots: list[tuple[int, int, str]] = []
 
-    def set_options(self, options: Sequence[tuple[str, str]], value: str | None = None) -> None:
-        self.options = list(options)
-        names = [name for name, _ in self.options]
-        if value is not None:
-            self.value = value
-        if self.value not in names:
-            self.value = names[0] if names else ""
-        self.refresh()
-
     def render_line(self, y: int) -> Strip:
         if y:
             return Strip.blank(self.size.width, self.rich_style)
-        chosen = next((i for i, (n, _) in enumerate(self.options) if n == self.value), 0)
-        first, last = window_of(self.options, chosen, self.size.width)
-        spans: list[Span] = [(f"‹ {first} more   ", "accent")] if first else []
-        self._spots = []
-        for name, label in self.options[first:last]:
+        spans: list[Span] = []
+        self._spots, scrolled = [], 0
+        for name, label in self.options:
             on = name == self.value
             start = width_of(spans)
             spans.append((f"{'●' if on else '○'} ", "accent" if on else "faint"))
             spans.append((label, "strong" if on else "dim"))
             self._spots.append((start, width_of(spans), name))
+            if on:  # in sight, however narrow the row is
+                scrolled = min(start, max(0, width_of(spans) - self.size.width))
             spans.append(("   ", ""))
-        hidden = len(self.options) - last
-        if hidden:
-            start = width_of(spans)
-            spans.append((f"{hidden} more ›", "accent"))
-            self._spots.append((start, width_of(spans), self.options[last][0]))
-        if first:
-            self._spots.append((0, width_of(spans[:1]), self.options[first - 1][0]))
-        return self.paint(line(*spans), self.size.width)
+        self._spots = [(start - scrolled, end - scrolled, name) for start, end, name in self._spots]
+        return self.paint(line(*spans), self.size.width, scroll_x=scrolled)
 
     def action_move(self, by: int) -> None:
         names = [name for name, _ in self.options]
@@ -115,26 +100,3 @@ class Choice(Painter, can_focus=True):
         for start, end, name in self._spots:
             if start <= event.x < end:
                 self.choose(name)
-
-
-def window_of(options: Sequence[tuple[str, str]], chosen: int, width: int) -> tuple[int, int]:
-    """Which options (name, label) a row shows: (first, one past the last), `chosen` among them.
-
-    All of them where they fit into `width` cells, else as many as fit beside the numbers of those
-    that are left out.
-    """
-    widths = [width_of([(label, "")]) + 5 for _, label in options]  # a mark, and a gap behind it
-    count = len(widths)
-    if sum(widths) <= width + 3:
-        return 0, count
-    for first in range(chosen + 1):
-        room = width - (len(f"‹ {first} more   ") if first else 0)
-        last = first
-        while last < count:
-            tail = -3 if last + 1 == count else len(f"{count - last - 1} more ›")
-            if sum(widths[first : last + 1]) + tail > room:
-                break
-            last += 1
-        if chosen < last:
-            return first, last
-    return chosen, chosen + 1
