@@ -102,7 +102,8 @@ class _Scale:
         end = max(max(xs), data.end if data.end is not None else max(xs))
         low = 0.0 if from_zero else lowest - 0.25 * (highest - lowest) - 0.01
         rows, span = height - 1, (end - min(xs)) or 1.0
-        vertical = _round_range(low, highest * 1.06 if highest > 0 else 1.0, rows)
+        least = low + rows * 0.0005  # ticks are two rows apart at least, and say thousandths
+        vertical = _round_range(low, max(least, highest * 1.06 if highest > 0 else 1.0), rows)
         return cls(width - LEFT - 1, rows, min(xs), span, *vertical)
 
     @property

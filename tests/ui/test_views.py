@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from avo_tui.domain import events as ev
@@ -121,6 +121,7 @@ def test_any_chart_fits(values: list[float], width: int, height: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(0.001, 500.0), min_size=1, max_size=20), st.integers(5, 30))
+@example([0.001], 6)
 def test_ticks_are_equally_many_rows_apart(values: list[float], height: int) -> None:
     points = tuple(Point(i, v, i, leads=True) for i, v in enumerate(values))
     rows = [row.plain for row in render(ChartData(points), 60, height)][:-1]
