@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option, Typer
 
 from avo_tui import garbage
+from avo_tui.cli import docs
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.exporting import FORMS
 from avo_tui.cli.folders import sessions_text, tasks_text
@@ -104,6 +105,8 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
         start_engine=lambda folder: _late().start(folder),
         take_inbox=lambda folder: _late().take_inbox(folder),
         create_session=lambda form: _late().create(form),
+        start_demo=lambda: _late().start_demo(),
+        page=lambda name: docs.pages()[name].read_text(encoding="utf-8"),
         tasks=lambda: _late().find_tasks().infos(),
         estimate=lambda form: _late().cost(form),
         operators=lambda: _late().operator_choices(),
@@ -118,7 +121,7 @@ def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
 def looking_on(whole: Services) -> Services:
     """The services without those that change anything."""
     without = replace(whole, start_engine=None, take_inbox=None, create_session=None)
-    return replace(without, exports=(), export=None)
+    return replace(without, start_demo=None, exports=(), export=None)
 
 
 def open_app(

@@ -15,6 +15,7 @@ from avo_tui.cli.errors import Failure
 from avo_tui.cli.notify import start_watcher
 from avo_tui.cli.session_trust import require_agreement, starts
 from avo_tui.cli.terminal import in_terminal, tell
+from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.run_settings import OperatorName, RunSettings
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation import roots
@@ -29,11 +30,12 @@ from avo_tui.evolution.process import EngineFailed, start_after_inbox, start_eng
 from avo_tui.operators import registry
 from avo_tui.plugins import PluginError
 from avo_tui.settings import settings
-from avo_tui.store import sessions_roots
+from avo_tui.store import session_folders, sessions_roots
 from avo_tui.ui.services import Hit, NewSession, OperatorChoice
 
 __all__ = ["changed_settings", "find_tasks", "known_options", "starts", "take_inbox"]
 """Among what the app calls: see `app.services`."""
+DEMO_TASK = "attention_cpu"
 
 
 def default_operator() -> OperatorName:
@@ -111,6 +113,20 @@ def make_session(
     return create_session(name, info, run_settings, origin)
 
 
+def make_demo(caps: Caps, *, agent: bool = False) -> Path:
+    """The session of `avo demo`. Raises Failure, StoreError."""
+    chosen = RunSettings(
+        operator="recorded" if agent else "tuner",
+        budget=Budget(run=caps),
+        # The tuner only changes constants of a source that ships: it may go on where a candidate
+        # of unknown origin may not. The screen says so.
+        options={} if agent else {"allow_weak_sandbox": True},
+    )
+    taken = [folder.name for folder in session_folders()]
+    name = free_name("demo-agent" if agent else "demo", taken)
+    return make_session(name, DEMO_TASK, with_defaults(chosen))
+
+
 def free_name(task: str, taken: Collection[str] = ()) -> str:
     """A name for a new session of a task: the task's, with a number where that is taken."""
     plain, root = task.replace("@", "-"), sessions_roots()[0]  # @: of a task in a further language
@@ -178,6 +194,13 @@ def estimate(run_settings: RunSettings) -> list[str]:
 def create(form: NewSession) -> Path:
     """Create a session and start its engine; returns its folder. Raises Failure, StoreError."""
     folder = make_session(form.name, form.task, _chosen(form))
+    start_engine(folder)
+    start_watcher()
+    return folder
+
+
+def start_demo() -> Path:
+    folder = make_demo(Caps(hours=settings().demo_hours))
     start_engine(folder)
     start_watcher()
     return folder

@@ -58,7 +58,6 @@ Evaluators = Annotated[
 Headless = Annotated[
     bool, Option("--headless", help="No app: run here and print one line per event.")
 ]
-DEMO_TASK = "attention_cpu"
 
 app = Typer()
 
@@ -84,15 +83,7 @@ def demo(
         follow_session(live, notice) if headless else open_app(live)
         return
     caps = Caps(hours=hours or settings().demo_hours, steps=steps)
-    chosen = RunSettings(
-        operator="recorded" if agent else "tuner",
-        budget=Budget(run=caps),
-        # The tuner only changes constants of a source that ships: it may go on where a candidate
-        # of unknown origin may not. The screen says so.
-        options={} if agent else {"allow_weak_sandbox": True},
-    )
-    name = opening.free_name(base, [folder.name for folder in session_folders()])
-    folder = opening.make_session(name, DEMO_TASK, opening.with_defaults(chosen))
+    folder = opening.make_demo(caps, agent=agent)
     start_session(folder, headless=headless)
 
 

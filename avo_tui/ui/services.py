@@ -95,6 +95,10 @@ class Services:
     """Have the commands in the inbox of a session without an engine carried out."""
     create_session: Callable[[NewSession], Path] | None = None
     """Create a session and start its engine; returns its folder."""
+    start_demo: Callable[[], Path] | None = None
+    """The same for the demo, which asks nothing."""
+    page: Callable[[str], str] = lambda name: ""
+    """The text of a page of the documentation."""
     exports: tuple[ExportChoice, ...] = ()
     export: Callable[[Path, str, int | None, Path], str] | None = None
     """Write a session (folder, form, version or None for the best, target folder); returns one

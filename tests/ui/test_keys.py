@@ -123,6 +123,7 @@ SCREENS: tuple[Callable[[], AvoScreen], ...] = (
     lambda: screens.LogScreen("log", tuple),
     lambda: screens.MemoryScreen(),
     lambda: screens.KnowledgeScreen(),
+    lambda: screens.PageScreen("start"),
     lambda: screens.SupervisorScreen(),
     lambda: screens.DevicesScreen(),
     lambda: screens.SearchScreen(),

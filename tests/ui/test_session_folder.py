@@ -1,5 +1,6 @@
 """The app on real session folders: the list, opening, the digest, what is damaged."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,6 +65,35 @@ async def test_an_empty_list_teaches(tmp_path: Path) -> None:
         await hands.until(lambda: "There is no session yet" in rows(app))
 
 
+async def test_who_has_no_session_is_offered_the_demo_and_the_first_pages(
+    made: Path, tmp_path: Path
+) -> None:
+    demo = tmp_path / "demo"
+
+    def start_demo() -> Path:
+        write(demo, steps=1)
+        return demo
+
+    services = replace(
+        SERVICES,
+        start_demo=start_demo,
+        page=lambda name: f"# The page {name}",
+        is_own=lambda folder: folder == demo,
+    )
+    app = AvoApp(HostOptions(services=services, roots=[made, tmp_path]))
+    async with running(app, (80, 24)) as hands:
+        await hands.until(lambda: "Your repository" in rows(app) and "first" in rows(app))
+        await hands.press("down", "enter")
+        await hands.until(lambda: "The page first-kernel" in hands.text("#page-view"))
+        await hands.press("q")
+        await hands.until(lambda: isinstance(app.screen, SessionsScreen))
+        await hands.press("home", "enter")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
+        await hands.press("q")
+        await hands.until(lambda: isinstance(app.screen, SessionsScreen))
+        await hands.until(lambda: "Your repository" not in rows(app))
+
+
 async def test_the_filter_counts(made: Path) -> None:
     app = AvoApp(HostOptions(roots=[made]))
     async with running(app, (100, 30)) as hands:
@@ -119,8 +149,6 @@ async def test_commands_arrive_in_the_inbox_and_events_on_the_screen(tmp_path: P
 
 
 async def test_a_session_is_created_in_the_form_and_opened(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     forms: list[NewSession] = []
 
     def create(form: NewSession) -> Path:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from avo_tui.ui.screens.knowledge import KnowledgeScreen
     from avo_tui.ui.screens.log import LogScreen
     from avo_tui.ui.screens.memory import MemoryScreen
+    from avo_tui.ui.screens.page import PageScreen
     from avo_tui.ui.screens.run.screen import RunScreen
     from avo_tui.ui.screens.search import SearchScreen
     from avo_tui.ui.screens.sessions import SessionsScreen
@@ -32,6 +33,7 @@ __getattr__ = on_demand.names(
         "knowledge": ("KnowledgeScreen",),
         "log": ("LogScreen",),
         "memory": ("MemoryScreen",),
+        "page": ("PageScreen",),
         "run.screen": ("RunScreen",),
         "search": ("SearchScreen",),
         "sessions": ("SessionsScreen",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -14,13 +15,14 @@ from avo_tui.domain.progress import progress_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
+from avo_tui.ui.loader import in_thread
 from avo_tui.ui.screen import COMMON
 from avo_tui.ui.screens.listing import ListScreen
 from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.fields import FindBar
-from avo_tui.ui.widgets.lists import CursorList
+from avo_tui.ui.widgets.lists import PickList
 from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
 
@@ -29,6 +31,14 @@ RATIO, ACTIVE, VERSIONS, SPEND, AGE = 8, 8, 10, 12, 7
 TREND, TREND_MOST = 8, 40
 """Cells of the sparkline: at least, and at most."""
 NAME_MOST = 44
+DEMO = "demo"
+OFFERS = {
+    DEMO: ("The demo", "attention on this processor gets faster; no GPU, no key"),
+    "first-kernel": ("Your kernel", "from a PyTorch module, in C++ or in CUDA"),
+    "first-repository": ("Your repository", "its own build, tests and benchmark decide"),
+    "first-agent": ("Your agent", "Claude Code, Codex and others make the steps"),
+}
+"""What a person is offered who has no session yet: the demo, and pages of the documentation."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ def _widest(texts: Iterable[str], most: int) -> int:
 
 def table_lines(sessions: Sequence[SessionSummary], width: int, now: datetime) -> list[Line]:
     columns = Columns.of(sessions, width)
-    return [_head(columns), *(_row(s, columns, width, now) for s in sessions)]
+    rows = (_row(s, columns, width, now)._replace(meta=s.folder) for s in sessions)
+    return [_head(columns), *rows]
 
 
 def _head(columns: Columns) -> Line:
@@ -156,10 +167,20 @@ def _can_start(screen: SessionsScreen) -> Reason:
     return None if state in {"lost", "stopped", "finished"} else f"the run is {state}"
 
 
-@act("enter", "Open the session.", _readable, footer=1)
+def _can_open(screen: SessionsScreen) -> Reason:
+    return None if screen.table.key in OFFERS else _readable(screen)
+
+
+@act("enter", "Open the session, or what is offered.", _can_open, footer=1)
 def _open(screen: SessionsScreen) -> None:
-    if screen.current is not None:
-        screen.host.open_folder(screen.current.folder)
+    host, key = screen.host, screen.table.key
+    if isinstance(key, Path):
+        host.open_folder(key)
+    elif key == DEMO and host.services.start_demo is not None:
+        host.notify("starting the demo …", timeout=3)
+        in_thread(screen, host.services.start_demo, host.open_folder, group="start")
+    else:
+        host.push_screen(screens.PageScreen(str(key)))
 
 
 def _in_campaign(screen: SessionsScreen) -> Reason:
@@ -228,31 +249,34 @@ class SessionsScreen(ListScreen):
         """All sessions; None until they have been read."""
         self.shown: list[SessionSummary] = []
         """Those that the filter leaves, in the order of the rows."""
+        self.offers = False
+        """Whether to offer a beginning: no session is the person's own."""
         self.needle = ""
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
         with Pane(key="", title="Sessions", id="sessions"):
-            yield CursorList(id="sessions-view")
+            yield PickList(id="sessions-view")
         yield Bar(id="about")
         yield FindBar()
         yield ActionBar(id="actions")
 
-    def read(self) -> list[SessionSummary]:
-        return by_attention(summaries(self.host.roots), self.host.clock())
+    @property
+    def table(self) -> PickList:
+        return self.query_one(PickList)
 
-    def take(self, value: list[SessionSummary] | None, error: str = "") -> None:
-        """The cursor stays on its session."""
+    def read(self) -> tuple[list[SessionSummary], bool]:
+        services, there = self.host.services, summaries(self.host.roots)
+        own = services.is_own or (lambda folder: True)
+        offers = services.start_demo is not None and not any(own(s.folder) for s in there)
+        return by_attention(there, self.host.clock()), offers
+
+    def take(self, value: tuple[list[SessionSummary], bool] | None, error: str = "") -> None:
         if value is None:
             self.app.notify(one_line(error), severity="error", timeout=10, markup=False)
             return
-        current = self.current
-        self.sessions = value
+        self.sessions, self.offers = value
         self._filter()
-        if current is not None:
-            folders = [s.folder for s in self.shown]
-            if current.folder in folders:
-                self.table.index = folders.index(current.folder)
 
     def _filter(self) -> None:
         needle = self.needle.casefold()
@@ -262,13 +286,11 @@ class SessionsScreen(ListScreen):
             if needle
             in f"{s.name} {s.task} {s.state or ''} {s.operator or ''} {s.error or ''}".casefold()
         ]
-        table = self.table
-        table.count = len(self.shown)
-        table.index = max(0, min(table.index, table.count - 1))
 
     @property
     def current(self) -> SessionSummary | None:
-        return self.shown[self.table.index] if self.shown else None
+        key = self.table.key
+        return next((s for s in self.shown if s.folder == key), None)
 
     def show_list(self) -> None:
         self.table.show(self._lines)
@@ -305,17 +327,29 @@ class SessionsScreen(ListScreen):
     def _lines(self, width: int) -> Sequence[Line]:
         if self.sessions is None:
             return [BLANK, line(("reading the sessions …", "dim"))]
-        if not self.sessions:
-            return _no_sessions(width, self.host.services.create_session is not None)
-        if not self.shown:
+        if self.needle and not self.shown:
             return [BLANK, line(("no session holds ", "dim"), self.needle)]
-        return table_lines(self.shown, width, self.host.clock())
+        offers = _offers(width) if self.offers and not self.needle else []
+        if self.shown:
+            return [*offers, *table_lines(self.shown, width, self.host.clock())]
+        return offers or _no_sessions(width, self.host.services.create_session is not None)
 
     def find(self, text: str, done: bool) -> str:
         self.needle = text
         self._filter()
         self.show_list()
         return f"{len(self.shown)} of {len(self.sessions or ())}"
+
+
+def _offers(width: int) -> list[Line]:
+    """Where a person begins who has no session; the recorded ones follow below."""
+    rows = [
+        line((f"  {title:17}", "strong"), (cut(what, max(1, width - 19)), "dim"), meta=key)
+        for key, (title, what) in OFFERS.items()
+    ]
+    head = line(("Start here", "title"))
+    below = line(("Recorded runs, to look at or to replay", "title"))
+    return [head, *rows, BLANK, below]
 
 
 def _no_sessions(width: int, can_create: bool) -> list[Line]:
