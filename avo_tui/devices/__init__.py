@@ -4,7 +4,7 @@ Nothing here measures a candidate. A sample is a few files under /proc and /sys,
 NVML, NVIDIA's management library; both are read without privileges.
 """
 
-from avo_tui.devices.sensors import Sensor, gpu_sensor, machine_sensors, processor_sensor
+from avo_tui.devices.sensors import OwnSensors, Sensor, gpu_sensor, processor_sensor
 from avo_tui.devices.watch import Watch, watched
 
-__all__ = ["Sensor", "Watch", "gpu_sensor", "machine_sensors", "processor_sensor", "watched"]
+__all__ = ["OwnSensors", "Sensor", "Watch", "gpu_sensor", "processor_sensor", "watched"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Protocol
 
 from avo_tui.devices.cpu import CpuSensor
@@ -44,3 +45,18 @@ def machine_sensors() -> list[Sensor]:
     except NvmlError as error:
         log.debug("no GPU is watched: %s", error)
     return [*sensors, CpuSensor()]
+
+
+class OwnSensors:
+    """The sensors of this machine, made when they are first asked."""
+
+    def __init__(self) -> None:
+        self._sensors: list[Sensor] | None = None
+        self._asking = threading.Lock()
+
+    def sample(self) -> tuple[DeviceState, ...]:
+        """One sample of each. Takes milliseconds: call it in a thread. Raises OSError."""
+        with self._asking:
+            if self._sensors is None:
+                self._sensors = machine_sensors()
+            return tuple(sensor.sample() for sensor in self._sensors)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from avo_tui.devices import OwnSensors
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.run_settings import RunSettings
@@ -22,7 +23,7 @@ from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.link import WEAK, WorkerGoneError, worker_here
 from avo_tui.evaluation.workers.machine import split_devices
-from avo_tui.evaluation.workers.members import OwnSensors, Standing
+from avo_tui.evaluation.workers.members import Standing
 from avo_tui.evaluation.workers.ports import Site, SiteDescriptor, SiteRequest
 from avo_tui.plugins import PluginError, Registry
 

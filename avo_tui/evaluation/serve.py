@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from avo_tui import __version__
-from avo_tui.devices import Sensor, machine_sensors
+from avo_tui.devices import OwnSensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.device import DeviceState
 from avo_tui.domain.questions import ANY_QUESTION, QUESTIONS, Question
 from avo_tui.domain.report import EvaluationProgress, Stage
 from avo_tui.evaluation.evaluation_run import person
@@ -62,8 +61,7 @@ class Worker:
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
         self._current: tuple[object, asyncio.Task[None]] | None = None
         self._cancelled: set[object] = set()
-        self._sensors: list[Sensor] | None = None
-        self._asking = threading.Lock()
+        self._sensors = OwnSensors()
         self._sensing: set[asyncio.Future[None]] = set()
 
     def _say(self, request: Request, **body: object) -> None:
@@ -93,17 +91,11 @@ class Worker:
     async def _sense(self, request: Request) -> None:
         """Answers beside the request that is being served."""
         try:
-            states = await asyncio.to_thread(self._sample)
+            states = await asyncio.to_thread(self._sensors.sample)
         except OSError as error:
             self._say(request, error=f"the devices cannot be asked: {error}", kind="refused")
         else:
             self._say(request, result=[state.model_dump(mode="json") for state in states])
-
-    def _sample(self) -> list[DeviceState]:
-        with self._asking:
-            if self._sensors is None:
-                self._sensors = machine_sensors()
-            return [sensor.sample() for sensor in self._sensors]
 
     async def serve(self) -> None:
         while True:

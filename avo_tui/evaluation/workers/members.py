@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
-from avo_tui.devices import Sensor, machine_sensors
+from avo_tui.devices import OwnSensors
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
@@ -125,19 +125,6 @@ log = logging.getLogger(__name__)
 
 FAR_SECONDS = 6.0
 """Seconds between two questions to a device of another machine."""
-
-
-class OwnSensors:
-    """The sensors of this machine, made when they are first asked."""
-
-    def __init__(self) -> None:
-        self._sensors: list[Sensor] | None = None
-
-    def sample(self) -> tuple[DeviceState, ...]:
-        """One sample of each. Takes milliseconds: call it in a thread. Raises OSError."""
-        if self._sensors is None:
-            self._sensors = machine_sensors()
-        return tuple(sensor.sample() for sensor in self._sensors)
 
 
 class FleetSensing:
