@@ -78,18 +78,9 @@ class RepositoryTask(Task):
         return 0.0
 
     def info(self) -> TaskInfo:
-        files = tuple(self.seed().files)
-        return TaskInfo(
-            name=self.name,
-            title=self.title,
-            language=self.language,
-            description=self.description,
-            configurations=self.configurations,
-            baselines=self.baseline_names,
-            reference_baseline=self.reference_baseline,
-            unit=self.unit,
-            seed_files=files if len(files) <= _SHOWN else (),
-            device=self.device,
+        info = super().info()
+        return info.replaced(
+            seed_files=info.seed_files if len(info.seed_files) <= _SHOWN else (),
             tree=str(self.base.tree),
             editable=self.project.project.editable,
             measured_by=MEASURED_BY,
