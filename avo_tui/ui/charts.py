@@ -113,10 +113,12 @@ class _Scale:
         digits = 1
         while digits < 3 and abs(self.tick * 10**digits - round(self.tick * 10**digits)) > 1e-6:
             digits += 1
-        return {
-            self.rows - 1 - i * apart: f"{self.low + i * self.tick:.{digits}f}".rjust(LEFT - 1)
-            for i in range((self.rows - 1) // apart + 1)
-        }
+        count = (self.rows - 1) // apart + 1
+        values = [self.low + i * self.tick for i in range(count)]
+        forms = (f".{digits}f", ".0f", ".0e")
+        form = next((f for f in forms if len(f"{values[-1]:{f}}") < LEFT), forms[-1])
+        return {self.rows - 1 - i * apart: f"{v:{form}}".rjust(LEFT - 1)
+                for i, v in enumerate(values)}  # fmt: skip
 
     def column(self, x: float) -> int:
         """The column of an x; what lies outside is at the edge."""

@@ -74,6 +74,7 @@ async def test_no_input_ends_or_hangs_the_app(seed: int, monkeypatch: pytest.Mon
     source = MemorySource(steps=6, state=turn.choice((None, "stopped", "lost")))
     app = make_app(source, services=SERVICES)
     monkeypatch.setattr(app, "suspend", nullcontext)
+    monkeypatch.setattr(app.departure, "leave", lambda: None)  # the palette offers it, too
     async with running(app, (120, 40)) as hands:
         for _ in range(INPUTS):
             way = turn.random()

@@ -44,7 +44,11 @@ async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> Non
         await hands.until(lambda: "first" in rows(app))
         text = rows(app)
         assert "attention_cpu" in text and "engine lost" in text and "✕" in text
-        await hands.press("home", "enter")
+        await hands.press("home")
+        await hands.until(lambda: "┤" in hands.text("#preview-view"), "no chart of the session")
+        await hands.resize(80, 24)
+        assert not app.screen.query_one("#preview").display, "the table needs the rows"
+        await hands.press("enter")
         await hands.until(lambda: isinstance(app.screen, RunScreen))
         await hands.until(lambda: "ENGINE LOST" in hands.bar("#status"))
         await hands.press("q")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from avo_tui.store import SessionSummary
-from avo_tui.ui.screens.sessions import table_lines
+from avo_tui.ui.screens.sessions import preview_lines, table_lines
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -50,8 +50,9 @@ def test_columns_stand_below_their_heads() -> None:
 sessions = st.builds(
     summary,
     name=st.text(min_size=1, max_size=80),
-    baseline=st.text(min_size=1, max_size=40),
+    baseline=st.text(min_size=1, max_size=40) | st.just("torch"),
     task=st.text(max_size=60),
+    sparkline=st.lists(st.floats(0, 1e6), max_size=5).map(tuple),
     ratio=st.none() | st.floats(0, 1e6),
     state=st.sampled_from(["running", "stopped", "lost", "parked"]),
     error=st.none() | st.text(max_size=200),
@@ -61,3 +62,5 @@ sessions = st.builds(
 @given(st.lists(sessions, max_size=4), st.integers(40, 300))
 def test_rows_fit_whatever_the_names_are(given: list[SessionSummary], width: int) -> None:
     assert all(cell_len(row) <= width for row in rows(given, width))
+    for one in (s for s in given if s.reference_baseline.isascii()):
+        assert all(row.width <= width for row in preview_lines(one, width, 12))

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
+from textual.content import Content
 
 from avo_tui.domain.budget import SOFT_WARNING
 from avo_tui.domain.progress import progress_text, waiting_text
 from avo_tui.store import SessionSummary, by_attention, campaign_of, summaries
 from avo_tui.ui import dialogs, formats, screens
 from avo_tui.ui.actions import Actions, Reason
+from avo_tui.ui.charts import ChartData, Point, render
 from avo_tui.ui.loader import in_thread
 from avo_tui.ui.screen import COMMON
 from avo_tui.ui.screens.listing import ListScreen
@@ -22,6 +24,7 @@ from avo_tui.ui.status import listed_state
 from avo_tui.ui.text import BLANK, Line, Span, cut, fit, fit_right, line, one_line, prose
 from avo_tui.ui.widgets.bars import ActionBar, StatusLine
 from avo_tui.ui.widgets.fields import FindBar
+from avo_tui.ui.widgets.lines import LinesView
 from avo_tui.ui.widgets.lists import PickList
 from avo_tui.ui.widgets.paint import Bar
 from avo_tui.ui.widgets.pane import Pane
@@ -140,6 +143,17 @@ def _row(s: SessionSummary, columns: Columns, width: int, now: datetime) -> Line
     return line(*spans)
 
 
+def preview_lines(s: SessionSummary, width: int, height: int) -> list[Line]:
+    """What a session is, and the course of its best score."""
+    spent, _ = formats.spend(s.budget.run, s.spend)
+    facts = (s.task, s.operator, s.model, formats.many(s.versions, "version"),
+             formats.many(s.attempts, "attempt"), spent, s.state_reason)  # fmt: skip
+    points = tuple(Point(i, y, i, leads=True) for i, y in enumerate(s.sparkline))
+    data = ChartData(points, ((one_line(s.reference_baseline), 1.0),), end=len(points))
+    head = line((cut(one_line(" · ".join(filter(None, facts))), width), "dim"))
+    return [head, *render(data, width, height - 1)]
+
+
 act = Actions["SessionsScreen"]("sessions")
 leaving = Actions["SessionsScreen"]("general")
 
@@ -240,6 +254,7 @@ class SessionsScreen(ListScreen):
         "version."
     )
     SECONDS = 2.0
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012
     MAIN, FIND = "#sessions-view", "/ filter"
     PANES = {"sessions": ("Sessions", "Enter opens the one under the cursor.")}  # noqa: RUF012
 
@@ -257,6 +272,8 @@ class SessionsScreen(ListScreen):
         yield StatusLine(id="status")
         with Pane(key="", title="Sessions", id="sessions"):
             yield PickList(id="sessions-view")
+        with Pane(key="", title="", id="preview"):
+            yield LinesView(id="preview-view")
         yield Bar(id="about")
         yield FindBar()
         yield ActionBar(id="actions")
@@ -323,6 +340,12 @@ class SessionsScreen(ListScreen):
                 warning = cut(one_line(current.sandbox_warning), self.size.width - 2)
                 spans = [(f"! {warning}", "bad")]
         self.query_one("#about", Bar).set_row(line((" ", ""), *spans))
+        readable = current is not None and current.error is None
+        self.query_one("#preview").set_class(readable, "-known")
+        preview = self.query_one("#preview-view", LinesView)
+        if current is not None and readable:
+            self.query_one("#preview", Pane).border_title = Content(one_line(current.name))
+            preview.show(lambda width: preview_lines(current, width, preview.size.height))
 
     def _lines(self, width: int) -> Sequence[Line]:
         if self.sessions is None:
