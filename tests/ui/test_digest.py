@@ -157,3 +157,14 @@ async def test_a_row_of_the_digest_opens_its_place(source: MemorySource) -> None
         assert isinstance(run, RunScreen) and best and run.run.cursor == key_of_version(best.number)
         await hands.press("D", "5", "home", "down", "enter")
         assert isinstance(app.screen, AttemptsScreen)
+
+
+async def test_what_is_read_after_the_digest_was_closed_is_dropped(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app) as hands:
+        viewer = TextViewer("so far", lambda width: [], (), "s")
+        app.push_screen(viewer)
+        await hands.rest()
+        await hands.press("escape")
+        viewer.show("later", lambda width: [], "s")
+        assert isinstance(app.screen, RunScreen)

@@ -71,7 +71,7 @@ class TextViewer(Dialog[None]):
 
     def show(self, heading: str, rows: Callable[[int], Sequence[Line]], current: str) -> None:
         """Show the lines of the span `current`, unless yet another one was asked for meanwhile."""
-        if current != self._current or not self.is_mounted:
+        if current != self._current or not self.query("#box"):  # asked for before it was closed
             return
         self.heading, self._rows = heading, rows
         self.query_one("#box").border_title = Content(heading)
