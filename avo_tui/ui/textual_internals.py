@@ -22,7 +22,7 @@ from textual import constants, events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
@@ -419,7 +419,15 @@ def may_close(screen: Screen[Any]) -> bool:
 
 
 class PaletteOfActions(CommandPalette):
-    """Textual's command palette, which closes once."""
+    """Textual's command palette, which closes once, and whose list may be empty.
+
+    Private: `_action_command_list`, where a page down fails in a list without a row.
+    """
+
+    def _action_command_list(self, action: str) -> None:
+        commands = self.query_one(CommandList)
+        if commands.option_count and commands.scrollable_content_region:
+            super()._action_command_list(action)
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         return super().dismiss(result) if may_close(self) else AwaitComplete()

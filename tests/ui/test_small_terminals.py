@@ -39,3 +39,15 @@ async def test_the_chart_of_one_configuration_says_which(recorded: MemorySource)
         for size in ((80, 24), (120, 40), (200, 50), (40, 20)):
             await hands.resize(*size)
             assert any("Score" in row and name in row for row in hands.rows()), size
+
+
+async def test_keys_in_lists_without_room_for_a_row(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app) as hands:
+        await hands.press("ctrl+p", "x", "q", "z", "z", "pagedown", "pageup", "down")
+        for key in ("ctrl+p", "P"):
+            await hands.home()
+            await hands.resize(5, 3)
+            await hands.press(key, "pagedown", "pageup", "enter")
+            await hands.resize(120, 40)
+        assert app.return_code is None

@@ -89,7 +89,9 @@ class PauseMenu(Dialog[str]):
             self.action_accept()
 
     def action_accept(self) -> None:
-        self.dismiss(str(self.query_one(PickList).key))
+        way = self.query_one(PickList).key  # none where the screen has no room for a row
+        if way is not None:
+            self.dismiss(str(way))
 
 
 MOST_OF_A_ROW = 60
