@@ -1,7 +1,5 @@
 """The command line `avo`; connects the packages, with little code of its own."""
 
-from __future__ import annotations
-
 import sys
 
 from avo_tui import garbage

@@ -1,7 +1,5 @@
 """Commands that serve others, or outlive a login: web, metrics, service, worker."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shlex

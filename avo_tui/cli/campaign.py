@@ -1,7 +1,5 @@
 """`avo campaign`: several sessions on one task that pass on their best versions."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -6,8 +6,6 @@ picture wait for none of the others. A command is a function of a module with
 group's name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,5 @@
 """`avo compare`: runs, or groups of runs, side by side at equal budget."""
 
-from __future__ import annotations
-
 import shutil
 import statistics
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`avo docs`: the documentation, in the terminal."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from pathlib import Path

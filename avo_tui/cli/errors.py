@@ -1,7 +1,5 @@
 """Turns exceptions into one sentence on standard error and an exit status."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

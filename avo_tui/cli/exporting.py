@@ -1,7 +1,5 @@
 """`avo export`: carry a session away; the forms there are, and what may be asked of each."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

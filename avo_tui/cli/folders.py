@@ -1,7 +1,5 @@
 """Where sessions and tasks come from: chosen in the settings, and said in words."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

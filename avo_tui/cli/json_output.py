@@ -1,7 +1,5 @@
 """The JSON documents of the command line. Field names never change; fields may be added."""
 
-from __future__ import annotations
-
 from avo_tui.domain import memory, stall_rules
 from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.base import now

@@ -1,7 +1,5 @@
 """Commands about this machine: tasks, operators, doctor."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import platform

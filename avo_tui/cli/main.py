@@ -1,7 +1,5 @@
 """The program `avo`: what every command has in common."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Sequence

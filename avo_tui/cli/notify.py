@@ -1,7 +1,5 @@
 """`avo notify`: reach a person who is away."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Makes the sessions that commands and the app ask for: task, settings, what they may cost."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Collection, Sequence
 from contextlib import closing

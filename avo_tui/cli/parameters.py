@@ -1,7 +1,5 @@
 """Parameters that many commands have, and what a shell completes them with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Commands that read: sessions, status, workers, lineage, attempts, show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated

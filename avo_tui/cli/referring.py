@@ -1,7 +1,5 @@
 """A task from a reference: `avo task from FILE`, and `avo run --reference FILE`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`avo adopt` and `avo worktree`: repositories whose own commands build, test and measure."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 from typing import Annotated

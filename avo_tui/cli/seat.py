@@ -1,7 +1,5 @@
 """The seat of a session from outside: its tools one call at a time, or over MCP."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

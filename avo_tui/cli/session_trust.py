@@ -1,7 +1,5 @@
 """Asks the person once before a session or campaign that was made elsewhere is gone on with."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`avo run` and `avo demo`: start a session, or go on with one."""
 
-from __future__ import annotations
-
 import re
 import sys
 import time

@@ -1,7 +1,6 @@
 """`avo suite run` and `avo suite table`: many problems, one after the other, one budget each."""
 
-from __future__ import annotations
-
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from avo_tui.domain.commands import Stop, Submit
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.suites import SPEEDUPS, Problem, Suite, fast
 from avo_tui.evaluation.references.files import is_problem_folder, problem_name
-from avo_tui.evolution.process import start_engine
+from avo_tui.evolution.process import start_engine, wait_for_end
 from avo_tui.given_text import read_given_text
 from avo_tui.operators import registry
 from avo_tui.store import SessionReader, StoreError, sessions_roots
@@ -228,8 +227,7 @@ def _evolve(reader: SessionReader, problem: str, wishes: _Wishes) -> None:
         reader.poll()
         if waits_outside or reader.run_state() in _RESTS:
             deliver(reader, Stop(reason="nothing more comes to this problem of the suite"))
-            while reader.engine().alive:
-                time.sleep(0.1)
+            wait_for_end(reader.folder, math.inf)
         time.sleep(0.2)
     reader.poll()
 

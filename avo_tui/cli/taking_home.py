@@ -1,7 +1,5 @@
 """Writes the forms of `avo export`: repository, branch, page, source, packages, recording."""
 
-from __future__ import annotations
-
 import asyncio
 import keyword
 import re
@@ -86,6 +84,11 @@ def take(
 
 def _source(reader: SessionReader, to: Path, options: ExportOptions) -> Exported:
     task, name = reader.state.session.task, options.function
+    if options.domain is not None:
+        raise ExportError(
+            "--domain: the launches in a source are written out for single shapes, and --shape adds"
+            " one; a package works them out for every size of a domain: --as torch"
+        )
     candidate = reader.candidate(version_of(reader.state, options.version).candidate)
     source = asyncio.run(write_source(task.name, candidate, _request(options), name))
     if name and not re.search(rf"\b{re.escape(name)}", source.text):

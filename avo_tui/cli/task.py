@@ -1,7 +1,5 @@
 """`avo task`: make a task of your own, see what it asks, check it, trust a folder of tasks."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

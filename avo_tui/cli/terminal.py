@@ -1,7 +1,5 @@
 """What is asked of a terminal, and printed in one: sentences, tables, JSON documents."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A repository's best line as a branch on its base, with the text of a pull request."""
 
-from __future__ import annotations
-
 import math
 import re
 import shutil

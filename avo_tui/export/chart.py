@@ -1,7 +1,5 @@
 """The two drawings of the report page, as inline SVG: the best score, and the lineage."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from html import escape

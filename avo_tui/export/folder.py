@@ -1,7 +1,5 @@
 """The folder that an export is written to. It appears complete, or not at all after an error."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """The lineage as a git repository: a commit per version, a branch per line, notes of the gates."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from datetime import datetime

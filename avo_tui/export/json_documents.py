@@ -1,7 +1,5 @@
 """Versions and scores as JSON. Field names never change; fields may be added."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One version's kernel as one source with its header, its files as measured, and its score."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from pathlib import Path, PurePosixPath

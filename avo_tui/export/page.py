@@ -1,7 +1,5 @@
 """The session as one self-contained page of HTML: no script, no network, no other file."""
 
-from __future__ import annotations
-
 from html import escape
 from pathlib import Path
 

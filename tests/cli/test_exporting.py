@@ -73,6 +73,7 @@ def test_source(avo: Avo, done: Path, tmp_path: Path) -> None:
             "it goes with --as branch or",
         ),
         (("done", "--to", "out", "--as", "source", "--version", "99"), 1, "there is no version 99"),
+        (("done", "--to", "out", "--as", "source", "--domain", "a"), 1, "--shape adds one"),
         (("done", "--to", "out", "--as", "recording"), 1, "no answer of a model"),
     ],
 )

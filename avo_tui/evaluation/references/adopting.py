@@ -5,8 +5,6 @@ back is text that is checked. A run of the task later executes the reference in 
 worker, as the user: whoever adopts a reference says by that that its code is trusted so far.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The text of a task from a reference, and the skeleton that its first kernel starts from."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -6,8 +6,6 @@ lengths and flags keep the values that the reference draws: another value may me
 loop without end.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
