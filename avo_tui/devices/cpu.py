@@ -1,7 +1,5 @@
 """The processor: frequency, load, steal, pressure, and thermal throttling where Linux counts it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

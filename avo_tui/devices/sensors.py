@@ -1,7 +1,5 @@
 """The sensors of this machine: its processor, and each GPU that a process may use."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Samples a device while something is measured on it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -5,8 +5,6 @@ sources are full of such macros. So this looks only at comments, strings, prepro
 braces and semicolons, and names a `{ … }` by the text before it.
 """
 
-from __future__ import annotations
-
 import re
 
 from avo_tui.knowledge.model import Section

@@ -1,7 +1,5 @@
 """`avo knowledge`: the commands that search, read, add and list documents."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Splits source code into one section per function, class or kernel, and the text between."""
 
-from __future__ import annotations
-
 import ast
 import warnings
 

@@ -12,8 +12,6 @@ What it builds on may stand in any document. `cuda` is followed by the architect
 compiler flags.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """HTML to text with headings kept, by the standard library's tolerant parser."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 

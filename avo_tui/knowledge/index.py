@@ -4,8 +4,6 @@ Columns and weights: a section's heading path counts most, then the document's t
 split out of mixed-case identifiers, then the text.
 """
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 import zlib

@@ -1,7 +1,5 @@
 """Reads files and folders into an index; files that did not change are not read again."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

@@ -1,7 +1,5 @@
 """Markdown: one section per heading, by CommonMark's own block rules."""
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """The values the knowledge base hands out: documents, sections, hits, reports."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal

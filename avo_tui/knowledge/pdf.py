@@ -1,7 +1,5 @@
 """PDF to text by pypdf: one section per page, under the bookmark that covers it."""
 
-from __future__ import annotations
-
 import io
 import logging
 from typing import Any

@@ -5,8 +5,6 @@ its parts: `wgmma.fence`, `wgmma_fence` and "wgmma fence" match the same text. W
 (`CUtensorMap`) are indexed whole, and in parts in a separate column.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

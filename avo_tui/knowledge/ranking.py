@@ -5,8 +5,6 @@ word itself, tell prose from the code beside it, and leave the document's title,
 sections repeats, out of a word's rarity.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Turns bytes of unknown origin into clean text, and long text into short sections."""
 
-from __future__ import annotations
-
 import re
 
 from avo_tui.knowledge.model import Section

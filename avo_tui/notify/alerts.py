@@ -1,8 +1,6 @@
 """Alerts: what a person who is away should know, derived from a session's summary. Pure
 functions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Literal, get_args

@@ -1,8 +1,6 @@
 """Notification channels: a command of the person, or a message by apprise (ntfy, Slack, mail,
 …)."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import logging

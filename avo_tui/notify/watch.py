@@ -1,7 +1,5 @@
 """The watcher process: checks all sessions every few seconds and sends new alerts."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import logging
