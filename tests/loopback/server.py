@@ -150,6 +150,8 @@ class Server:
         self.requests: list[Body] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.model: Body = {}
+        """What it says of its model, where it is asked for it."""
         self.port = 0
         self.started = asyncio.Event()
         """Set when an answer's stream has begun; tests clear it."""
@@ -181,6 +183,13 @@ class Server:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
             headers = {k.lower(): v for k, v in headers.items()}
+            if head.startswith("GET /v1/models/"):
+                data = json.dumps(self.model).encode()
+                lines = ["HTTP/1.1 200 OK", "content-type: application/json"]
+                lines += [f"content-length: {len(data)}", "connection: close", "", ""]
+                writer.write("\r\n".join(lines).encode() + data)
+                await writer.drain()
+                return
             body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
             self.requests.append(body)
             self.headers.append(headers)

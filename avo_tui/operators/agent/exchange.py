@@ -155,9 +155,13 @@ class Exchange:
         bill.settle(usage, reply.model)
         return Reply(**{**reply.__dict__, "usage": usage})
 
-    def _messages(self) -> list[Block]:
-        stubs = self._kept_by_server() is None
-        return self.talk.messages(self.settings.cache, stubs=stubs, long=self._slow)
+    def _messages(self, *, apart: bool = True) -> list[Block]:
+        return self.talk.messages(
+            self.settings.cache,
+            stubs=self._kept_by_server() is None,
+            long=self._slow,
+            apart=apart and "system messages" in self.model.features,
+        )
 
     def _kept_by_server(self) -> int | None:
         """Number of tool uses the server is to keep; None if it does not clear or nothing was
@@ -206,7 +210,8 @@ class Exchange:
         return True
 
     def _clear(self, calls: tuple[str, ...], *, by_server: bool) -> None:
-        strip = not by_server and self.settings.thinking != "budget"
+        kept = self.settings.thinking == "budget" or "block binding" in self.model.features
+        strip = not by_server and not kept
         self.transcript.clear(calls, strip_thinking=strip, by_server=by_server)
 
     def _compact(self, text: str) -> None:
@@ -215,7 +220,7 @@ class Exchange:
 
     async def _own_summary(self) -> str | None:
         """The agent's own summary, empty if it wrote none; None if there was no answer."""
-        messages = self._messages()
+        messages = self._messages(apart=False)
         question = {"type": "text", "text": self._summary.question()}
         if messages[-1]["role"] == "user":
             messages[-1] = {"role": "user", "content": [*messages[-1]["content"], question]}

@@ -54,6 +54,9 @@ class AgentSettings(OperatorSettings):
     thinking; `off` sends nothing."""
     thinking_budget: int = Field(default=8_000, ge=1024)
     """Tokens of thinking, for `budget`."""
+    display: Literal["summarized", "updates"] = "summarized"
+    """What is shown of the thinking: a summary, or `updates`, only the short notes that newer
+    models write between tool calls."""
     cache: bool = True
     """Mark the stable parts of each request for the prompt cache."""
     cache_ttl: Literal["auto", "5m", "1h"] = "auto"

@@ -7,6 +7,7 @@ import pytest
 
 from avo_tui.domain.secrets import redactor
 from avo_tui.operators.agent.conversation.heal import heal
+from avo_tui.operators.agent.model import endpoint
 from avo_tui.operators.agent.model.assembly import finished
 from avo_tui.operators.agent.model.features import LATE, SOON, Features, Remedies
 from avo_tui.operators.agent.model.port import Reply
@@ -111,6 +112,85 @@ async def test_the_mark_of_another_models_answer_is_sent_back() -> None:
     async with Server([answer, *rest]) as server:
         await step(bench, server)
     assert not of_type(server.requests[1], "fallback"), "not without the feature"
+
+
+# -- what only the API itself has
+
+
+def only(*names: str) -> Body:
+    """The capabilities of a model that has these and no others."""
+    kinds = ["image_input", "pdf_input", "batch", "citations", "code_execution"]
+    kinds += ["structured_outputs", "effort", "server_tools", "context_management"]
+    can: Body = {kind: {"supported": kind in names} for kind in kinds}
+    types = ("adaptive", "enabled", "disabled", "between_tools")
+    thinks: Body = {kind: {"supported": kind in names} for kind in types}
+    return can | {"thinking": {"supported": True, "types": thinks}}
+
+
+def well_placed(body: Body) -> None:
+    """The API's rule for messages of the role `system`: behind a user's, before an answer."""
+    roles = [m["role"] for m in body["messages"]]
+    for place, role in enumerate(roles):
+        if role == "system":
+            assert roles[place - 1] == "user" and roles[place + 1 : place + 2] in (
+                [],
+                ["assistant"],
+            )
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_words_of_the_person_are_messages_of_the_role_system_where_the_api_takes_them(
+    monkeypatch: pytest.MonkeyPatch, takes: bool
+) -> None:
+    monkeypatch.setattr(endpoint, "is_official", lambda address: True)
+    script = [Answer([text("I only talk.")]), *work()]
+
+    def answer(n: int, body: Body) -> Behaviour:
+        if not takes and any(m["role"] == "system" for m in body["messages"]):
+            message = "messages.2: role 'system' is not supported on this model"
+            return Status(400, "invalid_request_error", message)
+        return script.pop(0)
+
+    bench = FakeWorkbench()
+
+    def press(place: str) -> None:
+        if place == "before request 2":
+            bench.queue_hint("use wider loads", delivery="end_of_turn")
+
+    bench.on_boundary = press
+    async with Server(answer) as server:
+        assert (await step(bench, server)).outcome == "committed"
+    for body in server.requests:
+        well_placed(body)
+    orders = [m for m in server.requests[-1]["messages"] if m["role"] == "system"]
+    assert ("wider loads" in json.dumps(orders)) is takes
+    assert "wider loads" in json.dumps(server.requests[-1]["messages"])
+    assert bench.state.session.degraded == (() if takes else ("system messages",))
+
+
+async def test_what_the_model_cannot_do_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "is_official", lambda address: True)
+    bench = FakeWorkbench()
+    async with Server(work()) as server:
+        server.model = {
+            "id": "test-model", "type": "model", "display_name": "T", "lifecycle": "active",
+            "created_at": "2026-01-01T00:00:00Z", "max_tokens": 4_000,
+            "capabilities": only("enabled"),
+        }  # fmt: skip
+        await step(bench, server, thinking_budget=2_000)
+    for body in server.requests:
+        assert body["max_tokens"] == 4_000 and "output_config" not in body
+        assert body["thinking"]["type"] == "enabled"
+        assert body["thinking"]["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
+    assert "thinking-binding" in server.headers[0]["anthropic-beta"]
+    assert bench.state.session.degraded == (), "nothing was refused"
+
+
+async def test_the_notes_between_calls_can_be_all_that_is_shown_of_the_thinking() -> None:
+    async with Server(work()) as server:
+        await step(FakeWorkbench(), server, display="updates")
+    assert server.requests[0]["thinking"]["display"] == "updates"
+    assert "thinking-display-updates" in server.headers[0]["anthropic-beta"]
 
 
 # -- money

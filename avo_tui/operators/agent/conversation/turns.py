@@ -34,6 +34,9 @@ HOUR = {"type": "ephemeral", "ttl": "1h"}
 SHORT = {"type": "ephemeral"}
 """Cache marks that last an hour and five minutes."""
 
+OF_THE_PERSON = frozenset({"hint", "supervision"})
+"""Purposes of the texts that may be sent as messages of the role `system`."""
+
 
 @dataclass
 class Call:
@@ -222,25 +225,36 @@ class Conversation:
     # -- sending
 
     def messages(
-        self, marks: bool = True, *, stubs: bool = True, long: bool = False
+        self,
+        marks: bool = True,
+        *,
+        stubs: bool = True,
+        long: bool = False,
+        apart: bool = False,
     ) -> list[Block]:
         """The messages of a request. Raises ValueError if a tool call has no answer.
 
         `stubs`: cleared tool uses are replaced by pointers; False if the server clears them.
         `long`: all cache marks last an hour, for steps whose tools take longer than five minutes.
+        `apart`: words of the person and the supervisor are messages of the role `system`, which no
+        tool's result can forge. The API takes one behind a user turn, before the next answer.
         """
         result: list[Block] = []
         user: list[Block] = []
+        orders: list[Block] = []
         after: dict[int, int] = {}
 
         def flush() -> None:
-            if user:
-                result.append({"role": "user", "content": list(user)})
-                user.clear()
+            for role, blocks in (("user", user or orders), ("system", orders)):
+                if blocks:
+                    result.append({"role": role, "content": list(blocks)})
+                    blocks.clear()
+            user.clear()
 
         for index, item in enumerate(self.items):
             if isinstance(item, Text):
-                user.append({"type": "text", "text": item.text})
+                to = orders if apart and item.purpose in OF_THE_PERSON else user
+                to.append({"type": "text", "text": item.text})
                 continue
             if item.pending:
                 raise ValueError(f"call {item.pending[0].id} has no answer")

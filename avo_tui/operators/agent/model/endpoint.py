@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+import anthropic
 
 from avo_tui.domain.budget import Spend
 from avo_tui.operators.agent.model.classify import classify
@@ -22,8 +25,15 @@ from avo_tui.operators.agent.model.prices import Price, Pricing
 from avo_tui.operators.agent.model.stream import read_answer
 from avo_tui.operators.agent.settings import AgentSettings
 
+log = logging.getLogger(__name__)
+
 CONTEXT_BETA = "context-management-2025-06-27"
 FALLBACK_BETA = "server-side-fallback-2026-07-01"
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
+DISPLAY_BETA = "thinking-display-updates-2026-08-18"
+
+LIMITS_SECONDS = 10.0
+"""How long the first request waits for what the model's limits are."""
 
 
 class AnthropicModel:
@@ -38,6 +48,10 @@ class AnthropicModel:
         self._pricing = Pricing(settings, self.endpoint)
         self.name = settings.model
         self.features = Features(self._features())
+        self._official = settings.provider == "anthropic" and is_official(self.endpoint)
+        self._most_output: int | None = None
+        """Largest number of output tokens of the model; None until the endpoint has said it."""
+        self._limits_asked = not self._official
 
     def _features(self) -> set[Feature]:
         settings = self._settings
@@ -49,6 +63,10 @@ class AnthropicModel:
             features |= {"thinking", "display"}
         if settings.thinking == "budget":
             features.add("budget")
+        if settings.provider == "foundry" or is_official(self.endpoint):
+            features.add("system messages")
+            if settings.thinking != "off":
+                features.add("block binding")
         if settings.cache:
             features.add("cache")
             if settings.cache_ttl == "1h" or (settings.cache_ttl == "auto" and first_party):
@@ -136,12 +154,15 @@ class AnthropicModel:
                 budget = min(settings.thinking_budget, (max_tokens or settings.max_tokens) - 1)
                 thinking = {"type": "enabled", "budget_tokens": max(1024, budget)}
             if "display" in self.features:
-                thinking["display"] = "summarized"
+                thinking["display"] = settings.display
+            if "block binding" in self.features:
+                thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
             given["thinking"] = thinking
         return given
 
     async def reply(self, request: Request, sink: Sink) -> Reply:
         try:
+            await self._ask_limits()
             return await read_answer(
                 self._client, self.arguments(request), self._settings, request, sink
             )
@@ -151,13 +172,41 @@ class AnthropicModel:
                 raise
             raise fault from error
 
+    async def _ask_limits(self) -> None:
+        """Ask once what the model can: what it cannot is then never sent. Nothing depends on the
+        answer; what else an endpoint does not take is learned from what it refuses."""
+        if self._limits_asked:
+            return
+        self._limits_asked = True
+        try:
+            models = cast("anthropic.AsyncAnthropic", self._client).beta.models
+            model = await models.retrieve(self.name, timeout=LIMITS_SECONDS)
+        except Exception as error:  # whatever is wrong, the request itself tells
+            log.info("the limits of %s are not known: %s", self.name, error)
+            return
+        self._most_output = model.max_tokens
+        if (can := model.capabilities) is None:
+            return
+        types = can.thinking.types
+        if not types.adaptive.supported and "thinking" in self.features:
+            self.features.in_use.add("budget")
+        lacking: dict[Feature, bool] = {
+            "effort": not can.effort.supported,
+            "thinking": not (types.adaptive.supported or types.enabled.supported),
+            "budget": not types.enabled.supported,
+            "structured output": not can.structured_outputs.supported,
+            "context editing": not can.context_management.supported,
+        }
+        self.features.forgo(feature for feature, lacks in lacking.items() if lacks)
+
     def arguments(self, request: Request) -> dict[str, Any]:
+        most = min(request.max_tokens, self._most_output or request.max_tokens)
         arguments: dict[str, Any] = {
             "model": self._settings.model,
-            "max_tokens": request.max_tokens,
+            "max_tokens": most,
             "system": request.system,
             "messages": request.messages,
-            **self.parameters(request.max_tokens),
+            **self.parameters(most),
         }
         if request.tools:
             arguments["tools"] = request.tools
@@ -172,6 +221,10 @@ class AnthropicModel:
         if self._settings.extra_body:
             arguments["extra_body"] = json.loads(self._settings.extra_body)
         betas = []
+        if "block binding" in self.features:
+            betas.append(BINDING_BETA)
+        if "display" in self.features and self._settings.display == "updates":
+            betas.append(DISPLAY_BETA)
         if "context editing" in self.features and request.keep_results is not None:
             betas.append(CONTEXT_BETA)
             arguments["context_management"] = {"edits": [_clearing(request.keep_results)]}

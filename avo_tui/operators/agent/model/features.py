@@ -19,6 +19,8 @@ Feature = Literal[
     "context editing",
     "1h cache",
     "cache",
+    "system messages",
+    "block binding",
     "display",
     "budget",
     "effort",
@@ -32,6 +34,8 @@ SIGNS: dict[Feature, tuple[str, ...]] = {
     "context editing": ("context_management", "context-management", "clear_tool_uses"),
     "1h cache": ("ttl",),
     "cache": ("cache_control",),
+    "system messages": ("role 'system'", 'role "system"', "system role", ".role"),
+    "block binding": ("block_binding", "thinking-binding"),
     "display": ("display",),
     "budget": ("budget_tokens", "thinking.type", "enabled"),
     "effort": ("effort", "output_config"),
@@ -39,12 +43,14 @@ SIGNS: dict[Feature, tuple[str, ...]] = {
     "earlier thinking": (),
 }
 """Words in an error message that identify a feature, the most specific feature first. `budget`:
-thinking in the form that newer models refuse; `earlier thinking`: that of answers sent back."""
+thinking in the form that newer models refuse; `earlier thinking`: that of answers sent back;
+`system messages`: words of the person in messages of their own; `block binding`: the server drops
+thinking whose conversation was changed, instead of refusing it."""
 
 BETAS: tuple[Feature, ...] = ("context editing", "fallbacks")
 """Features that are requested by a beta header."""
 NEEDS: dict[Feature, tuple[Feature, ...]] = {
-    "thinking": ("display", "budget"),
+    "thinking": ("display", "budget", "block binding"),
     "cache": ("1h cache",),
 }
 """Feature → features that mean nothing without it."""
@@ -81,6 +87,10 @@ class Features:
         if "beta" in words:
             return next((f for f in BETAS if f in self.in_use), None)
         return None
+
+    def forgo(self, features: Iterable[Feature]) -> None:
+        """Do without these for good, because the model has them not."""
+        self.in_use -= {g for f in features for g in (f, *NEEDS.get(f, ()))}
 
     def suspend(self, features: Iterable[Feature]) -> tuple[Feature, ...]:
         """Go without these, as far as they are in use, and without what depends on them."""
@@ -144,8 +154,8 @@ class Remedies:
         of_talk = any(s in words for s in _CONVERSATION) and "cache_control" not in words
         if any(sign in words for sign in _OPEN_END) and self._first("go on"):
             return "go on"
-        named = None if of_talk else self.features.named(message)
-        if named is not None and self._first(named):
+        named = self.features.named(message)
+        if named is not None and (named == "system messages" or not of_talk) and self._first(named):
             return self._without(named)
         if not of_talk and self._first("ask again"):
             return "ask again"
