@@ -49,15 +49,27 @@ def test_json_of_known_tools(
 
 
 def test_further_fields_json_paths_and_patterns() -> None:
-    wanted = Metric(name="a/8", field="items_per_second")
-    read = readings("google-benchmark", Given(json.dumps(GOOGLE), None, 1.0, (wanted,)))
-    assert read["a/8"].value == 5e5
+    rate = Metric(name="a/8", field="items_per_second")
+    wanted = (Metric(name="a/8"), rate, Metric(name="a/8", field="cpu_time"))
+    read = readings("google-benchmark", Given(json.dumps(GOOGLE), None, 1.0, wanted))
+    assert [read[m.key].value for m in wanted] == pytest.approx([2e-6, 5e5, 1.5e-6])
     path = Metric(name="m", path="r.0.t")
     read = readings("json", Given('{"r": [{"t": [3, 1, 2]}]}', None, 1.0, (path,)))
     assert read["m"].value == 2
     pattern = Metric(name="rate", pattern=r"([\d.,]+) MB/s")
     read = readings("regex", Given("x 1,000 MB/s\ny 3000 MB/s\n", None, 1.0, (pattern,)))
     assert read["rate"].value == 2000
+
+
+def test_what_a_benchmark_counts_beside_its_time_is_no_time() -> None:
+    given = Given(json.dumps(GOOGLE), None, 1.0)
+    assert list(readings("google-benchmark", given)) == ["a/8"]
+    unsaid = Metric(name="a/8:items_per_second")
+    with pytest.raises(UnreadableError, match="it reports a/8$"):
+        readings("google-benchmark", Given(json.dumps(GOOGLE), None, 1.0, (unsaid,)))
+    unknown = Metric(name="a/8", field="bytes")
+    with pytest.raises(UnreadableError, match="beside its time it has cpu_time, items_per_second"):
+        readings("google-benchmark", Given(json.dumps(GOOGLE), None, 1.0, (unknown,)))
 
 
 def test_criterion_reads_its_folder(tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ _LARGE_BUILD = 180.0
 """Seconds of a build beyond which it is not made again for this."""
 _FLAGS = "--coverage -O1 -g"
 
-# Runs inside the sandbox as `sitecustomize`, in whatever Python the command starts.
+# Runs inside the sandbox as `sitecustomize`, in whatever Python the command starts; some tools start
+# theirs without the variables of the environment, so what it needs stands in its text.
 _TRACER = """
 import atexit, json, os, sys, threading
-wanted = {k: set() for k in json.loads(os.environ["AVO_WATCHED"])}
+wanted = {k: set() for k in NAMES}
 def known(path, memory={}):
     if path not in memory:
         memory[path] = next((wanted[k] for k in wanted
@@ -45,7 +46,7 @@ def traced(frame, event, argument):
 sys.settrace(traced)
 threading.settrace(traced)
 def tell():
-    with open(os.path.join(os.environ["AVO_WATCH"], "%d.json" % os.getpid()), "w") as file:
+    with open(os.path.join(os.path.dirname(__file__), "%d.json" % os.getpid()), "w") as file:
         json.dump({k: sorted(v) for k, v in wanted.items() if v}, file)
 atexit.register(tell)
 """
@@ -101,16 +102,12 @@ async def _run(shop: Workshop, scratch: Path, variables: Mapping[str, str] | Non
 async def _python(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | None:
     names = [name for name in candidate.files if name.endswith(".py")]
     tree = await shop.built(candidate)
-    async with shop.laid_out(tree, {f"{_WATCH}/sitecustomize.py": _TRACER.encode()}) as scratch:
+    tracer = _TRACER.replace("NAMES", json.dumps(names)).encode()
+    async with shop.laid_out(tree, {f"{_WATCH}/sitecustomize.py": tracer}) as scratch:
         root = await shop.root(scratch)
         own = shop.project.environment.variables.get("PYTHONPATH", "")
         path = ":".join(filter(None, [f"{root}/{_WATCH}", own.replace("{tree}", f"{root}/tree")]))
-        variables = {
-            "PYTHONPATH": path,
-            "AVO_WATCH": f"{root}/{_WATCH}",
-            "AVO_WATCHED": json.dumps(names),
-        }
-        if not await _run(shop, scratch, variables):
+        if not await _run(shop, scratch, {"PYTHONPATH": path}):
             return None
         lines: dict[str, set[int]] = {}
         for file in sorted((scratch / _WATCH).glob("*.json")):

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Literal
@@ -35,6 +35,11 @@ class Metric(Section):
     unit: str = Field(default="", max_length=30)
     better: Literal["", "lower", "higher"] = ""
 
+    @property
+    def key(self) -> str:
+        """What its number is called among those of a run: one benchmark may count by several."""
+        return f"{self.name}:{self.field}" if self.field else self.name
+
     @model_validator(mode="after")
     def _pattern(self) -> Metric:
         if self.pattern:
@@ -60,6 +65,8 @@ class Reading:
     value: float
     accounted: float = 0.0
     """Seconds of the run that the benchmark says it measured for this; 0 where it does not say."""
+    fields: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers beside its time, such as `items_per_second`."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,7 @@ class Format:
     """How one kind of benchmark reports."""
 
     read: Reader
-    """Every number that is there, by the metric's name (and `name:field` for further fields).
-    Raises UnreadableError."""
+    """Every number that is there, by the metric's name. Raises UnreadableError."""
     one_of: str
     """How one number is formed of what a run reports of a metric."""
     output: str = ""
@@ -123,8 +129,7 @@ def _number(value: Any, what: str) -> float:
 
 
 def _google(given: Given) -> dict[str, Reading]:
-    results: dict[str, list[float]] = {}
-    spent: dict[str, float] = {}
+    runs: dict[str, list[Reading]] = {}
     for item in _items(_document(given), "benchmarks"):
         if item.get("run_type", "iteration") != "iteration":
             continue
@@ -135,16 +140,23 @@ def _google(given: Given) -> dict[str, Reading]:
             )
         unit = _SECONDS.get(str(item.get("time_unit", "ns")), 1e-9)
         seconds = _number(item.get("real_time"), f"the time of {name}") * unit
-        results.setdefault(name, []).append(seconds)
         count = _number(item.get("iterations", 0), f"the iterations of {name}")
-        spent[name] = spent.get(name, 0.0) + seconds * count
-        cpu = item.get("cpu_time")
-        if cpu is not None:
-            results.setdefault(f"{name}:cpu_time", []).append(_number(cpu, name) * unit)
-        for key, value in item.items():
-            if isinstance(value, float) and key not in {"real_time", "cpu_time"}:
-                results.setdefault(f"{name}:{key}", []).append(value)
-    return {n: Reading(median(v), spent.get(n, 0.0)) for n, v in results.items() if v}
+        fields = {
+            key: value * unit if key == "cpu_time" else value
+            for key, value in item.items()
+            if isinstance(value, float) and key != "real_time"
+        }
+        runs.setdefault(name, []).append(Reading(seconds, seconds * count, fields))
+    return {name: _repeated(readings) for name, readings in runs.items()}
+
+
+def _repeated(runs: Sequence[Reading]) -> Reading:
+    shared = set[str].intersection(*(set(run.fields) for run in runs))
+    return Reading(
+        median(run.value for run in runs),
+        sum(run.accounted for run in runs),
+        {name: median(run.fields[name] for run in runs) for name in shared},
+    )
 
 
 def _pytest(given: Given) -> dict[str, Reading]:
@@ -298,12 +310,18 @@ def readings(name: str, given: Given) -> dict[str, Reading]:
         return {n: r for n, r in results.items() if math.isfinite(r.value) and r.value > 0}
     chosen = {}
     for metric in given.metrics:
-        key = f"{metric.name}:{metric.field}" if metric.field else metric.name
-        if key not in results:
+        reading = results.get(metric.name)
+        if reading is None:
             there = ", ".join(sorted(results)[:8]) or "none at all"
-            raise UnreadableError(f"the benchmark reports no {key!r}; it reports {there}")
-        reading = results[key]
+            raise UnreadableError(f"the benchmark reports no {metric.name!r}; it reports {there}")
+        if metric.field:
+            if metric.field not in reading.fields:
+                there = ", ".join(sorted(reading.fields)) or "none"
+                raise UnreadableError(
+                    f"{metric.name} has no field {metric.field!r}; beside its time it has {there}"
+                )
+            reading = replace(reading, value=reading.fields[metric.field])
         if not (math.isfinite(reading.value) and reading.value > 0):
-            raise UnreadableError(f"the benchmark reports {reading.value} for {key!r}")
-        chosen[metric.name] = reading
+            raise UnreadableError(f"the benchmark reports {reading.value} for {metric.name!r}")
+        chosen[metric.key] = reading
     return chosen

@@ -70,6 +70,9 @@ class Measuring:
                 strict=True,
             )
         )
+        first = {metric.name: name for name, metric in reversed(self._metrics.items())}
+        self._timed = {first[name]: self._metrics[first[name]] for name in first}
+        """One metric of each benchmark: several fields of one run stand for the same seconds."""
 
     # -- one run ----------------------------------------------------------------------------
 
@@ -168,7 +171,7 @@ class Measuring:
             )  # fmt: skip
 
     def _value(self, metric: Metric, run: Run) -> float:
-        value = run.readings[metric.name].value
+        value = run.readings[metric.key].value
         unit = self._benchmark.unit_of(metric)
         seconds = FORMATS[self._benchmark.format].times and metric.field in {"", "cpu_time"}
         return value / SECONDS_IN[unit] if seconds and unit in SECONDS_IN else value
@@ -240,7 +243,7 @@ class Measuring:
             return
         saved = sum(
             median([self._time(metric, run) for run in turns.ours]) * (gain - 1)
-            for name, metric in self._metrics.items()
+            for name, metric in self._timed.items()
             if (gain := median(self.speeds(turns, name))) > 1
         )
         left = walls[0] - mine, walls[1] - base
@@ -258,10 +261,10 @@ class Measuring:
 
     def _accounted(self, runs: Sequence[Run]) -> float:
         """Seconds of a run that the metrics stand for."""
-        return median([sum(self._time(m, run) for m in self._metrics.values()) for run in runs])
+        return median([sum(self._time(m, run) for m in self._timed.values()) for run in runs])
 
     def _time(self, metric: Metric, run: Run) -> float:
-        reading = run.readings[metric.name]
+        reading = run.readings[metric.key]
         unit = SECONDS_IN.get(self._benchmark.unit_of(metric), 0.0)
         return reading.accounted or self._value(metric, run) * unit
 

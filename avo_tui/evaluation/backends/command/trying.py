@@ -150,7 +150,8 @@ class Trial:
             files = sorted(ran.lines, key=lambda name: -len(ran.lines[name]))
             self.notes.append(
                 f"the benchmark executes {sum(map(len, ran.lines.values()))} lines of"
-                f" {len(files)} editable files, most of them in {', '.join(files[:3])}"
+                f" {len(files)} editable file{'s' * (len(files) != 1)}, most of them in"
+                f" {', '.join(files[:3])}"
             )
         return ran
 
