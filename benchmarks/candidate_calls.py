@@ -16,6 +16,7 @@ import os
 import statistics
 from pathlib import Path
 
+from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.evaluation.backends.cpp.compiler import Compiler
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
@@ -73,7 +74,7 @@ async def main() -> None:
     calls = await exchange(pipeline, 500)
     reports = []
     for number in range(options.times):
-        report = await pipeline.evaluate(TASK, candidate, "benchmark", lambda progress: None)
+        report = await pipeline.ask(TASK, EvaluateQuestion(files=candidate.files))
         print(f"evaluation {number + 1}: {report.seconds.total:.2f} s", flush=True)
         reports.append(report)
     ratios = [r.score.aggregate for r in reports if r.score is not None]

@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import EvaluateQuestion, SeedQuestion
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.evaluators import make_evaluator
 from avo_tui.evaluation.workers.fleet import Fleet
@@ -85,7 +86,7 @@ async def evaluate(url: str, count: int, kill: float, seed: int) -> None:
     fleet = make_evaluator(RunSettings(evaluator=url), TASK)
     assert isinstance(fleet, Fleet)
     async with fleet:
-        first = await fleet.seed(TASK)
+        first = await fleet.ask(TASK, SeedQuestion())
         name, source = next(iter(first.files.items()))
         answers: Counter[str] = Counter()
         verdicts: Counter[str] = Counter()
@@ -97,7 +98,7 @@ async def evaluate(url: str, count: int, kill: float, seed: int) -> None:
             candidate = Candidate(files={**first.files, name: f"{source}\n// copy {number}\n"})
             given.add(candidate.id)
             async with room:
-                report = await fleet.evaluate(TASK, candidate)
+                report = await fleet.ask(TASK, EvaluateQuestion(files=candidate.files))
             answers[report.candidate] += 1
             verdicts[report.verdict.value] += 1
             where[report.worker] += 1

@@ -45,6 +45,7 @@ from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Comparison, Ledger, log_gains
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide
+from avo_tui.domain.questions import MachineQuestion, RemeasureQuestion
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.evaluation.pipeline import Pipeline
 
@@ -121,9 +122,8 @@ class GateBench:
 
     async def pair(self, one: Candidate, other: Candidate, replicate: int) -> PairedMeasurement:
         """One replicate. Raises RuntimeError where it could not be made."""
-        report = await self._pipeline.remeasure(
-            self._task, one, other, lambda _: None, replicate=replicate
-        )
+        question = RemeasureQuestion(files=one.files, other=other.files, replicate=replicate)
+        report = await self._pipeline.ask(self._task, question)
         if report.paired is None:
             raise RuntimeError(report.feedback.summary)
         return report.paired
@@ -230,7 +230,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     kernel, slower = kernel_and_slower(options, pipeline)
     result: dict[str, object] = {"task": options.task, "kernel": kernel.id[:12]}
     try:
-        machine = await pipeline.machine(options.task)
+        machine = await pipeline.ask(options.task, MachineQuestion())
         result["device"] = machine.device
         print(f"{options.task} on {machine.device}", flush=True)
         own = await bench.itself(kernel, options.itself)

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from avo_tui.domain.questions import RemeasureQuestion
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "evaluation" / "cuda"
 for folder in (str(ROOT), str(TESTS)):
@@ -168,7 +170,9 @@ def paired(report: Report) -> None:
         best = read_candidate(BEST)
         try:
             for name, other in (("itself", best), (BEFORE.name, read_candidate(BEFORE))):
-                found = await pipeline.remeasure("mha_forward", best, other, lambda _: None)
+                found = await pipeline.ask(
+                    "mha_forward", RemeasureQuestion(files=best.files, other=other.files)
+                )
                 seconds = found.seconds.benchmark
                 if found.paired is None:
                     report.claim(f"{BEST.name} against {name}", False, found.feedback.summary)

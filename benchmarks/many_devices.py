@@ -30,6 +30,7 @@ from pathlib import Path
 import psutil
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import EvaluateQuestion, MachineQuestion, SeedQuestion
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.evaluators import make_evaluator
@@ -71,7 +72,7 @@ async def throughput(
 ) -> str:
     """One row: devices, evaluations an hour, verdicts, losses. `kernel`: a folder, or the seed."""
     async with _fleet(url, task) as fleet:
-        seed = await fleet.seed(task) if kernel is None else read_candidate(kernel)
+        seed = await fleet.ask(task, SeedQuestion()) if kernel is None else read_candidate(kernel)
         width = fleet.width
         answers: Counter[str] = Counter()
         verdicts: Counter[str] = Counter()
@@ -82,7 +83,7 @@ async def throughput(
         async def one(number: int) -> None:
             async with waiting:
                 candidate = _another(seed, number)
-                report = await fleet.evaluate(task, candidate)
+                report = await fleet.ask(task, EvaluateQuestion(files=candidate.files))
                 answers[report.candidate] += 1
                 verdicts[str(report.verdict)] += 1
                 by_device[report.worker] += 1
@@ -90,7 +91,10 @@ async def throughput(
                     phases[stage] += getattr(report.seconds, stage)
 
         await asyncio.gather(
-            *(fleet.evaluate(task, _another(seed, -1 - number)) for number in range(width))
+            *(
+                fleet.ask(task, EvaluateQuestion(files=_another(seed, -1 - number).files))
+                for number in range(width)
+            )
         )
         killer = asyncio.create_task(_kill_now_and_then(kill, random.Random(1))) if kill else None
         began = time.monotonic()
@@ -115,7 +119,7 @@ async def round_trips(url: str, task: str, count: int) -> str:
         times = []
         for _ in range(count):
             began = time.perf_counter()
-            await fleet.machine(task)
+            await fleet.ask(task, MachineQuestion())
             times.append((time.perf_counter() - began) * 1e3)
     low, middle, high = statistics.quantiles(times, n=20)[0], statistics.median(times), max(times)
     p95 = statistics.quantiles(times, n=20)[18]

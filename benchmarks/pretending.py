@@ -38,9 +38,9 @@ def speed(candidate: Candidate) -> float:
 class WideEvaluator(FakeEvaluator):
     """The tests' evaluator over the larger kernel."""
 
-    async def seed(self, name: str) -> Candidate:
-        """The seed."""
-        return seed()
+    def __init__(self, seconds: float, paired_seconds: float) -> None:
+        super().__init__(seconds, paired_seconds)
+        self.seed = seed()
 
 
 def run_pretending(folder: Path, seconds: float) -> int:

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from avo_tui.domain.candidate import Candidate  # noqa: E402
+from avo_tui.domain.questions import EvaluateQuestion, SeedQuestion  # noqa: E402
 from avo_tui.domain.run_settings import RunSettings  # noqa: E402
 from avo_tui.evaluation.evaluators import make_evaluator  # noqa: E402
 from avo_tui.evaluation.workers.fleet import Fleet  # noqa: E402
@@ -162,7 +163,7 @@ async def evaluate(url: str, made: list[Machine], options: argparse.Namespace) -
     async with fleet:
         told = Told(fleet)
         watching = asyncio.create_task(told.watch())
-        first = await fleet.seed(TASK)
+        first = await fleet.ask(TASK, SeedQuestion())
         name, source = next(iter(first.files.items()))
         room = asyncio.Semaphore(options.work)
 
@@ -170,7 +171,7 @@ async def evaluate(url: str, made: list[Machine], options: argparse.Namespace) -
             candidate = Candidate(files={**first.files, name: f"{source}\n// copy {number}\n"})
             given.add(candidate.id)
             async with room:
-                report = await fleet.evaluate(TASK, candidate)
+                report = await fleet.ask(TASK, EvaluateQuestion(files=candidate.files))
             answers[report.candidate] += 1
             verdicts[report.verdict.value] += 1
             where[report.worker] += 1

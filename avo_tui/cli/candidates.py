@@ -34,8 +34,13 @@ from avo_tui.domain.questions import (
     CACHES,
     MOST_SECONDS,
     QUICK_SECONDS,
+    CheckQuestion,
+    EvaluateQuestion,
     QuickComparison,
     QuickQuestion,
+    RemeasureQuestion,
+    ReportQuestion,
+    SeedQuestion,
 )
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
@@ -119,10 +124,11 @@ def evaluate(
     async def report() -> EvaluationReport:
         sink: ProgressSink | None = None if as_json else hear
         async with evaluator:
-            given = candidate if candidate is not None else await evaluator.seed(info.name)
+            given = candidate or await evaluator.ask(info.name, SeedQuestion())
+            question: ReportQuestion = EvaluateQuestion(files=given.files)
             if quick:
-                return await evaluator.check(info.name, given, progress=sink, quick=True)
-            return await evaluator.evaluate(info.name, given, progress=sink)
+                question = CheckQuestion(files=given.files, quick=True)
+            return await evaluator.ask(info.name, question, sink)
 
     done = asyncio.run(report())
     echo(reports.as_json(done) if as_json else safe(reports.as_text(done)))
@@ -261,13 +267,13 @@ class _Pairs:
 
     async def measure(self, evaluator: Evaluator, task: str) -> None:
         async def check(candidate: Candidate) -> EvaluationReport:
-            return await evaluator.check(task, candidate, quick=True)
+            return await evaluator.ask(task, CheckQuestion(files=candidate.files, quick=True))
 
         async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
-            sink = _say_waiting()
-            return await evaluator.remeasure(
-                task, candidate, self.other, replicate=replicate, more=more, progress=sink
+            question = RemeasureQuestion(
+                files=candidate.files, other=self.other.files, replicate=replicate, more=more
             )
+            return await evaluator.ask(task, question, _say_waiting())
 
         await variants.check_variants(self.timed, check, _say_begin)
         prior = spread(self.reader.state).prior

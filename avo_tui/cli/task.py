@@ -17,7 +17,7 @@ from avo_tui.cli.parameters import Json, TaskName
 from avo_tui.cli.referring import Wanted, adopt, derived_lines
 from avo_tui.cli.terminal import emit, say, tell
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import InputsWanted
+from avo_tui.domain.questions import CompileQuestion, InputsWanted
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation import roots, task_dynamic_checks
 from avo_tui.evaluation.backends.cpp.glue import INPUTS_HEADER, c_header
@@ -156,7 +156,7 @@ async def _seed_compiled(task: Task) -> tuple[list[str], list[str]]:
     """(what is wrong with the seed as a source, why that could not be found out here)."""
     pipeline = Pipeline(allow_weak_sandbox=settings().allow_weak_sandbox)
     try:
-        report = await pipeline.evaluate(task.name, task.seed(), "compile", lambda _: None)
+        report = await pipeline.ask(task.name, CompileQuestion(files=task.seed().files))
     finally:
         await pipeline.close()
     if report.correct:

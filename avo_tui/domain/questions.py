@@ -1,22 +1,27 @@
-"""What is asked of an evaluator about a candidate beside its score: each question, its answer.
+"""All that is asked of an evaluator: each question with the kind of its answer.
 
 A question travels as it is from a tool, through the engine and whatever stands between, to the
-process that has the device; `ask` of each passes it on. A new one is a class here, a case of
-`Pipeline.ask` that answers it, and whoever asks it.
+process that has the device; `ask` of each passes it on. A new one is a class here that stands in
+`AnyQuestion`, a case of `Pipeline.ask` that answers it, and whoever asks it.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
-from avo_tui.domain.base import DEFERRED, Value
+from avo_tui.domain.base import DEFERRED, Value, now
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceHealth
 from avo_tui.domain.evidence import Estimate
+from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.plain import Safe
+from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.task import TaskInfo
+from avo_tui.domain.verdict import Feedback, Verdict
 
 
 class Window(Value):
@@ -155,22 +160,104 @@ Answer = TypeVar("Answer", bound=Value)
 
 
 class Question(Value, Generic[Answer]):
-    """One question; `op` is its name in a request."""
+    """One question about a task or a candidate; `op` is its name in a request."""
 
     answers: ClassVar[type[Value]] = Text
     """The type of its answer."""
 
     op: str
-    files: dict[str, str]
-    """The files of the candidate, or of the program that is to run."""
 
-    def unanswered(self, why: str) -> Answer:
-        """The answer where there is none, because no worker can give it."""
-        raise NotImplementedError
+    def request(self, task: str) -> dict[str, Any]:
+        """The question as a worker is sent it."""
+        return {"task": task, **self.model_dump(mode="json")}
+
+    def unanswered(self, task: str, why: str) -> Answer | None:
+        """The answer where no worker can give one; None where only an error can say why."""
+        return None
+
+
+class DescribeQuestion(Question[TaskInfo]):
+    answers: ClassVar[type[Value]] = TaskInfo
+    op: Literal["describe"] = "describe"
+
+
+class SeedQuestion(Question[Candidate]):
+    """The candidate that the task's sessions start from."""
+
+    answers: ClassVar[type[Value]] = Candidate
+    op: Literal["seed"] = "seed"
+
+
+class MachineQuestion(Question[MachineInfo]):
+    """What the task's candidates are measured on."""
+
+    answers: ClassVar[type[Value]] = MachineInfo
+    op: Literal["machine"] = "machine"
+
+
+class ReportQuestion(Question[EvaluationReport]):
+    """A part of the scoring function f on a candidate; the report is of everything that it can do,
+    crashes and time-outs included."""
+
+    answers: ClassVar[type[Value]] = EvaluationReport
+    files: dict[str, str]
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(files=self.files)
+
+    def unanswered(self, task: str, why: str) -> EvaluationReport:
+        """The report of an evaluation that failed before it could judge the candidate."""
+        return EvaluationReport(
+            task=task,
+            candidate=self.candidate.id,
+            verdict=Verdict.HARNESS_ERROR,
+            feedback=Feedback(summary=why),
+            at=now(),
+        )
+
+
+class CompileQuestion(ReportQuestion):
+    """Compile only: log, resources, instruction counts. `correct` means that it compiled."""
+
+    op: Literal["compile"] = "compile"
+
+
+class CheckQuestion(ReportQuestion):
+    """Compile and check. `correct` means correct on all cases that were checked; no score."""
+
+    op: Literal["check"] = "check"
+    quick: bool = False
+    """Check the small configurations only."""
+
+
+class EvaluateQuestion(ReportQuestion):
+    """Compile, check and benchmark. The report has a score if and only if it is `correct`."""
+
+    op: Literal["evaluate"] = "evaluate"
+
+
+class RemeasureQuestion(ReportQuestion):
+    """Two candidates timed interleaved (A B B A), each in one fresh process: one replicate.
+
+    The report is of the candidate, with `paired` set: its throughput over the other's. Neither is
+    checked in full again, but timed outputs of both are verified.
+    """
+
+    op: Literal["remeasure"] = "remeasure"
+    other: dict[str, str]
+    replicate: int = 0
+    """Number of such measurements of the two before: in every second one they change places, and
+    what is looked at once before a commit (a sanitizer) is looked at in number 0."""
+    more: bool = False
+    """Whether another request of the same call follows at once. The device is then kept for it for
+    a few seconds, unless somebody waits and the call has had it for a minute."""
 
 
 class _InWords(Question[Text]):
-    def unanswered(self, why: str) -> Text:
+    files: dict[str, str]
+
+    def unanswered(self, task: str, why: str) -> Text:
         return Text(text=why)
 
 
@@ -204,12 +291,13 @@ class QuickQuestion(Question[QuickComparison]):
 
     answers: ClassVar[type[Value]] = QuickComparison
     op: Literal["compare_quickly"] = "compare_quickly"
+    files: dict[str, str]
     other: dict[str, str]
     configuration: str | None = None
     seconds: float = QUICK_SECONDS
     more: bool = False
 
-    def unanswered(self, why: str) -> QuickComparison:
+    def unanswered(self, task: str, why: str) -> QuickComparison:
         return QuickComparison(trouble=why)
 
 
@@ -222,18 +310,27 @@ class ScratchQuestion(Question[ScratchReport]):
 
     answers: ClassVar[type[Value]] = ScratchReport
     op: Literal["scratch"] = "scratch"
+    files: dict[str, str]
     seconds: float = 10.0
     inputs: InputsWanted | None = None
 
-    def unanswered(self, why: str) -> ScratchReport:
+    def unanswered(self, task: str, why: str) -> ScratchReport:
         return ScratchReport(compiled=False, outcome=why)
 
 
 AnyQuestion = Annotated[
-    ProfileQuestion | ListingQuestion | QuickQuestion | ScratchQuestion, Field(discriminator="op")
+    DescribeQuestion
+    | SeedQuestion
+    | MachineQuestion
+    | CompileQuestion
+    | CheckQuestion
+    | EvaluateQuestion
+    | RemeasureQuestion
+    | ProfileQuestion
+    | ListingQuestion
+    | QuickQuestion
+    | ScratchQuestion,
+    Field(discriminator="op"),
 ]
 ANY_QUESTION: TypeAdapter[AnyQuestion] = TypeAdapter(AnyQuestion, config=DEFERRED)
 """Reads a question from a request."""
-
-QUESTIONS = frozenset({"profile", "disassemble", "compare_quickly", "scratch"})
-"""Their names in requests."""

@@ -15,7 +15,14 @@ import signal
 import sys
 from pathlib import Path
 
-from avo_tui.domain.questions import ProfileQuestion
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import (
+    CheckQuestion,
+    CompileQuestion,
+    EvaluateQuestion,
+    ProfileQuestion,
+    ReportQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.cuda.device_tools import parse_tools
 from avo_tui.evaluation.backends.cuda.toolkit import architecture
@@ -89,6 +96,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _question(options: argparse.Namespace, candidate: Candidate) -> ReportQuestion:
+    if options.quick or options.stage == "check":
+        return CheckQuestion(files=candidate.files, quick=options.quick)
+    kind = CompileQuestion if options.stage == "compile" else EvaluateQuestion
+    return kind(files=candidate.files)
+
+
 async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
     """(what to print, whether all is well): an evaluation, or the profiler or the sanitizer."""
     sweep()
@@ -108,10 +122,7 @@ async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
             return answer.text, True
         if options.sanitize:
             return await pipeline.sanitize(options.task, candidate, options.sanitize), True
-        report = await pipeline.evaluate(
-            options.task, candidate, "check" if options.quick else options.stage, show,
-            quick=options.quick,
-        )  # fmt: skip
+        report = await pipeline.ask(options.task, _question(options, candidate), show)
         return as_json(report) if options.json else as_text(report), report.correct
     finally:
         await pipeline.close()

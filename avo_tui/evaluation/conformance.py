@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.pipeline import Pipeline
@@ -84,7 +85,7 @@ async def examine(pipeline: Pipeline, task: str, folder: Path) -> AsyncIterator[
             yield Row(name, None, cannot.get(name, "missing"), name in cannot)
             continue
         candidate = read_candidate(folder / name)
-        report = await pipeline.evaluate(task, candidate, "benchmark", lambda _: None)
+        report = await pipeline.ask(task, EvaluateQuestion(files=candidate.files))
         scored = (report.score is not None) == (report.verdict is Verdict.CORRECT)
         ok = report.verdict is wanted and scored and bool(report.feedback.summary)
         yield Row(name, report.verdict, report.feedback.summary, ok)

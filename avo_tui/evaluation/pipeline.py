@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,15 +18,22 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
     Answer,
+    CheckQuestion,
+    CompileQuestion,
+    DescribeQuestion,
     ListingQuestion,
+    MachineQuestion,
     ProfileQuestion,
     Question,
     QuickComparison,
     QuickQuestion,
+    RemeasureQuestion,
+    ReportQuestion,
     ScratchQuestion,
+    SeedQuestion,
     Text,
 )
-from avo_tui.domain.report import EvaluationReport, Stage
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.backends.base import (
@@ -95,10 +102,6 @@ class Pipeline:
             )
         return self._backends[task.language]
 
-    async def machine(self, name: str) -> MachineInfo:
-        task = self.tasks.get(name)
-        return await self.backend(task).machine(task, self.sandbox)
-
     async def close(self) -> None:
         """End the processes that the backends keep ready, and give the device away."""
         await self._kept.release()
@@ -110,98 +113,35 @@ class Pipeline:
         task = self.tasks.get(name)
         await self.backend(task).warm(task, self.sandbox)
 
-    async def evaluate(
-        self,
-        name: str,
-        candidate: Candidate,
-        upto: Stage,
-        progress: ProgressSink,
-        *,
-        quick: bool = False,
-    ) -> EvaluationReport:
-        """Compiles, checks and benchmarks, as far as `upto` and the candidate let it.
-
-        `quick` checks only what is cheap. Raises EvaluatorError for an unknown task; everything
-        else is in the report.
-        """
-        task = self.tasks.get(name)
-
-        async def work(run: EvaluationRun, context: Context) -> None:
-            compiled = await self._compile(run, candidate, context)
-            if upto == "compile":
-                return
-            await self._warm(run)
-            backend = self.backend(task)
-            async with AsyncExitStack() as held:
-                if backend.check_needs_device:
-                    await held.enter_async_context(self._device(run))
-                async with run.stage("check"):
-                    run.checks = await backend.check(task, compiled, context)
-                if upto == "check":
-                    return
-                if not backend.check_needs_device:
-                    await held.enter_async_context(self._device(run))
-                async with run.stage("benchmark"):
-                    run.score = await backend.benchmark(task, compiled, context)
-
-        return await self._report(task, candidate, progress, work, quick=quick)
-
-    async def remeasure(
-        self,
-        name: str,
-        candidate: Candidate,
-        other: Candidate,
-        progress: ProgressSink,
-        *,
-        replicate: int = 0,
-        more: bool = False,
-    ) -> EvaluationReport:
-        """Times a candidate interleaved with another one, in fresh processes.
-
-        The two change places with every replicate, so that what the harness does first or second
-        favours neither. Only what is about to be committed comes here: in replicate 0 the backend
-        may look at it more closely. `more`: another request of the same call follows, for which
-        the device is kept.
-        """
-        task = self.tasks.get(name)
-        backend = self.backend(task)
-
-        async def work(run: EvaluationRun, context: Context) -> None:
-            try:
-                beside = await backend.compile(task, other, context)
-            except Rejected as rejection:
-                rejection.whose = other.id
-                raise
-            compiled = await self._compile(run, candidate, context)
-            await self._warm(run)
-            async with self._device(run, more=more), run.stage("remeasure"):
-                if replicate % 2 == 0:
-                    run.paired = await backend.paired(task, compiled, beside, context)
-                else:
-                    swapped = await backend.paired(task, beside, compiled, context)
-                    run.paired = swapped.reversed()
-                if replicate == 0 and isinstance(backend, ExaminingFinalists):
-                    run.notes = await backend.finalist(task, compiled)
-
-        return await self._report(task, candidate, progress, work)
-
     async def ask(
         self, name: str, question: Question[Answer], progress: ProgressSink = lambda _: None
     ) -> Answer:
-        """The answer to a question; in words why there is none.
+        """The answer to a question; in words, or in a report, why there is none.
 
         Raises EvaluatorError for an unknown task, and for inputs that there are not.
         """
         task = self.tasks.get(name)
+        if isinstance(question, ReportQuestion):
+            return cast("Answer", await self._report(task, question, progress))
         context = Context(self.sandbox, progress)
         try:
             return cast("Answer", await self._answer(task, question, context))
         except Rejected as rejection:
             log = rejection.feedback.log if isinstance(question, QuickQuestion) else ""
-            return question.unanswered(_in_words(rejection, log))
+            failed = question.unanswered(name, _in_words(rejection, log))
+            if failed is None:
+                raise
+            return failed
 
     async def _answer(self, task: Task, question: Question[Any], context: Context) -> Value:
         match question:
+            case DescribeQuestion():
+                work = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
+                return task.info().replaced(work=work)
+            case SeedQuestion():
+                return task.seed()
+            case MachineQuestion():
+                return await self.backend(task).machine(task, self.sandbox)
             case ProfileQuestion():
                 return Text(text=await self._profile(task, question, context))
             case ListingQuestion():
@@ -221,12 +161,14 @@ class Pipeline:
         backend = self.backend(task)
         if not isinstance(backend, ComparingQuickly):
             return question.unanswered(
+                task.name,
                 f"There is no quick comparison for {task.language}: bench times pairs of"
-                " fresh processes."
+                " fresh processes.",
             )
         scored = {c.name: c for c in task.configurations}
         if question.configuration is not None and question.configuration not in scored:
-            return question.unanswered(_no_configuration(question.configuration, scored))
+            why = _no_configuration(question.configuration, scored)
+            return question.unanswered(task.name, why)
         chosen = [scored[question.configuration]] if question.configuration else [*scored.values()]
         beside = await backend.compile(task, Candidate(files=question.other), context)
         compiled = await backend.compile(task, Candidate(files=question.files), context)
@@ -282,6 +224,41 @@ class Pipeline:
         except Rejected as rejection:
             return _in_words(rejection, rejection.feedback.detail)
 
+    async def _judge(self, run: EvaluationRun, question: ReportQuestion, context: Context) -> None:
+        """Compiles, and then checks, benchmarks or compares, as far as it is asked for and the
+        candidate lets it."""
+        task, backend = run.task, self.backend(run.task)
+        beside: Compiled | None = None
+        if isinstance(question, RemeasureQuestion):
+            other = Candidate(files=question.other)
+            try:
+                beside = await backend.compile(task, other, context)
+            except Rejected as rejection:
+                rejection.whose = other.id
+                raise
+        async with run.stage("compile"):
+            compiled = await backend.compile(task, run.candidate, context)
+            run.resources, run.log = compiled.resources, compiled.log
+            run.compiling_saw_hidden = compiled.saw_hidden
+        if isinstance(question, CompileQuestion):
+            return
+        await self._warm(run)
+        if isinstance(question, RemeasureQuestion) and beside is not None:
+            async with self._device(run, more=question.more), run.stage("remeasure"):
+                await _pair(run, question.replicate, backend, compiled, beside, context)
+            return
+        async with AsyncExitStack() as held:
+            if backend.check_needs_device:
+                await held.enter_async_context(self._device(run))
+            async with run.stage("check"):
+                run.checks = await backend.check(task, compiled, context)
+            if isinstance(question, CheckQuestion):
+                return
+            if not backend.check_needs_device:
+                await held.enter_async_context(self._device(run))
+            async with run.stage("benchmark"):
+                run.score = await backend.benchmark(task, compiled, context)
+
     @asynccontextmanager
     async def _device(self, run: EvaluationRun, *, more: bool = False) -> AsyncIterator[None]:
         device = self.backend(run.task).device_lock(run.task)
@@ -309,31 +286,19 @@ class Pipeline:
             self._looked_at.add(run.task.name)
         run.started_up(time.monotonic() - began)
 
-    async def _compile(
-        self, run: EvaluationRun, candidate: Candidate, context: Context
-    ) -> Compiled:
-        async with run.stage("compile"):
-            compiled = await self.backend(run.task).compile(run.task, candidate, context)
-            run.resources, run.log = compiled.resources, compiled.log
-            run.compiling_saw_hidden = compiled.saw_hidden
-        return compiled
-
     async def _report(
-        self,
-        task: Task,
-        candidate: Candidate,
-        progress: ProgressSink,
-        work: Callable[[EvaluationRun, Context], Awaitable[None]],
-        quick: bool = False,
+        self, task: Task, question: ReportQuestion, progress: ProgressSink
     ) -> EvaluationReport:
+        """Everything goes into the report, but for a cancellation."""
+        candidate = question.candidate
         run = EvaluationRun(task, candidate, progress, time.monotonic())
         verdict, feedback = Verdict.CORRECT, Feedback(summary="correct")
         info: MachineInfo | None = None
         try:
             info = await self.backend(task).machine(task, self.sandbox)
             run.started_up(time.monotonic() - run.began)
-            context = Context(self.sandbox, progress, quick, run.watch)
-            await work(run, context)
+            quick = isinstance(question, CheckQuestion) and question.quick
+            await self._judge(run, question, Context(self.sandbox, progress, quick, run.watch))
             feedback = Feedback(summary=run.summary(), detail=run.notes, log=run.log[:LOG_LIMIT])
         except Rejected as rejection:
             verdict, feedback = rejection.verdict, rejection.feedback
@@ -357,6 +322,29 @@ class Pipeline:
             text = f"{whose}: {type(error).__name__}: {error}"
             verdict, feedback = Verdict.HARNESS_ERROR, Feedback(summary=text)
         return run.report(verdict, feedback, info)
+
+
+async def _pair(
+    run: EvaluationRun,
+    replicate: int,
+    backend: Backend,
+    compiled: Compiled,
+    beside: Compiled,
+    context: Context,
+) -> None:
+    """Times a candidate interleaved with another one, in fresh processes.
+
+    The two change places with every replicate, so that what the harness does first or second
+    favours neither. Only what is about to be committed comes here: in replicate 0 the backend may
+    look at it more closely.
+    """
+    if replicate % 2 == 0:
+        run.paired = await backend.paired(run.task, compiled, beside, context)
+    else:
+        swapped = await backend.paired(run.task, beside, compiled, context)
+        run.paired = swapped.reversed()
+    if replicate == 0 and isinstance(backend, ExaminingFinalists):
+        run.notes = await backend.finalist(run.task, compiled)
 
 
 def _in_words(rejection: Rejected, more: str) -> str:

@@ -24,12 +24,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from avo_tui import __version__
 from avo_tui.devices import OwnSensors
 from avo_tui.domain.base import Value
-from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import ANY_QUESTION, QUESTIONS, Question
-from avo_tui.domain.report import EvaluationProgress, Stage
+from avo_tui.domain.questions import ANY_QUESTION, Question
 from avo_tui.evaluation.evaluation_run import person
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
@@ -127,46 +127,26 @@ class Worker:
             self._say(request, error=f"{type(error).__name__}: {error}", kind="failed")
 
     async def _do(self, request: Request) -> object:
-        pipeline, operation = self._pipeline, str(request.get("op"))
-        if operation in QUESTIONS:
-            question: Question[Any] = ANY_QUESTION.validate_python(request)
-            return await pipeline.ask(request["task"], question, self._progress(request))
-        match operation:
-            case "describe":
-                task = pipeline.tasks.get(request["task"])
-                work = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
-                return {
-                    "info": task.info().replaced(work=work).model_dump(mode="json"),
-                    "seed": task.seed().model_dump(mode="json"),
-                }
-            case "machine":
-                return await pipeline.machine(request["task"])
+        pipeline, task = self._pipeline, request.get("task", "")
+        match request.get("op"):
             case "warm":
-                await pipeline.warm(request["task"])
+                await pipeline.warm(task)
                 return True
             case "task_key":  # None where there is no task of that name
-                if request["task"] not in pipeline.tasks.names:
+                if task not in pipeline.tasks.names:
                     return None
-                return parcels.task_key(parcels.read_task(pipeline.tasks.folder(request["task"])))
+                return parcels.task_key(parcels.read_task(pipeline.tasks.folder(task)))
             case "take_task":  # its files are used before any other task of that name
-                pipeline.look_first(parcels.keep_task(request["task"], request["files"]))
+                pipeline.look_first(parcels.keep_task(task, request["files"]))
                 return True
-            case "compile" | "check" | "evaluate":
-                upto: Stage = "benchmark" if operation == "evaluate" else operation
-                return await pipeline.evaluate(
-                    request["task"], Candidate(files=request["files"]), upto,
-                    self._progress(request), quick=bool(request.get("quick")),
-                )  # fmt: skip
-            case "remeasure":
-                return await pipeline.remeasure(
-                    request["task"], Candidate(files=request["files"]),
-                    Candidate(files=request["other"]), self._progress(request),
-                    replicate=int(request.get("replicate", 0)), more=bool(request.get("more")),
-                )  # fmt: skip
-        raise EvaluatorError(f"the worker knows no request {request.get('op')!r}")
-
-    def _progress(self, request: Request) -> Callable[[EvaluationProgress], None]:
-        return lambda progress: self._say(request, progress=progress)
+        try:
+            question: Question[Any] = ANY_QUESTION.validate_python(request)
+        except ValidationError as error:
+            op = request.get("op")
+            raise EvaluatorError(f"the worker cannot read the request {op!r}") from error
+        return await pipeline.ask(
+            task, question, lambda progress: self._say(request, progress=progress)
+        )
 
 
 class _Output:

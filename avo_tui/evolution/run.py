@@ -19,6 +19,7 @@ from avo_tui.domain.budget import Spend
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import MachineQuestion
 from avo_tui.domain.records import Attempt, Author, RunState, SessionRecord, Step, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.run_settings import OperatorTraits
@@ -204,5 +205,5 @@ class Run:
         """Ask the evaluator once which machine it measures on. Raises EvaluatorError,
         Interrupted."""
         if self.machine is None:
-            work = self.evaluator.machine(self.state.session.task.name)
+            work = self.evaluator.ask(self.state.session.task.name, MachineQuestion())
             self.machine = await self.control.race(work, self.control.interrupts_job)

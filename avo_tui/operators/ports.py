@@ -84,17 +84,6 @@ class Evaluating(Protocol):
     Every call is a boundary; all may raise Interrupted and StepEnded.
     """
 
-    async def compile(self, candidate: Candidate) -> EvaluationReport:
-        """Compile only. Not an attempt. Raises Interrupted."""
-        ...
-
-    async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
-        """Compile and check only, the small configurations only if `quick`. Not an attempt.
-
-        Raises Interrupted.
-        """
-        ...
-
     def listening(self, sink: Callable[[EvaluationProgress], None]) -> AbstractContextManager[None]:
         """While entered, `sink` is told how everything that the run evaluates gets on, and what it
         waits for."""
@@ -149,25 +138,11 @@ class Evaluating(Protocol):
         """
         ...
 
-    async def compare(
-        self,
-        candidate: Candidate,
-        other: Candidate,
-        replicate: int = 0,
-        *,
-        more: bool = False,
-    ) -> EvaluationReport:
-        """Time two candidates alternately in fresh processes, as the gate does. Not an attempt.
-
-        The report is about `candidate`; `paired` is its speed relative to the other. `more`:
-        another comparison follows at once, for which the device is kept. Raises Interrupted.
-        """
-        ...
-
     async def ask(self, question: Question[Answer]) -> Answer:
         """Ask the evaluator something about a candidate; a profile is also recorded.
 
-        Not an attempt, and not what a gate measures. Raises Interrupted.
+        Not an attempt, and not what a gate decides on; a failed evaluator is in the answer. Raises
+        Interrupted.
         """
         ...
 

@@ -14,6 +14,7 @@ from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.cpp.toolchain import output_of
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.tasks import find_tasks
+from tests.evaluation.asking import evaluated
 from tests.evaluation.toolchains import no_rust
 
 FILES = {"c": "attention.c", "rust": "attention.rs"}
@@ -45,7 +46,7 @@ async def judged(pipeline: Pipeline, language: str, *changes: tuple[str, str]) -
         assert old in text
         text = text.replace(old, new)
     candidate = Candidate(files={FILES[language]: text})
-    return await pipeline.evaluate(task.name, candidate, "check", lambda _: None, quick=True)
+    return await evaluated(pipeline, task.name, candidate, "check", lambda _: None, quick=True)
 
 
 @both
@@ -56,7 +57,7 @@ async def test_the_seed_is_right_with_every_kind_of_tunable(
     assert [t.name for t in tunables.parse(task.seed())] == ["LANES", "BLOCK_KEYS"]
     changed = tunables.apply(task.seed(), {"LANES": "4", "BLOCK_KEYS": "64"})
     assert "4" in changed.files[FILES[language]]
-    report = await pipeline.evaluate(task.name, changed, "check", lambda _: None)
+    report = await evaluated(pipeline, task.name, changed, "check", lambda _: None)
     assert report.verdict is Verdict.CORRECT, report.feedback
 
 
@@ -149,7 +150,7 @@ async def test_a_source_reaches_no_file_outside_its_folder(
     for line in REACHING[language]:
         text = task.seed().files[name]
         candidate = Candidate(files={name: line + text})
-        report = await pipeline.evaluate(task.name, candidate, "compile", lambda _: None)
+        report = await evaluated(pipeline, task.name, candidate, "compile", lambda _: None)
         assert report.verdict is Verdict.COMPILE_ERROR, (line, report.feedback)
         assert "root:" not in report.model_dump_json(), line
 
@@ -172,7 +173,7 @@ async def test_the_standard_library_of_rust_brings_nothing_in(
     task = find_tasks().get("attention_cpu@rust")
     text = "extern crate std;\n" + task.seed().files["attention.rs"].replace(*uses)
     candidate = Candidate(files={"attention.rs": text})
-    report = await pipeline.evaluate(task.name, candidate, "compile", lambda _: None)
+    report = await evaluated(pipeline, task.name, candidate, "compile", lambda _: None)
     assert report.verdict in (Verdict.SUSPICIOUS, Verdict.COMPILE_ERROR), report.feedback
 
 

@@ -19,6 +19,7 @@ from avo_tui.evaluation.backends.cpp import glue, process
 from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
 from avo_tui.evaluation.backends.cpp.process import Runner
 from avo_tui.evaluation.pipeline import Pipeline
+from tests.evaluation.asking import evaluated
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
@@ -32,7 +33,7 @@ def candidate(name: str) -> Candidate:
 
 
 async def check(pipeline: Pipeline, name: str) -> str:
-    report = await pipeline.evaluate("tiny_attention", candidate(name), "check", lambda _: None)
+    report = await evaluated(pipeline, "tiny_attention", candidate(name), "check", lambda _: None)
     return f"{report.verdict}: {report.feedback.summary}"
 
 
@@ -107,8 +108,8 @@ async def test_a_storm_of_stops_accuses_nobody(
 
     monkeypatch.setattr(Runner, "greet", greet)
     try:
-        report = await pipeline.evaluate(
-            "tiny_attention", candidate("honest"), "benchmark", lambda _: None
+        report = await evaluated(
+            pipeline, "tiny_attention", candidate("honest"), "benchmark", lambda _: None
         )
     finally:
         over.set()
@@ -154,7 +155,7 @@ async def test_mapping_that_took_long_is_charged_and_no_accusation(
     monkeypatch.setattr(Runner, "bind", bind)
     monkeypatch.setattr(CandidateProcess, "measure_overhead", measure)
     honest = candidate("honest")
-    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda _: None)
+    report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda _: None)
     assert report.score is not None, report.feedback
     assert all(c.milliseconds > 1900 for c in report.score.configurations)
 

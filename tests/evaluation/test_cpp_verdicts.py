@@ -19,6 +19,7 @@ from avo_tui.evaluation.backends.cpp import benchmark, candidate_process, proces
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError, bubblewrap
 from avo_tui.evaluation.sandbox.run import Sandbox
+from tests.evaluation.asking import evaluated, remeasured
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
@@ -54,8 +55,8 @@ async def test_verdict(path: Path, pipeline: Pipeline, monkeypatch: pytest.Monke
     if "timeout" not in expectation(path, "verdict"):
         # However slow the machine is: no limit of time decides what has another verdict.
         monkeypatch.setattr(candidate_process, "_BASE_SECONDS", 60.0)
-    report = await pipeline.evaluate(
-        task_of(path), candidate(path), "benchmark", lambda progress: None
+    report = await evaluated(
+        pipeline, task_of(path), candidate(path), "benchmark", lambda progress: None
     )
     feedback = report.feedback
     told = f"{feedback.summary}\n{feedback.detail}\n{feedback.log}"
@@ -81,8 +82,13 @@ async def test_what_is_not_refused_gains_nothing(path: Path, pipeline: Pipeline)
     honest = candidate(CANDIDATES / "honest.cpp")
     gains: list[float] = []
     for replicate in range(_PAIRS):
-        report = await pipeline.remeasure(
-            task_of(path), candidate(path), honest, lambda progress: None, replicate=replicate
+        report = await remeasured(
+            pipeline,
+            task_of(path),
+            candidate(path),
+            honest,
+            lambda progress: None,
+            replicate=replicate,
         )
         if not report.correct:
             assert report.verdict.judges_candidate, report.feedback
@@ -107,8 +113,12 @@ async def test_a_hang_is_told_near_its_limit(
             accounts.append(self)
 
     monkeypatch.setattr(process.TimeAccount, "look", look)
-    report = await pipeline.evaluate(
-        "tiny_attention", candidate(CANDIDATES / "deadlocks.cpp"), "check", lambda progress: None
+    report = await evaluated(
+        pipeline,
+        "tiny_attention",
+        candidate(CANDIDATES / "deadlocks.cpp"),
+        "check",
+        lambda progress: None,
     )
     assert report.verdict == "timeout" and report.feedback.configuration == "full-64"
     (account,) = accounts
@@ -127,7 +137,7 @@ async def test_time_asleep_counts_as_if_it_computed(
 
     monkeypatch.setattr(process.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
-    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
     assert all(c.milliseconds > 300 for c in report.score.configurations), report.score
 
@@ -144,7 +154,7 @@ async def test_what_every_call_costs_is_taken_off(
 
     monkeypatch.setattr(process.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
-    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
     assert all(c.milliseconds < 5_000 for c in report.score.configurations), report.score
 
@@ -166,7 +176,7 @@ async def test_outputs_cost_a_kernel_no_page_faults(
 
     monkeypatch.setattr(process.Runner, "call", call)
     honest = candidate(CANDIDATES / "honest.cpp")
-    report = await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
     # The first calls touch code, stack and heap; a second time nothing of these is new.
     assert faults.count(0) > len(faults) / 2, faults
@@ -186,25 +196,29 @@ async def test_a_process_that_is_timed_sees_no_hidden_case(
     monkeypatch.setattr(candidate_process.CandidateProcess, "run", watched)
     monkeypatch.setattr(benchmark, "DISGUISED", 60)
     honest = candidate(CANDIDATES / "honest.cpp")
-    report = await pipeline.evaluate("tiny_attention", honest, "check", lambda progress: None)
+    report = await evaluated(pipeline, "tiny_attention", honest, "check", lambda progress: None)
     assert report.correct and 77 in shapes
     shapes.clear()
     other = candidate(CANDIDATES / "honest_flags.cpp")
-    report = await pipeline.remeasure("tiny_attention", honest, other, lambda progress: None)
+    report = await remeasured(pipeline, "tiny_attention", honest, other, lambda progress: None)
     assert report.correct and set(shapes) == {64}
 
 
 async def test_a_task_on_two_threads_may_start_one(pipeline: Pipeline) -> None:
     seed = pipeline.tasks.get("two_threads").seed()
-    report = await pipeline.evaluate("two_threads", seed, "benchmark", lambda progress: None)
+    report = await evaluated(pipeline, "two_threads", seed, "benchmark", lambda progress: None)
     assert report.verdict == "correct", report.feedback
     more = seed.files["attention.cpp"].replace("parallel for", "parallel for num_threads(8)")
-    report = await pipeline.evaluate(
-        "two_threads", seed.with_file("attention.cpp", more), "check", lambda progress: None
+    report = await evaluated(
+        pipeline,
+        "two_threads",
+        seed.with_file("attention.cpp", more),
+        "check",
+        lambda progress: None,
     )
     assert report.verdict == "suspicious", report.feedback
     forks = candidate(CANDIDATES / "forks.cpp")
-    report = await pipeline.evaluate("two_threads", forks, "check", lambda progress: None)
+    report = await evaluated(pipeline, "two_threads", forks, "check", lambda progress: None)
     assert report.verdict == "suspicious", report.feedback
 
 
@@ -213,13 +227,13 @@ async def test_a_fraud_beside_it_is_not_held_against_an_honest_candidate(
 ) -> None:
     honest, fraud = (candidate(CANDIDATES / f"{n}.cpp") for n in ("honest", "adaptive_turns"))
     for replicate in (0, 1):
-        report = await pipeline.remeasure(
-            "tiny_attention", honest, fraud, lambda progress: None, replicate=replicate
+        report = await remeasured(
+            pipeline, "tiny_attention", honest, fraud, lambda progress: None, replicate=replicate
         )
         assert report.verdict == "harness_error", report.feedback
         assert "measured beside" in report.feedback.summary and report.beside == "suspicious"
-        report = await pipeline.remeasure(
-            "tiny_attention", fraud, honest, lambda progress: None, replicate=replicate
+        report = await remeasured(
+            pipeline, "tiny_attention", fraud, honest, lambda progress: None, replicate=replicate
         )
         assert report.verdict == "suspicious", report.feedback
 
@@ -237,8 +251,12 @@ async def test_every_kind_of_isolation_runs_the_honest_and_reports_the_rest(
     except SandboxError as error:
         pytest.skip(str(error))
     for name, verdict in (("honest", "correct"), ("adaptive_reopens_inputs", "suspicious")):
-        report = await pipeline.evaluate(
-            "tiny_attention", candidate(CANDIDATES / f"{name}.cpp"), "check", lambda progress: None
+        report = await evaluated(
+            pipeline,
+            "tiny_attention",
+            candidate(CANDIDATES / f"{name}.cpp"),
+            "check",
+            lambda progress: None,
         )
         assert report.verdict == verdict, report.feedback
 
@@ -261,9 +279,9 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
 
     monkeypatch.setattr(candidate_process, "session", watched)
     honest = candidate(CANDIDATES / "honest.cpp")
-    await pipeline.evaluate("tiny_attention", honest, "benchmark", lambda progress: None)
+    await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     other = candidate(CANDIDATES / "honest_aligned.cpp")
-    await pipeline.remeasure("tiny_attention", honest, other, lambda progress: None)
+    await remeasured(pipeline, "tiny_attention", honest, other, lambda progress: None)
     # Check, benchmark, the two of the pair; an empty kernel beside the benchmark and the pair.
     assert len(started) == 6 and all(s == started[0] for s in started), started
 
@@ -281,8 +299,8 @@ HONEST = '#include "honest.h"\nATTENTION { HONEST; }\n'
 )
 async def test_a_file_is_a_file_whatever_it_is_called(name: str, pipeline: Pipeline) -> None:
     text = HONEST.replace('"honest.h"', '"../honest.h"') if "/" in name else HONEST
-    report = await pipeline.evaluate(
-        "tiny_attention", named(name, text), "check", lambda progress: None
+    report = await evaluated(
+        pipeline, "tiny_attention", named(name, text), "check", lambda progress: None
     )
     assert report.verdict == "correct", report.feedback
 
@@ -301,8 +319,12 @@ async def test_a_file_is_a_file_whatever_it_is_called(name: str, pipeline: Pipel
 async def test_what_a_source_asks_of_the_compiler_reaches_nothing(
     line: str, pipeline: Pipeline
 ) -> None:
-    report = await pipeline.evaluate(
-        "tiny_attention", named("x.cpp", f"{line}\n{HONEST}"), "compile", lambda progress: None
+    report = await evaluated(
+        pipeline,
+        "tiny_attention",
+        named("x.cpp", f"{line}\n{HONEST}"),
+        "compile",
+        lambda progress: None,
     )
     assert report.verdict in ("compile_error", "correct"), report.feedback
     assert "root:" not in report.model_dump_json()
@@ -310,8 +332,8 @@ async def test_what_a_source_asks_of_the_compiler_reaches_nothing(
 
 async def test_no_report_holds_what_could_steer_a_terminal(pipeline: Pipeline) -> None:
     text = '#warning "\x1b]0;owned\x07 \u202eevil\u2066"\n' + HONEST + "int broken = ;\n"
-    report = await pipeline.evaluate(
-        "tiny_attention", named("x.cpp", text), "check", lambda progress: None
+    report = await evaluated(
+        pipeline, "tiny_attention", named("x.cpp", text), "check", lambda progress: None
     )
     assert report.verdict == "compile_error" and "owned" in report.feedback.log
     dumped = json.dumps(report.model_dump(mode="json"), ensure_ascii=False)

@@ -10,6 +10,7 @@ from avo_tui.evaluation.report import as_text
 from avo_tui.evaluation.sandbox.isolation_level import Level
 from avo_tui.evaluation.sandbox.policy import Isolation, SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
+from tests.evaluation.asking import evaluated
 from tests.evaluation.evaluation_support import TASKS, needs_compiler
 
 
@@ -58,7 +59,7 @@ async def test_an_evaluation_on_a_weak_machine(allow: bool, scratch_base: Path) 
     pipeline.sandbox = Sandbox(allow_weak=allow, isolation=Isolation.PROCESSES)
     pipeline.sandbox.landlock = False
     seed = pipeline.tasks.get("tiny_attention").seed()
-    report = await pipeline.evaluate("tiny_attention", seed, "compile", lambda progress: None)
+    report = await evaluated(pipeline, "tiny_attention", seed, "compile", lambda progress: None)
     if allow:
         assert report.verdict == "correct", report.feedback
         assert report.sandbox_warning.startswith("weak sandbox")

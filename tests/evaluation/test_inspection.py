@@ -6,7 +6,14 @@ import shutil
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import ListingQuestion, ProfileQuestion, ProfileWanted, Window
+from avo_tui.domain.questions import (
+    ListingQuestion,
+    MachineQuestion,
+    ProfileQuestion,
+    ProfileWanted,
+    SeedQuestion,
+    Window,
+)
 from avo_tui.evaluation.backends.cpp.profile import deepest
 from avo_tui.evaluation.disassembly_view import hottest_loop, shown, split_objdump, split_sass
 from avo_tui.evaluation.evaluators import LocalEvaluator
@@ -84,7 +91,7 @@ def test_a_long_listing_begins_at_its_hottest_loop() -> None:
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils are not installed")
 async def test_the_assembly_of_a_real_candidate() -> None:
     async with LocalEvaluator() as evaluator:
-        seed = await evaluator.seed("attention_cpu")
+        seed = await evaluator.ask("attention_cpu", SeedQuestion())
         text = (await evaluator.ask("attention_cpu", ListingQuestion(files=seed.files))).text
         assert "functions: attention" in text
         assert "%r" in text, "instructions with their registers"
@@ -95,7 +102,7 @@ async def test_the_assembly_of_a_real_candidate() -> None:
         unknown = ProfileQuestion(files=seed.files, wanted=ProfileWanted(configuration="no"))
         answer = await evaluator.ask("mha_forward", unknown)
         assert "There is no configuration" in answer.text
-        machine = await evaluator.machine("attention_cpu")
+        machine = await evaluator.ask("attention_cpu", MachineQuestion())
         assert next(iter(machine.peak_flops.values())) > 1e9
         assert any(line.startswith("options: -O3") for line in machine.facts)
 

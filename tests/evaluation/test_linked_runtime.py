@@ -15,6 +15,7 @@ from avo_tui.evaluation.backends.cpp.toolchain import find_toolchain
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
+from tests.evaluation.asking import evaluated
 from tests.evaluation.evaluation_support import CANDIDATES, TASKS
 
 COMPILER = shutil.which("g++")
@@ -77,7 +78,7 @@ async def test_an_honest_candidate_is_checked_as_elsewhere(quick: None) -> None:
     """It asks for the number of processors, for which the library would read a file."""
     pipeline = Pipeline(TASKS)
     text = candidate("honest_sorts")
-    report = await pipeline.evaluate("tiny_attention", text, "check", lambda _: None, quick=True)
+    report = await evaluated(pipeline, "tiny_attention", text, "check", lambda _: None, quick=True)
     await pipeline.close()
     assert report.verdict == "correct", report.feedback
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import CheckQuestion
 from avo_tui.domain.report import HIDDEN
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.pipeline import Pipeline
@@ -41,7 +42,7 @@ def whole() -> Pipeline:
 @pytest.mark.parametrize("name", ["honest", *MUTANTS])
 async def test_every_mistake_is_found(name: str, whole: Pipeline) -> None:
     macros = MUTANTS.get(name, {"equivalent": "unchanged"})
-    report = await whole.evaluate("attention_cpu", mutant(macros), "check", lambda _: None)
+    report = await whole.ask("attention_cpu", CheckQuestion(files=mutant(macros).files))
     told = f"{report.feedback.summary}: {report.feedback.detail} {report.feedback.log}"
     wanted = Verdict.CORRECT if "equivalent" in macros else Verdict.WRONG_RESULT
     assert report.verdict is wanted, told
@@ -51,7 +52,7 @@ async def test_rows_that_share_a_decision_are_found(whole: Pipeline) -> None:
     """Their bits depend on keys that they do not see, and no tolerance shows it."""
     source = (FOLDER / "shared_decision.cpp").read_text()
     candidate = Candidate(files={"attention.cpp": source})
-    report = await whole.evaluate("attention_cpu", candidate, "check", lambda _: None)
+    report = await whole.ask("attention_cpu", CheckQuestion(files=candidate.files))
     assert report.verdict is Verdict.WRONG_RESULT
     public = [c for c in report.checks if not c.ok and c.name != HIDDEN]
     assert all("see keys or values of the future" in c.detail for c in public)

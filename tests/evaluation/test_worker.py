@@ -13,7 +13,16 @@ import pytest
 import pytest_asyncio
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import ScratchQuestion
+from avo_tui.domain.questions import (
+    CheckQuestion,
+    CompileQuestion,
+    DescribeQuestion,
+    EvaluateQuestion,
+    MachineQuestion,
+    RemeasureQuestion,
+    ScratchQuestion,
+    SeedQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.evaluators import LocalEvaluator
@@ -67,7 +76,7 @@ async def until_check(evaluator: LocalEvaluator, candidate: Candidate) -> asynci
         if progress.stage == "check":
             reached.set()
 
-    task = asyncio.create_task(evaluator.check(TASK, candidate, progress=see))
+    task = asyncio.create_task(evaluator.ask(TASK, CheckQuestion(files=candidate.files), see))
     await asyncio.wait_for(reached.wait(), 300)
     return task
 
@@ -76,7 +85,9 @@ async def test_what_is_only_for_the_person_comes_into_the_log_of_the_engine(
     evaluator: LocalEvaluator, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "avo_tui.evaluation.workers.link"):
-        report = await evaluator.check(TASK, wrapped("adaptive_exits_with_hidden"))
+        report = await evaluator.ask(
+            TASK, CheckQuestion(files=wrapped("adaptive_exits_with_hidden").files)
+        )
     assert report.verdict is Verdict.CRASH and "exit 77" not in report.model_dump_json()
     assert any(
         "crash in a hidden configuration ended (exited, exit 77" in m for m in caplog.messages
@@ -85,8 +96,8 @@ async def test_what_is_only_for_the_person_comes_into_the_log_of_the_engine(
 
 async def test_an_evaluation_with_its_signs_of_life(evaluator: LocalEvaluator) -> None:
     seen: list[EvaluationProgress] = []
-    seed = await evaluator.seed(TASK)
-    report = await evaluator.evaluate(TASK, seed, progress=seen.append)
+    seed = await evaluator.ask(TASK, SeedQuestion())
+    report = await evaluator.ask(TASK, EvaluateQuestion(files=seed.files), seen.append)
     assert report.verdict is Verdict.CORRECT, report.feedback
     assert report.score is not None and len(report.score.configurations) == 2
     assert all(c.ratio > 0 and c.p20 <= c.p80 for c in report.score.configurations)
@@ -100,12 +111,12 @@ async def test_an_evaluation_with_its_signs_of_life(evaluator: LocalEvaluator) -
     assert sum(p.stage == "benchmark" and p.state == "configuration" for p in seen) == 2
     assert [c.name for c in report.checks].count("hidden") == 1
     assert report.seconds.total > 0 and report.device and report.sandbox
-    again = await evaluator.compile(TASK, seed)
+    again = await evaluator.ask(TASK, CompileQuestion(files=seed.files))
     assert again.verdict is Verdict.CORRECT and again.stages_done == ("compile",)
 
 
 async def test_secrets_do_not_reach_the_worker(evaluator: LocalEvaluator) -> None:
-    assert (await evaluator.task(TASK)).name == TASK
+    assert (await evaluator.ask(TASK, DescribeQuestion())).name == TASK
     environment = Path(f"/proc/{evaluator._link.pid}/environ").read_bytes()
     assert b"sk-secret" not in environment and b"PATH=" in environment
 
@@ -117,7 +128,7 @@ async def test_a_cancellation_kills_the_candidate(evaluator: LocalEvaluator) -> 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert tree.descendants(evaluator._link.pid) == []
-    report = await evaluator.check(TASK, wrapped("honest"))
+    report = await evaluator.ask(TASK, CheckQuestion(files=wrapped("honest").files))
     assert report.verdict is Verdict.CORRECT
 
 
@@ -129,21 +140,26 @@ async def test_a_dead_worker_is_a_verdict_and_starts_again(evaluator: LocalEvalu
     report = await task
     assert report.verdict is Verdict.HARNESS_ERROR  # type: ignore[attr-defined]
     assert "worker ended" in report.feedback.summary  # type: ignore[attr-defined]
-    again = await evaluator.check(TASK, wrapped("honest"))
+    again = await evaluator.ask(TASK, CheckQuestion(files=wrapped("honest").files))
     assert again.verdict is Verdict.CORRECT
     assert evaluator._link.pid != first
 
 
 async def test_an_unknown_task_is_one_sentence(evaluator: LocalEvaluator) -> None:
     with pytest.raises(EvaluatorError, match="there is no task 'nothing'"):
-        await evaluator.evaluate("nothing", wrapped("honest"))
+        await evaluator.ask("nothing", EvaluateQuestion(files=wrapped("honest").files))
 
 
 async def until_gain(evaluator: LocalEvaluator, other: Candidate, low: float, high: float) -> None:
     """The honest kernel gains so much over another one; a busy machine gets further tries."""
     gains = []
     for replicate in range(6):
-        report = await evaluator.remeasure(TASK, wrapped("honest"), other, replicate=replicate)
+        report = await evaluator.ask(
+            TASK,
+            RemeasureQuestion(
+                files=wrapped("honest").files, other=other.files, replicate=replicate
+            ),
+        )
         assert report.paired is not None, report.feedback
         gains.append(report.paired.gain)
         if low < gains[-1] < high:
@@ -159,7 +175,10 @@ async def test_two_candidates_side_by_side(evaluator: LocalEvaluator) -> None:
     }
     await until_gain(evaluator, wrapped("honest"), 0.8, 1.25)
     await until_gain(evaluator, Candidate(files=slow), 1.6, 2.5)
-    wrong = await evaluator.remeasure(TASK, wrapped("skips_timed_calls"), wrapped("honest"))
+    wrong = await evaluator.ask(
+        TASK,
+        RemeasureQuestion(files=wrapped("skips_timed_calls").files, other=wrapped("honest").files),
+    )
     assert wrong.verdict is Verdict.SUSPICIOUS and wrong.paired is None
 
 
@@ -229,7 +248,7 @@ async def test_a_busy_machine_makes_nobody_suspicious(evaluator: LocalEvaluator)
         for _ in range(2 * len(os.sched_getaffinity(0)))
     ]
     try:
-        report = await evaluator.evaluate(TASK, wrapped("honest"))
+        report = await evaluator.ask(TASK, EvaluateQuestion(files=wrapped("honest").files))
     finally:
         for hog in hogs:
             hog.kill()
@@ -242,7 +261,7 @@ async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEva
     await evaluator.start()
     first = evaluator._link.pid
     assert first is not None
-    asking = asyncio.ensure_future(evaluator.machine(TASK))
+    asking = asyncio.ensure_future(evaluator.ask(TASK, MachineQuestion()))
     await asyncio.sleep(0)
     await until(lambda: evaluator._link.pending, pause=0)
     await evaluator.rest()
@@ -250,5 +269,5 @@ async def test_an_idle_worker_rests_and_one_at_work_does_not(evaluator: LocalEva
     await asking
     await evaluator.rest()
     assert evaluator._link.pid is None and not psutil.pid_exists(first)
-    assert (await evaluator.machine(TASK)).conditions
+    assert (await evaluator.ask(TASK, MachineQuestion())).conditions
     assert evaluator._link.pid not in {None, first}

@@ -8,6 +8,7 @@ from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.cpp import check
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.operators.toolbox.report_text import check_lines
+from tests.evaluation.asking import evaluated
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.asyncio(loop_scope="module")]
@@ -18,8 +19,8 @@ async def checked(pipeline: Pipeline, body: str) -> tuple[EvaluationReport, list
     files = {p.name: p.read_text() for p in CANDIDATES.glob("*.h")}
     files["kernel.cpp"] = f'#include "honest.h"\nATTENTION {{\n{body}\n}}\n'
     told: list[EvaluationProgress] = []
-    report = await pipeline.evaluate(
-        "tiny_attention", Candidate(files=files), "benchmark", told.append
+    report = await evaluated(
+        pipeline, "tiny_attention", Candidate(files=files), "benchmark", told.append
     )
     return report, [f"{p.configuration}: {p.ok}" for p in told if p.state == "configuration"]
 

@@ -9,10 +9,21 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from avo_tui.domain import tunables as tn
-from avo_tui.domain.base import now
+from avo_tui.domain.base import Value, now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
-from avo_tui.domain.questions import Answer, Question, ScratchQuestion, ScratchReport
+from avo_tui.domain.questions import (
+    Answer,
+    DescribeQuestion,
+    EvaluateQuestion,
+    MachineQuestion,
+    Question,
+    RemeasureQuestion,
+    ReportQuestion,
+    ScratchQuestion,
+    ScratchReport,
+    SeedQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration, TaskInfo
@@ -68,6 +79,7 @@ class FakeEvaluator(Evaluator):
         """While set, every request raises EvaluatorError with it."""
         self.verdict: Verdict | None = None
         """While set, every evaluation ends with it."""
+        self.seed = seed()
         self.evaluations: list[str] = []
         self.paired: list[tuple[str, str]] = []
         self.cancelled = 0
@@ -111,17 +123,6 @@ class FakeEvaluator(Evaluator):
     async def request(self, body: dict[str, object], progress: ProgressSink | None = None) -> Any:
         raise NotImplementedError
 
-    async def task(self, name: str) -> TaskInfo:
-        return TASK
-
-    async def seed(self, name: str) -> Candidate:
-        return seed()
-
-    async def machine(self, task: str) -> MachineInfo:
-        if self.broken:
-            raise EvaluatorError(self.broken)
-        return MachineInfo(device="pretend", sandbox="none needed", conditions=self.conditions)
-
     async def _work(self, candidate: Candidate, seconds: float, *, held: bool = False) -> None:
         self.running = candidate.id
         try:
@@ -137,56 +138,52 @@ class FakeEvaluator(Evaluator):
         finally:
             self.running = self.held = None
 
-    async def compile(
-        self, task: str, candidate: Candidate, *, progress: ProgressSink | None = None
-    ) -> EvaluationReport:
-        return self._report(candidate, scored=False)
-
-    async def check(
-        self,
-        task: str,
-        candidate: Candidate,
-        *,
-        progress: ProgressSink | None = None,
-        quick: bool = False,
-    ) -> EvaluationReport:
-        return self._report(candidate, scored=False)
-
-    async def evaluate(
-        self,
-        task: str,
-        candidate: Candidate,
-        *,
-        progress: ProgressSink | None = None,
-    ) -> EvaluationReport:
-        if self.broken:
+    async def ask(
+        self, task: str, question: Question[Answer], progress: ProgressSink | None = None
+    ) -> Answer:
+        heard = progress or (lambda _: None)
+        asked = MachineQuestion | EvaluateQuestion | RemeasureQuestion
+        if self.broken and isinstance(question, asked):
             raise EvaluatorError(self.broken)
+        answer: Value | None
+        match question:
+            case DescribeQuestion():
+                answer = TASK
+            case SeedQuestion():
+                answer = self.seed
+            case MachineQuestion():
+                answer = MachineInfo(
+                    device="pretend", sandbox="none needed", conditions=self.conditions
+                )
+            case EvaluateQuestion(candidate=candidate):
+                answer = await self._evaluate(candidate, heard)
+            case RemeasureQuestion():
+                answer = await self._remeasure(question, heard)
+            case ReportQuestion(candidate=candidate):
+                answer = self._report(candidate, scored=False)
+            case ScratchQuestion():
+                answer = ScratchReport(compiled=True, exit_code=0, outcome="ended with exit code 0")
+            case _:
+                answer = question.unanswered(task, f"There is no {question.op} here.")
+        return cast("Answer", answer)
+
+    async def _evaluate(self, candidate: Candidate, progress: ProgressSink) -> EvaluationReport:
         self.evaluations.append(candidate.id)
         if self.on_evaluate is not None:
             self.on_evaluate(candidate)
-        if progress is not None:
-            progress(EvaluationProgress(stage="compile", state="started"))
-            progress(EvaluationProgress(stage="compile", state="finished", seconds=0.0))
-            progress(EvaluationProgress(stage="benchmark", state="started"))
+        progress(EvaluationProgress(stage="compile", state="started"))
+        progress(EvaluationProgress(stage="compile", state="finished", seconds=0.0))
+        progress(EvaluationProgress(stage="benchmark", state="started"))
         await self._work(candidate, self.seconds, held=self.hold())
         return self._report(candidate, scored=True)
 
-    async def remeasure(
-        self,
-        task: str,
-        candidate: Candidate,
-        other: Candidate,
-        *,
-        replicate: int = 0,
-        more: bool = False,
-        progress: ProgressSink | None = None,
+    async def _remeasure(
+        self, question: RemeasureQuestion, progress: ProgressSink
     ) -> EvaluationReport:
-        if self.broken:
-            raise EvaluatorError(self.broken)
+        candidate, other = question.candidate, Candidate(files=question.other)
         self.paired.append((candidate.id, other.id))
-        if progress is not None:
-            progress(EvaluationProgress(stage="remeasure", state="started"))
-        endless = replicate == self.hold_paired
+        progress(EvaluationProgress(stage="remeasure", state="started"))
+        endless = question.replicate == self.hold_paired
         await self._work(candidate, 3600.0 if endless else self.paired_seconds)
         if verdicts := self.fails_beside.get(other.id):
             words = Feedback(summary="the version it is measured beside failed")
@@ -194,21 +191,13 @@ class FakeEvaluator(Evaluator):
             report = self._report(candidate, scored=False)
             return report.model_copy(update={**broken, "feedback": words})
         gain = speed(candidate) / speed(other) * self.paired_bias
-        gain *= self.replicate_bias(replicate)
+        gain *= self.replicate_bias(question.replicate)
         names = [c.name for c in TASK.configurations][self.paired_without :]
         paired = PairedMeasurement(
             configurations=dict.fromkeys(names, (gain * 0.999, gain, gain * 1.001))
         )
         told = {"paired": paired, "seconds": Seconds(benchmark=0.25)}
         return self._report(candidate, scored=False).model_copy(update=told)
-
-    async def ask(
-        self, task: str, question: Question[Answer], progress: ProgressSink | None = None
-    ) -> Answer:
-        if isinstance(question, ScratchQuestion):
-            ended = ScratchReport(compiled=True, exit_code=0, outcome="ended with exit code 0")
-            return cast("Answer", ended)
-        return question.unanswered(f"There is no {question.op} here.")
 
     def _report(self, candidate: Candidate, *, scored: bool) -> EvaluationReport:
         text = "".join(candidate.files.values())

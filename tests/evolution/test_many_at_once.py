@@ -31,19 +31,13 @@ class ManyDevices(FakeEvaluator):
     def workers(self) -> tuple[WorkerStatus, ...]:
         return ()
 
-    async def evaluate(
-        self,
-        task: str,
-        candidate: Candidate,
-        *,
-        progress: ProgressSink | None = None,
-    ) -> EvaluationReport:
+    async def _evaluate(self, candidate: Candidate, progress: ProgressSink) -> EvaluationReport:
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         try:
             for _ in range(int(candidate.id[:2], 16) % 7):  # so that later ones end earlier
                 await asyncio.sleep(0)
-            return await super().evaluate(task, candidate, progress=progress)
+            return await super()._evaluate(candidate, progress)
         finally:
             self.at_once -= 1
 

@@ -21,10 +21,7 @@ class OneKernel(FakeEvaluator):
 
     def __init__(self, source: str) -> None:
         super().__init__()
-        self.source = source
-
-    async def seed(self, name: str) -> Candidate:
-        return Candidate(files={"kernel.cpp": self.source})
+        self.seed = Candidate(files={"kernel.cpp": source})
 
 
 FULL = """\

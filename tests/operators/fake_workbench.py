@@ -15,6 +15,8 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import (
     Alternation,
     Answer,
+    CheckQuestion,
+    CompileQuestion,
     InputsWanted,
     ListingQuestion,
     ProfileQuestion,
@@ -22,6 +24,7 @@ from avo_tui.domain.questions import (
     Question,
     QuickComparison,
     QuickQuestion,
+    RemeasureQuestion,
     ScratchQuestion,
     ScratchReport,
     Text,
@@ -157,14 +160,6 @@ class FakeWorkbench(FakeRun):
         self.on_work()
         await self.interruptible(asyncio.sleep(self.evaluation_seconds))
 
-    async def compile(self, candidate: Candidate) -> EvaluationReport:
-        await self._work("compile")
-        return judge(candidate, benchmark=False)
-
-    async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
-        await self._work("quick check" if quick else "check")
-        return judge(candidate, benchmark=False)
-
     @contextmanager
     def listening(self, sink: Callable[[EvaluationProgress], None]) -> Iterator[None]:
         self.sinks.append(sink)
@@ -256,27 +251,15 @@ class FakeWorkbench(FakeRun):
         self.record(ev.VersionCommitted(version=version))
         return SubmitResult(decision=decision, version=version)
 
-    async def compare(
-        self,
-        candidate: Candidate,
-        other: Candidate,
-        replicate: int = 0,
-        *,
-        more: bool = False,
-    ) -> EvaluationReport:
-        self.more.append(more)
-        await self._work("compare")
-        mine, theirs = judge(candidate), judge(other)
-        if mine.score is None or theirs.score is None:
-            return mine
-        ratio = mine.score.aggregate / theirs.score.aggregate
-        rows = {c.name: (ratio, ratio, ratio) for c in mine.score.configurations}
-        return mine.replaced(score=None, paired=PairedMeasurement(configurations=rows))
-
     async def ask(self, question: Question[Answer]) -> Answer:
-        await self._work(question.op)
+        quick = isinstance(question, CheckQuestion) and question.quick
+        await self._work("quick check" if quick else question.op)
         answer: Value
         match question:
+            case RemeasureQuestion():
+                answer = self._remeasured(question)
+            case CompileQuestion() | CheckQuestion():
+                answer = judge(question.candidate, benchmark=False)
             case QuickQuestion():
                 answer = self._compared(question)
             case ScratchQuestion(inputs=inputs):
@@ -291,6 +274,15 @@ class FakeWorkbench(FakeRun):
             case _:
                 raise AssertionError(question)
         return cast("Answer", answer)
+
+    def _remeasured(self, question: RemeasureQuestion) -> EvaluationReport:
+        self.more.append(question.more)
+        mine, theirs = (judge(Candidate(files=f)) for f in (question.files, question.other))
+        if mine.score is None or theirs.score is None:
+            return mine
+        ratio = mine.score.aggregate / theirs.score.aggregate
+        rows = {c.name: (ratio, ratio, ratio) for c in mine.score.configurations}
+        return mine.replaced(score=None, paired=PairedMeasurement(configurations=rows))
 
     def _compared(self, question: QuickQuestion) -> QuickComparison:
         self.more.append(question.more)

@@ -12,15 +12,22 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from avo_tui.domain.base import Value, now
+from avo_tui.domain.base import Value
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.plain import plain, safe
+from avo_tui.domain.questions import (
+    Answer,
+    EvaluateQuestion,
+    Question,
+    RemeasureQuestion,
+    ReportQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
-from avo_tui.domain.verdict import Feedback, Verdict
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.ports import EvaluatorError
 
 ANSWER_LIMIT = 16 << 20
@@ -40,7 +47,9 @@ class NoAnswerError(ValueError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Line:
+    """What one line of a worker says."""
+
     id: int | None
     """Number of the request; None where it answers none."""
     ready: dict[str, Any] | None = None
@@ -54,7 +63,7 @@ class Answer:
     result: Any = None
 
 
-def read_answer(line: bytes) -> Answer:
+def read_line(line: bytes) -> Line:
     try:
         body = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -66,15 +75,15 @@ def read_answer(line: bytes) -> Answer:
     if number is not None and type(number) is not int:
         raise NoAnswerError("it answered a request without a whole number as its id")
     if body.get("ready"):
-        return Answer(number, ready=cleaned(body))
+        return Line(number, ready=cleaned(body))
     if "log" in body:
-        return Answer(number, log=safe(str(body["log"])[:WORDS]))
+        return Line(number, log=safe(str(body["log"])[:WORDS]))
     if "progress" in body:
-        return Answer(number, progress=sound(EvaluationProgress, body["progress"], "progress"))
+        return Line(number, progress=sound(EvaluationProgress, body["progress"], "progress"))
     if "error" in body:
         text = safe(str(body["error"])[:WORDS])
-        return Answer(number, error=text, cancelled=body.get("kind") == "cancelled")
-    return Answer(number, result=body.get("result"))
+        return Line(number, error=text, cancelled=body.get("kind") == "cancelled")
+    return Line(number, result=body.get("result"))
 
 
 def cleaned(value: Any) -> Any:
@@ -103,13 +112,13 @@ def cleaned(value: Any) -> Any:
         raise NoAnswerError("it wrote values that are nested too deep") from error
 
 
-def sound(kind: type[_V], answer: object, what: str) -> _V:
-    """The answer as a value of this kind, its texts safe to show.
+def sound(kind: type[_V], answer: object, what: str, *, clean: bool = True) -> _V:
+    """The answer as a value of this kind, its texts safe to show if `clean`.
 
     Raises NoAnswerError that says why it is no `what`, such as `report`.
     """
     try:
-        return kind.model_validate(cleaned(answer))
+        return kind.model_validate(cleaned(answer) if clean else answer)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the answer"
@@ -117,46 +126,44 @@ def sound(kind: type[_V], answer: object, what: str) -> _V:
         raise NoAnswerError(f"{what}: {why}") from error
 
 
-def told(kind: type[_V], answer: object, what: str) -> _V:
+def told(kind: type[_V], answer: object, what: str, *, clean: bool = True) -> _V:
     """As `sound`, for a question that the person or the engine asked. Raises EvaluatorError."""
     try:
-        return sound(kind, answer, what)
+        return sound(kind, answer, what, clean=clean)
     except NoAnswerError as error:
         raise EvaluatorError(f"a worker's answer cannot be used: {error}") from error
 
 
-def entry(answer: object, name: str) -> Any:
-    """One entry of an answer that is an object. Raises EvaluatorError where there is none."""
-    if not isinstance(answer, dict) or name not in answer:
-        raise EvaluatorError(f"a worker's answer cannot be used: it has no {name}")
-    return answer[name]
-
-
-def sound_report(op: str, task: str, candidate: Candidate, answer: object) -> EvaluationReport:
-    """The report in the answer to a request `op`, or one of a failed harness that says why not."""
+def answer_to(question: Question[Answer], task: str, answer: object) -> Answer:
+    """The answer to a question in what a worker wrote. Raises EvaluatorError where it is none; a
+    report that cannot be true becomes one of a failed harness that says why not."""
+    if not isinstance(question, ReportQuestion):
+        # a source stays as it is
+        clean = question.answers is not Candidate
+        what = f"answer to {question.op}"
+        return cast("Answer", told(question.answers, answer, what, clean=clean))
     try:
         report = sound(EvaluationReport, answer, "report")
+        why = _contradiction(question, report, task)
     except NoAnswerError as error:
         why = str(error)
-    else:
-        why = _contradiction(op, report, task, candidate)
     if why:
-        why = f"a worker answered what cannot be a report: {why}"
-        return failed_report(task, candidate, why)
-    return report
+        report = question.unanswered(task, f"a worker answered what cannot be a report: {why}")
+    return cast("Answer", report)
 
 
-def _contradiction(op: str, report: EvaluationReport, task: str, candidate: Candidate) -> str:
-    """Why a report on this candidate cannot be true; empty if it can."""
+def _contradiction(question: ReportQuestion, report: EvaluationReport, task: str) -> str:
+    """Why a report in answer to this question cannot be true; empty if it can."""
     if report.task != task:
         return f"it is about another task, {report.task}"
-    if report.candidate != candidate.id:
+    if report.candidate != question.candidate.id:
         return f"it is about another candidate, {report.candidate[:10]}"
     correct = report.verdict is Verdict.CORRECT
-    if op == "evaluate" and correct != (report.score is not None):
-        return f"the verdict is {report.verdict} {_with(report.score is not None)} a score"
-    if op == "remeasure" and correct != (report.paired is not None):
-        return f"the verdict is {report.verdict} {_with(report.paired is not None)} a comparison"
+    scored, paired = report.score is not None, report.paired is not None
+    if isinstance(question, EvaluateQuestion) and correct != scored:
+        return f"the verdict is {report.verdict} {_with(scored)} a score"
+    if isinstance(question, RemeasureQuestion) and correct != paired:
+        return f"the verdict is {report.verdict} {_with(paired)} a comparison"
     if report.score is not None and not _are_positive(
         value for c in report.score.configurations for value in (c.ratio, c.throughput)
     ):
@@ -202,14 +209,3 @@ def _are_positive(values: Iterable[float]) -> bool:
     """Whether there are values, and all of them are positive and finite."""
     kept = list(values)
     return bool(kept) and all(math.isfinite(value) and value > 0 for value in kept)
-
-
-def failed_report(task: str, candidate: Candidate, why: str) -> EvaluationReport:
-    """The report of an evaluation that failed before it could judge the candidate."""
-    return EvaluationReport(
-        task=task,
-        candidate=candidate.id,
-        verdict=Verdict.HARNESS_ERROR,
-        feedback=Feedback(summary=why),
-        at=now(),
-    )

@@ -28,9 +28,9 @@ from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.workers.answers import (
     ANSWER_LIMIT,
     WORDS,
-    Answer,
+    Line,
     NoAnswerError,
-    read_answer,
+    read_line,
     told,
 )
 
@@ -91,7 +91,7 @@ class WorkerProcess:
         try:
             while line := await self.process.stdout.readline():
                 self._silent = 0
-                self._take(read_answer(line))
+                self._take(read_line(line))
         except NoAnswerError as error:
             self._nonsense = str(error)
         except ValueError:  # of the stream, whose limit this is
@@ -105,7 +105,7 @@ class WorkerProcess:
             if not self.ready.done():
                 self.ready.set_exception(WorkerGoneError(self.why()))
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Line) -> None:
         if answer.ready is not None:
             if not self.ready.done():
                 self.ready.set_result(answer.ready)

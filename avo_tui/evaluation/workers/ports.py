@@ -11,10 +11,11 @@ from urllib.parse import SplitResult
 from avo_tui import __version__
 from avo_tui.domain.device import DeviceState
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import MachineQuestion
 from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.evaluation.workers import parcels
-from avo_tui.evaluation.workers.answers import told
+from avo_tui.evaluation.workers.answers import answer_to
 from avo_tui.evaluation.workers.link import WorkerGoneError
 
 
@@ -87,8 +88,9 @@ class Device:
         try:
             await self._compare_task()
             await self._link.request({"op": "warm", "task": self._task})
-            answer = await self._link.request({"op": "machine", "task": self._task})
-            return told(MachineInfo, answer, "description of a machine")
+            question = MachineQuestion()
+            answer = await self._link.request(question.request(self._task))
+            return answer_to(question, self._task, answer)
         except EvaluatorError as error:
             raise DeviceRefusedError(str(error)) from error
 

@@ -18,6 +18,7 @@ from avo_tui import __version__
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import DescribeQuestion, EvaluateQuestion, SeedQuestion
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import QueueSeen, WorkerStatus, queue_text
@@ -37,7 +38,7 @@ BATCH = 16
 """Requests that may wait at once, unless the URL says."""
 MOST_BATCH = 1000
 OLD = timedelta(hours=1)
-_HERE = {"describe", "compile", "disassemble"}
+_HERE = {"describe", "seed", "compile", "disassemble"}
 """Requests that need no device."""
 _COMPILED_FIRST = {"evaluate", "check"}
 """Requests that are answered here where the candidate does not compile."""
@@ -152,11 +153,11 @@ class SpoolEvaluator(Evaluator):
             self._here = worker_here(options)
         plain = body
         if compiles := body["op"] in _COMPILED_FIRST:
-            plain = {"op": "compile", "task": body["task"], "files": body["files"]}
+            plain = {**body, "op": "compile"}
         try:
             answer = await self._here.request(plain, progress)
         except (EvaluatorError, WorkerGoneError):
-            if body["op"] == "describe":
+            if body["op"] in {"describe", "seed"}:
                 raise
             return None  # such as a compiler that is not installed here
         if not isinstance(answer, dict) or "verdict" not in answer:
@@ -176,9 +177,10 @@ class SpoolEvaluator(Evaluator):
             return self._machine.model_dump(mode="json")
         self._post(body)  # first, so that it is also served first
         if self._plants_seed:
-            info, seed = await self.task(self._task), await self.seed(self._task)
+            info = await self.ask(self._task, DescribeQuestion())
             if not info.seedless:
-                self._post({"op": "evaluate", "task": self._task, "files": seed.files})
+                seed = await self.ask(self._task, SeedQuestion())
+                self._post(EvaluateQuestion(files=seed.files).request(self._task))
         return await self._ask(body, None, None)
 
     async def _ask(

@@ -20,14 +20,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from avo_tui import __version__
-from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import (
+    ANY_QUESTION,
+    EvaluateQuestion,
+    MachineQuestion,
+    RemeasureQuestion,
+    ReportQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers import parcels
-from avo_tui.evaluation.workers.answers import sound_report, told
-from avo_tui.evaluation.workers.evaluator import pair_request
+from avo_tui.evaluation.workers.answers import answer_to
 from avo_tui.evaluation.workers.link import WorkerGoneError, worker_here
 from avo_tui.evaluation.workers.ports import Link
 from avo_tui.evaluation.workers.spool_folder import SpoolFolder, WorkerNote, digest, pid_space
@@ -211,8 +216,8 @@ class SpoolWorker:
                 if files is None:
                     raise EvaluatorError(f"the spool lacks tasks/{key}.json, the files of {task}")
                 await self._link.request({"op": "take_task", "task": task, "files": files})
-            answer = await self._link.request({"op": "machine", "task": task})
-            machine = told(MachineInfo, answer, "description of a machine")
+            question = MachineQuestion()
+            machine = answer_to(question, task, await self._link.request(question.request(task)))
             self._note = self._note.replaced(machines={**self._note.machines, task: machine})
             self._ready = (who, key)
         return self._note.machines[task]
@@ -234,15 +239,17 @@ class SpoolWorker:
         """Measures what a gate decides on, as long as it needs more, and answers it in advance."""
         try:
             plan = GatePlan.model_validate(request["plan"])
-            candidate = Candidate(files=request["body"]["files"])
-        except (ValidationError, KeyError, TypeError):
+            question = ANY_QUESTION.validate_python(request["body"])
+        except ValidationError:
             return
-        task, number = str(request["task"]), 0
+        if not isinstance(question, ReportQuestion):
+            return
+        files, task, number = question.files, str(request["task"]), 0
 
-        async def ahead(body: dict[str, Any]) -> EvaluationReport | None:
+        async def ahead(question: ReportQuestion) -> EvaluationReport | None:
             nonlocal number
             number += 1
-            subject = Candidate(files=body["files"])
+            body = question.request(task)
             name = digest(str(request["session"]), body)
             known = next((p for i, p in self._folder.names("answers").items() if name in i), None)
             answer = self._folder.read(known) if known is not None else None
@@ -253,19 +260,21 @@ class SpoolWorker:
             if known is None:
                 ahead_of = f"{identity.partition('-')[0]}.{number:02d}-{name}"
                 self._answer(ahead_of, {"result": measured}, machine)
-            report = sound_report(str(body["op"]), task, subject, measured)
+            report = answer_to(question, task, measured)
             return report if report.correct else None
 
         async def pairs(plan: GatePlan, least: int = 0) -> GatePlan | None:
             while plan.undecided or least > 0:
                 count = len(plan.comparison.replicates)
-                report = await ahead(pair_request(task, candidate, plan.rival, count))
+                report = await ahead(
+                    RemeasureQuestion(files=files, other=plan.rival.files, replicate=count)
+                )
                 if report is None or report.paired is None:
                     return None
                 plan, least = plan.with_pair(report.paired), least - 1
             return plan
 
-        report = sound_report(str(request["body"]["op"]), task, candidate, result)
+        report = answer_to(question, task, result)
         if report.paired is not None:
             plan = plan.with_pair(report.paired)
         elif report.score is not None and plan.begins(report.score):
@@ -275,10 +284,7 @@ class SpoolWorker:
         judged = await pairs(plan)
         if judged is None or not judged.doubted:
             return
-        scores = [
-            await ahead({"op": "evaluate", "task": task, "files": one.files})
-            for one in (candidate, plan.rival)
-        ]
+        scores = [await ahead(EvaluateQuestion(files=those)) for those in (files, plan.rival.files)]
         if scores[1] is not None and scores[1].score is not None:
             count = len(judged.comparison.replicates)
             again = judged.replaced(begun=count, rival_score=scores[1].score, score=None)

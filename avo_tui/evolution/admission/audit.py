@@ -12,6 +12,7 @@ from avo_tui.domain import lineage
 from avo_tui.domain.base import now
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import AuditFinding, Rival, judge_audit
+from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.domain.records import Audit, Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
@@ -140,13 +141,8 @@ class Auditor:
         self._conclude(version, finding)
 
     async def _evaluate(self, version: Version, cut: Cut) -> EvaluationReport:
-        run = self._run
-        work = run.evaluator.evaluate(
-            run.state.session.task.name,
-            run.candidate(version.candidate),
-            progress=self._evaluations.progress(0),
-        )
-        return await self._comparisons.ask(work, cut)
+        question = EvaluateQuestion(files=self._run.candidate(version.candidate).files)
+        return await self._comparisons.ask(question, cut)
 
     def _rival(self, version: Version) -> Version:
         """The version that this one was committed against, or the best one before it."""

@@ -6,7 +6,6 @@ submission of the same source continues where the first one stopped.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from avo_tui.domain import events as ev
@@ -14,6 +13,7 @@ from avo_tui.domain.base import ObjectId, now
 from avo_tui.domain.evidence import Comparison, Ledger, next_look
 from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.gate_rules import GateDecision, Rival, decide, scores_bear_out
+from avo_tui.domain.questions import EvaluateQuestion, RemeasureQuestion, ReportQuestion
 from avo_tui.domain.records import Remeasurement, Version
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import Score
@@ -132,15 +132,12 @@ class Comparisons:
         Raises NotComparableError, RivalFailedError and Interrupted.
         """
         run, done = self._run, len(comparison.replicates)
-        pair, note = f"{done + 1} of {next_look(done)}", self._evaluations.progress(entrant.attempt)
-        work = run.evaluator.remeasure(
-            run.state.session.task.name,
-            run.candidate(comparison.candidate),
-            run.candidate(comparison.against),
+        question = RemeasureQuestion(
+            files=run.candidate(comparison.candidate).files,
+            other=run.candidate(comparison.against).files,
             replicate=done,
-            progress=lambda progress: note(progress.replaced(pair=pair)),
         )
-        report = await self.ask(work, cut)
+        report = await self.ask(question, cut, entrant.attempt, f"{done + 1} of {next_look(done)}")
         if report.beside is not None:
             raise RivalFailedError(comparison.against, report.beside, report.feedback.summary)
         if not report.correct or report.paired is None:
@@ -159,10 +156,12 @@ class Comparisons:
         run.record(ev.PairMeasured(attempt=entrant.attempt, comparison=row))
         return run.state.comparisons[row.number]
 
-    async def ask(self, work: Awaitable[EvaluationReport], cut: Cut) -> EvaluationReport:
-        """Run a request to the evaluator. Raises NotComparableError if the evaluator fails."""
+    async def ask(
+        self, question: ReportQuestion, cut: Cut, attempt: int = 0, pair: str = ""
+    ) -> EvaluationReport:
+        """As `EvaluationRecorder.ask`; raises NotComparableError if the evaluator fails."""
         try:
-            return await self._evaluations.unrecorded(work, cut)
+            return await self._evaluations.ask(question, cut, attempt, pair)
         except EvaluatorError as error:
             self._run.trouble("gate", str(error))
             raise NotComparableError(str(error)) from error
@@ -190,13 +189,8 @@ class Comparisons:
         return decision, score
 
     async def _score(self, candidate: ObjectId, attempt: int, cut: Cut) -> Score:
-        run = self._run
-        work = run.evaluator.evaluate(
-            run.state.session.task.name,
-            run.candidate(candidate),
-            progress=self._evaluations.progress(attempt),
-        )
-        report = await self.ask(work, cut)
+        question = EvaluateQuestion(files=self._run.candidate(candidate).files)
+        report = await self.ask(question, cut, attempt)
         if report.score is None:
             raise NotComparableError(f"measured again: {report.feedback.summary or report.verdict}")
         return report.score

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TypeVar
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import Answer, EvaluateQuestion, Question
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.verdict import Verdict
@@ -19,8 +19,6 @@ from avo_tui.evolution import steps
 from avo_tui.evolution.control import Cut
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import AttemptResult, Interrupted
-
-T = TypeVar("T")
 
 WAIT_NOTED_SECONDS = 15.0
 """Least seconds between two progress events of an attempt that waits for the device."""
@@ -116,51 +114,49 @@ class EvaluationRecorder:
         return first
 
     async def _evaluate(self, attempt: Attempt, candidate: Candidate, cut: Cut) -> EvaluationReport:
-        run = self._run
-        work = run.evaluator.evaluate(
-            run.state.session.task.name,
-            candidate,
-            progress=self.progress(attempt.number),
-        )
         try:
-            return await self.unrecorded(work, cut, attempt.number)
+            question = EvaluateQuestion(files=candidate.files)
+            return await self.ask(question, cut, attempt.number)
         except (Interrupted, asyncio.CancelledError) as error:
             reason = error.reason if isinstance(error, Interrupted) else "the step has ended"
-            report = run.cancelled(candidate.id, reason or "interrupted")
+            report = self._run.cancelled(candidate.id, reason or "interrupted")
             self._finish(attempt.step, attempt.number, report)
             raise
         except EvaluatorError as error:
-            report = run.cancelled(candidate.id, str(error), harness_failed=True)
+            report = self._run.cancelled(candidate.id, str(error), harness_failed=True)
             self._finish(attempt.step, attempt.number, report)
             raise
 
-    async def unrecorded(
-        self, work: Awaitable[EvaluationReport], cut: Cut, attempt: int = 0
-    ) -> EvaluationReport:
-        """Run a compilation, check or re-measurement that is not recorded as an attempt.
+    async def ask(
+        self,
+        question: Question[Answer],
+        cut: Cut,
+        attempt: int = 0,
+        pair: str = "",
+    ) -> Answer:
+        """Ask the evaluator; while it waits for the device, running time does not count.
 
-        Raises Interrupted.
+        Nothing of the answer is recorded. `attempt`: the one whose progress it is, 0 for what is no
+        attempt; `pair`: which pair of it, such as `3 of 4`. Raises Interrupted and EvaluatorError.
         """
-        report = await self.clocked(work, cut, attempt)
-        machine = self._run.machine
-        if not report.conditions and machine is not None:
-            report = report.model_copy(update={"conditions": machine.conditions})
-        return report
-
-    async def clocked(self, work: Awaitable[T], cut: Cut, attempt: int = 0) -> T:
-        """Await work of the evaluator; while it waits for the device, running time does not count.
-
-        Raises Interrupted.
-        """
+        run = self._run
         self._asked += 1
         begun = monotonic()
         try:
-            return await self._run.control.race(work, cut)
+            work = run.evaluator.ask(
+                run.state.session.task.name,
+                question,
+                lambda progress: self._note_progress(attempt, progress, pair),
+            )
+            answer = await run.control.race(work, cut)
         finally:
             self._asked -= 1
-            self._run.evaluator_seconds += monotonic() - begun
+            run.evaluator_seconds += monotonic() - begun
             self._waiting.pop(attempt, None)
             self._hold_clock()
+        if isinstance(answer, EvaluationReport) and not answer.conditions:
+            return answer.model_copy(update={"conditions": run.conditions})
+        return answer
 
     def _hold_clock(self) -> None:
         """Stop the clock of running time while all open requests wait for a device."""
@@ -201,13 +197,10 @@ class EvaluationRecorder:
         finally:
             self._sinks.remove(sink)
 
-    def progress(self, attempt: int) -> Callable[[EvaluationProgress], None]:
-        """A callback for the progress of an attempt; `attempt` is 0 for work that is not an
-        attempt."""
-        return lambda progress: self._note_progress(attempt, progress)
-
-    def _note_progress(self, attempt: int, progress: EvaluationProgress) -> None:
+    def _note_progress(self, attempt: int, progress: EvaluationProgress, pair: str) -> None:
         """Show progress on the screen, and update the clock of running time."""
+        if pair:
+            progress = progress.replaced(pair=pair)
         for sink in self._sinks:
             sink(progress)
         if progress.stage == "waiting" and progress.state != "finished":

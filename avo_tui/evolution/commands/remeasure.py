@@ -7,6 +7,7 @@ from collections.abc import Callable
 from avo_tui.domain.base import now
 from avo_tui.domain.commands import Remeasure
 from avo_tui.domain.events import CommandTaken, VersionRemeasured
+from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.domain.records import Remeasurement
 from avo_tui.evolution.commands.base import CommandSpec, Desk
 
@@ -15,12 +16,8 @@ async def _job(desk: Desk, command: Remeasure, answer: Callable[[str], CommandTa
     run = desk.run
     await run.know_machine()
     version = run.state.versions[command.version]
-    work = run.evaluator.evaluate(
-        run.state.session.task.name,
-        run.candidate(version.candidate),
-        progress=desk.evaluations.progress(0),
-    )
-    report = await desk.evaluations.unrecorded(work, run.control.interrupts_job)
+    question = EvaluateQuestion(files=run.candidate(version.candidate).files)
+    report = await desk.evaluations.ask(question, run.control.interrupts_job)
     if report.score is None:
         run.trouble(f"v{version.number} measured again", report.feedback.summary)
         run.record(answer(f"v{version.number} gave no score: {report.feedback.summary}"))

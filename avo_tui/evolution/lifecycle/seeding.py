@@ -6,6 +6,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.questions import SeedQuestion
 from avo_tui.domain.records import Version
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.evaluation.ports import EvaluatorError
@@ -76,16 +77,14 @@ async def _try(run: Run, evaluations: EvaluationRecorder) -> str:
     """Make v0; returns why that failed, or an empty string on success."""
     control, session = run.control, run.state.session
     origin = _carried_over(run)
-    if origin is None and session.task.seedless:
-        _plant_skeleton(
-            run, await control.race(run.evaluator.seed(session.task.name), control.interrupts_step)
-        )
-        return ""
     source = f"carried over from {session.settings.origin}"
     seed = origin
     if seed is None:
-        work = run.evaluator.seed(session.task.name)
+        work = run.evaluator.ask(session.task.name, SeedQuestion())
         seed = await control.race(work, control.interrupts_step)
+    if origin is None and session.task.seedless:
+        _plant_skeleton(run, seed)
+        return ""
     result = await evaluations.attempt(
         seed,
         title="seed" if origin is None else f"seed, {source}",

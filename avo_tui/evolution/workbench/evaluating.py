@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from avo_tui.domain import events as ev
@@ -45,32 +45,6 @@ class StepEvaluating:
         self._waits = waits
         self._budget = budget
         self._idling = idling
-
-    @property
-    def _task(self) -> str:
-        return self._run.state.session.task.name
-
-    async def compile(self, candidate: Candidate) -> EvaluationReport:
-        self._waits.raise_if_ended()
-        progress = self._evaluations.progress(0)
-        work = self._run.evaluator.compile(self._task, candidate, progress=progress)
-        return await self._unrecorded(candidate, work)
-
-    async def check(self, candidate: Candidate, *, quick: bool = False) -> EvaluationReport:
-        self._waits.raise_if_ended()
-        progress = self._evaluations.progress(0)
-        work = self._run.evaluator.check(self._task, candidate, progress=progress, quick=quick)
-        return await self._unrecorded(candidate, work)
-
-    async def _unrecorded(
-        self, candidate: Candidate, work: Awaitable[EvaluationReport]
-    ) -> EvaluationReport:
-        """The report of work on a candidate that is no attempt; of a failed evaluator as well."""
-        run = self._run
-        try:
-            return await self._evaluations.unrecorded(work, run.control.interrupts_step)
-        except EvaluatorError as error:
-            return run.cancelled(candidate.id, str(error), harness_failed=True)
 
     def listening(self, sink: Callable[[EvaluationProgress], None]) -> AbstractContextManager[None]:
         return self._evaluations.listening(sink)
@@ -156,39 +130,20 @@ class StepEvaluating:
             await self._idling.call(worked=run.evaluator_seconds > begun)
         return result
 
-    async def compare(
-        self,
-        candidate: Candidate,
-        other: Candidate,
-        replicate: int = 0,
-        *,
-        more: bool = False,
-    ) -> EvaluationReport:
-        run = self._run
-        self._waits.raise_if_ended()
-        work = run.evaluator.remeasure(
-            self._task,
-            candidate,
-            other,
-            replicate=replicate,
-            more=more,
-            progress=self._evaluations.progress(0),
-        )
-        report = await self._unrecorded(candidate, work)
-        if report.paired is not None:
-            run.pairs_outside.append(report.seconds.total)
-        return report
-
     async def ask(self, question: Question[Answer]) -> Answer:
         run = self._run
         self._waits.raise_if_ended()
-        work = run.evaluator.ask(self._task, question, self._evaluations.progress(0))
         try:
-            answer = await self._evaluations.clocked(work, run.control.interrupts_step)
+            answer = await self._evaluations.ask(question, run.control.interrupts_step)
         except EvaluatorError as error:
-            return question.unanswered(str(error))
+            failed = question.unanswered(run.state.session.task.name, str(error))
+            if failed is None:
+                raise
+            return failed
         if isinstance(question, ProfileQuestion) and isinstance(answer, Text):
             self._record_profile(Candidate(files=question.files), question.wanted, answer.text)
+        if isinstance(answer, EvaluationReport) and answer.paired is not None:
+            run.pairs_outside.append(answer.seconds.total)
         return answer
 
     def _record_profile(self, candidate: Candidate, wanted: ProfileWanted, text: str) -> None:

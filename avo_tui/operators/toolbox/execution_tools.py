@@ -8,6 +8,8 @@ from pydantic import Field
 
 from avo_tui.domain.candidate import check_file_name
 from avo_tui.domain.questions import (
+    CheckQuestion,
+    CompileQuestion,
     InputsWanted,
     ListingQuestion,
     ProfileQuestion,
@@ -36,7 +38,7 @@ OWN_RUNS = (
 async def compile(space: Workspace) -> str:
     """Compile the working candidate: the compiler's log, registers, spills, instruction counts
     where the backend knows them. Seconds; not counted as an evaluation."""
-    report = await space.bench.evaluating.compile(space.working)
+    report = await space.bench.evaluating.ask(CompileQuestion(files=space.working.files))
     return report_text(report)
 
 
@@ -44,7 +46,7 @@ async def compile(space: Workspace) -> str:
 async def check(space: Workspace) -> str:
     """Compile and check the working candidate for correctness on every configuration, without
     timing it. Not counted as an evaluation."""
-    report = await space.bench.evaluating.check(space.working)
+    report = await space.bench.evaluating.ask(CheckQuestion(files=space.working.files))
     if report.correct:
         space.correct.add(report.candidate)
     text = report_text(report)
@@ -131,7 +133,8 @@ async def _that_compile(
     rows: list[tuple[str, str, str]] = []
     for number, variant in enumerate(variants):
         space.running.begin(f"compile {number + 1} of {len(variants)}: {variant.name}")
-        report = await space.bench.evaluating.compile(variant.candidate)
+        question = CompileQuestion(files=variant.candidate.files)
+        report = await space.bench.evaluating.ask(question)
         if report.correct or not report.verdict.judges_candidate:
             rest = list(variants[number:])
             return rest, trouble_lines([*rows, *((v.name, "", "") for v in rest)])

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import CheckQuestion, RemeasureQuestion
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import Interrupted, StepEnded
@@ -151,7 +152,11 @@ async def bench(
     pairs = pairs or (1 if precision is None else MOST_PAIRS)
 
     async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
-        return await bench.evaluating.compare(candidate, other, replicate, more=more)
+        return await bench.evaluating.ask(
+            RemeasureQuestion(
+                files=candidate.files, other=other.files, replicate=replicate, more=more
+            )
+        )
 
     begins, far = space.running.begin, bool(bench.reading.queue())
     try:
@@ -183,7 +188,7 @@ def known_correct(space: Workspace, candidate: Candidate) -> bool:
 
 async def check_quickly(space: Workspace, candidate: Candidate) -> EvaluationReport:
     """Check the small configurations of a candidate, and remember it where it is correct there."""
-    report = await space.bench.evaluating.check(candidate, quick=True)
+    report = await space.bench.evaluating.ask(CheckQuestion(files=candidate.files, quick=True))
     if report.correct:
         space.correct.add(candidate.id)
     return report

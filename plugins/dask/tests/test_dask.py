@@ -15,6 +15,7 @@ pytest.importorskip("distributed", reason="dask is not installed")
 
 from avo_tui_dask import site
 
+from avo_tui.domain.questions import CheckQuestion, CompileQuestion, SeedQuestion
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
@@ -64,7 +65,9 @@ async def fleet(cluster: tuple[str, int]) -> AsyncIterator[Fleet]:
 @needs_compiler
 async def test_an_evaluation_with_its_signs_of_life(fleet: Fleet) -> None:
     seen: list[EvaluationProgress] = []
-    report = await fleet.check(TASK, await fleet.seed(TASK), progress=seen.append)
+    report = await fleet.ask(
+        TASK, CheckQuestion(files=(await fleet.ask(TASK, SeedQuestion())).files), seen.append
+    )
     assert report.verdict is Verdict.CORRECT, report.feedback
     assert report.worker == "dask:one"
     assert "check" in {p.stage for p in seen}
@@ -77,8 +80,10 @@ async def test_a_dask_worker_that_dies_comes_back_and_the_work_is_done_again(
     nanny = psutil.Process(cluster[1])
     (worker,) = [p for p in nanny.children() if "spawn_main" in " ".join(p.cmdline())]
     reached = asyncio.Event()
-    seed = await fleet.seed(TASK)
-    task = asyncio.ensure_future(fleet.check(TASK, seed, progress=lambda _: reached.set()))
+    seed = await fleet.ask(TASK, SeedQuestion())
+    task = asyncio.ensure_future(
+        fleet.ask(TASK, CheckQuestion(files=seed.files), lambda _: reached.set())
+    )
     await asyncio.wait_for(reached.wait(), 400)
     worker.kill()
     report = await asyncio.wait_for(task, 400)
@@ -87,14 +92,16 @@ async def test_a_dask_worker_that_dies_comes_back_and_the_work_is_done_again(
 
 @needs_compiler
 async def test_a_cancelled_request_leaves_the_worker_free(fleet: Fleet) -> None:
-    seed = await fleet.seed(TASK)
+    seed = await fleet.ask(TASK, SeedQuestion())
     reached = asyncio.Event()
-    task = asyncio.ensure_future(fleet.check(TASK, seed, progress=lambda _: reached.set()))
+    task = asyncio.ensure_future(
+        fleet.ask(TASK, CheckQuestion(files=seed.files), lambda _: reached.set())
+    )
     await asyncio.wait_for(reached.wait(), 400)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await asyncio.wait_for(fleet.compile(TASK, seed), 400)).correct
+    assert (await asyncio.wait_for(fleet.ask(TASK, CompileQuestion(files=seed.files)), 400)).correct
 
 
 @pytest.mark.parametrize(

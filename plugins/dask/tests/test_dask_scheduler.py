@@ -18,6 +18,7 @@ pytest.importorskip("distributed", reason="dask is not installed")
 
 from avo_tui_dask import site
 
+from avo_tui.domain.questions import CheckQuestion, SeedQuestion
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
@@ -116,8 +117,8 @@ class Check:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> EvaluationReport:
-        seed = await self._fleet.seed(TASK)
-        return await self._fleet.check(TASK, seed, progress=self._see)
+        seed = await self._fleet.ask(TASK, SeedQuestion())
+        return await self._fleet.ask(TASK, CheckQuestion(files=seed.files), self._see)
 
     def _see(self, progress: EvaluationProgress) -> None:
         self.messages.append(progress.detail)
@@ -231,5 +232,7 @@ async def test_a_device_is_free_again_when_the_run_that_used_it_was_killed(
         run.wait()
         log = cluster.folder / "log"
         await until(lambda: "nobody waits for the answer to" in log.read_text())
-        report = await fleet.check(TASK, await fleet.seed(TASK))
+        report = await fleet.ask(
+            TASK, CheckQuestion(files=(await fleet.ask(TASK, SeedQuestion())).files)
+        )
         assert report.verdict is Verdict.CORRECT

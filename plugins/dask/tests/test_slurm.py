@@ -16,6 +16,7 @@ pytest.importorskip("distributed", reason="dask is not installed")
 
 from avo_tui_dask import slurm as slurm_jobs
 
+from avo_tui.domain.questions import CheckQuestion, SeedQuestion
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.evaluators import make_evaluator
@@ -45,10 +46,10 @@ async def test_a_job_that_is_cancelled_in_mid_evaluation_costs_no_evaluation(
             first = cluster.submit(command)
             fleet = await started(f"dask://{address}")
             async with fleet:
-                seed = await fleet.seed(TASK)
+                seed = await fleet.ask(TASK, SeedQuestion())
                 reached = asyncio.Event()
                 task = asyncio.ensure_future(
-                    fleet.check(TASK, seed, progress=lambda _: reached.set())
+                    fleet.ask(TASK, CheckQuestion(files=seed.files), lambda _: reached.set())
                 )
                 await asyncio.wait_for(reached.wait(), 400)
                 cluster.call("scancel", "--full", first)
@@ -100,10 +101,12 @@ async def test_a_run_submits_its_jobs_keeps_them_up_and_cancels_them(
     assert isinstance(evaluator, Fleet)
     async with asyncio.timeout(500), evaluator as fleet:
         (first,) = jobs(cluster)
-        seed = await fleet.seed(TASK)
+        seed = await fleet.ask(TASK, SeedQuestion())
         assert not holders_of_the_key(tmp_path)
         reached = asyncio.Event()
-        task = asyncio.ensure_future(fleet.check(TASK, seed, progress=lambda _: reached.set()))
+        task = asyncio.ensure_future(
+            fleet.ask(TASK, CheckQuestion(files=seed.files), lambda _: reached.set())
+        )
         await reached.wait()
         cluster.call("scancel", "--full", first)
         report = await task

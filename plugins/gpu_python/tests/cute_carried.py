@@ -22,6 +22,7 @@ from avo_tui_gpu_python.cute.language import CUTE
 from avo_tui_gpu_python.front import TracedFrontEnd
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.backends.base import Rejected
@@ -99,7 +100,7 @@ async def run_all(folder: Path) -> None:
                 continue  # the suite asked for it all the same, and was told so
             print("as wanted" if row.ok else "WRONG", row.kind, row.verdict, row.words, flush=True)
         honest = read_candidate(folder / "honest")
-        report = await pipeline.evaluate(TASK, honest, "benchmark", lambda _: None)
+        report = await pipeline.ask(TASK, EvaluateQuestion(files=honest.files))
         print(report.model_dump_json(include={"verdict", "feedback", "score", "seconds"}))
     finally:
         await pipeline.close()

@@ -9,6 +9,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import RemeasureQuestion
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport, Resources
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.domain.verdict import Verdict
@@ -231,7 +232,9 @@ async def remeasured(
     monkeypatch.setattr(Pipeline, "backend", lambda self, task: _Backend(found))
     seen: list[EvaluationProgress] = []
     one, other = candidate("honest"), candidate("pipelined")
-    report = await Pipeline(HERE / "tasks").remeasure("attention_small", one, other, seen.append)
+    report = await Pipeline(HERE / "tasks").ask(
+        "attention_small", RemeasureQuestion(files=one.files, other=other.files), seen.append
+    )
     return report, seen
 
 

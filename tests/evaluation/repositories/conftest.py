@@ -10,6 +10,7 @@ from avo_tui.domain.report import EvaluationReport, Stage
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command import store
 from avo_tui.evaluation.pipeline import Pipeline
+from tests.evaluation.asking import evaluated
 
 TOML = """
 [project]
@@ -72,7 +73,7 @@ class Repository:
         try:
             files: dict[str, str | None] = {**pipeline.tasks.get(self.name).seed().files, **change}
             kept = {name: text for name, text in files.items() if text is not None}
-            return await pipeline.evaluate(self.name, Candidate(files=kept), upto, lambda _: None)
+            return await evaluated(pipeline, self.name, Candidate(files=kept), upto, lambda _: None)
         finally:
             await pipeline.close()
 

@@ -18,6 +18,7 @@ from avo_tui.evaluation.backends.command.workshop import Workshop
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
+from tests.evaluation.asking import remeasured
 from tests.evaluation.repositories.conftest import Repository
 
 Make = Callable[..., Repository]
@@ -66,11 +67,11 @@ async def test_a_finalist_is_told_which_changed_lines_the_benchmark_executes(mak
         text = seed.files["src/used.py"].replace("a * b", "b * a").replace("a + b", "b + a")
         more = f"{text}\n\ndef never(a):\n    return a\n"
         changed = seed.with_file("src/used.py", more)
-        report = await pipeline.remeasure(repository.name, changed, seed, lambda _: None)
+        report = await remeasured(pipeline, repository.name, changed, seed, lambda _: None)
         told = "executed by the benchmark: 3 of 4 changed lines (a tracer)"
         assert told in report.feedback.detail
         broken = changed.with_file("src/used.py", f"{more}\nimport os; os._exit(0)\n")
-        report = await pipeline.remeasure(repository.name, broken, seed, lambda _: None)
+        report = await remeasured(pipeline, repository.name, broken, seed, lambda _: None)
         assert "executed by the benchmark: 3" not in report.feedback.detail
     finally:
         await pipeline.close()

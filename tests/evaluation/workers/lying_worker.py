@@ -9,8 +9,9 @@ wrong).
 import sys
 from typing import Any
 
-from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.base import Value
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import MachineQuestion, Question, ReportQuestion
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import ConfigurationScore, Score
 from avo_tui.domain.verdict import Feedback, Verdict
@@ -21,10 +22,11 @@ LIE = sys.argv[1]
 _asked = 0
 
 
-async def evaluate(
-    pipeline: Pipeline, task: str, candidate: Candidate, *rest: Any, **options: Any
-) -> EvaluationReport:
+async def ask(pipeline: Pipeline, task: str, question: Question[Any], *rest: Any) -> Value:
     global _asked
+    if isinstance(question, MachineQuestion):
+        return MachineInfo(device="made up", conditions="made up")
+    assert isinstance(question, ReportQuestion)
     _asked += 1
     wrong = LIE == "wrong" and _asked % 2 == 0
     ratio = 0.6 if LIE == "slow" else 1.0
@@ -33,7 +35,7 @@ async def evaluate(
         ratio_p20=0.99 * ratio, ratio_p80=1.01 * ratio, baselines={"library": 100.0},
     )  # fmt: skip
     return EvaluationReport(
-        task=task, candidate=candidate.id, feedback=Feedback(summary=""),
+        task=task, candidate=question.candidate.id, feedback=Feedback(summary=""),
         verdict=Verdict.WRONG_RESULT if wrong else Verdict.CORRECT,
         score=None if wrong else Score(
             unit="GFLOP/s", reference_baseline="library", configurations=(one,)
@@ -41,16 +43,11 @@ async def evaluate(
     )  # fmt: skip
 
 
-async def machine(pipeline: Pipeline, task: str) -> MachineInfo:
-    return MachineInfo(device="made up", conditions="made up")
-
-
 async def warm(pipeline: Pipeline, task: str) -> None: ...
 
 
 def lie() -> int:
-    Pipeline.evaluate = evaluate  # type: ignore[assignment,method-assign]
-    Pipeline.machine = machine  # type: ignore[assignment,method-assign]
+    Pipeline.ask = ask  # type: ignore[assignment,method-assign]
     Pipeline.warm = warm  # type: ignore[assignment,method-assign]
     del sys.argv[1]
     return program.main()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.evaluation.workers.answers import Answer, NoAnswerError, cleaned, read_answer, told
+from avo_tui.evaluation.workers.answers import Line, NoAnswerError, cleaned, read_line, told
 from avo_tui.evaluation.workers.machine import Listing
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -26,7 +26,7 @@ ENTRIES = st.sampled_from(
 @given(st.binary() | JSON.map(lambda v: json.dumps(v).encode()))
 def test_any_line_is_an_answer_or_refused(line: bytes) -> None:
     try:
-        assert isinstance(read_answer(line), Answer)
+        assert isinstance(read_line(line), Line)
     except NoAnswerError as error:
         assert "\n" not in str(error) and str(error).isprintable()
 
@@ -35,7 +35,7 @@ def test_any_line_is_an_answer_or_refused(line: bytes) -> None:
 @given(st.dictionaries(ENTRIES, JSON))
 def test_any_object_is_an_answer_or_refused(body: dict[str, Any]) -> None:
     try:
-        answer = read_answer(json.dumps(body).encode())
+        answer = read_line(json.dumps(body).encode())
     except NoAnswerError:
         return
     assert answer.id is None or type(answer.id) is int
@@ -55,14 +55,14 @@ def test_any_object_is_an_answer_or_refused(body: dict[str, Any]) -> None:
 )
 def test_a_line_that_is_no_answer_says_why(line: bytes, words: str) -> None:
     with pytest.raises(NoAnswerError, match=words) as caught:
-        read_answer(line)
+        read_line(line)
     assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
 
 
 def test_words_are_bounded_and_safe() -> None:
-    error = read_answer(json.dumps({"id": 1, "error": "\x1b[2J" + "e" * 100_000}).encode()).error
+    error = read_line(json.dumps({"id": 1, "error": "\x1b[2J" + "e" * 100_000}).encode()).error
     assert error is not None and "\x1b" not in error and len(error) <= 4000
-    assert "\x07" not in read_answer(b'{"id": null, "log": "\\u0007 ding"}').log
+    assert "\x07" not in read_line(b'{"id": null, "log": "\\u0007 ding"}').log
 
 
 def test_a_nested_value_is_refused_without_an_overflow() -> None:

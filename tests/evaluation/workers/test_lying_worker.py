@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.evaluation.workers import fleet as fleet_module
 from avo_tui.evaluation.workers.fleet import Fleet
 from avo_tui.evaluation.workers.link import WorkerLink
@@ -31,7 +32,9 @@ def candidate(number: int) -> Candidate:
 async def work(fleet: Fleet, count: int) -> list[str]:
     """Where so many evaluations were done."""
     async with asyncio.timeout(240):
-        reports = await asyncio.gather(*(fleet.evaluate("t", candidate(n)) for n in range(count)))
+        reports = await asyncio.gather(
+            *(fleet.ask("t", EvaluateQuestion(files=candidate(n).files)) for n in range(count))
+        )
     return [report.worker for report in reports]
 
 

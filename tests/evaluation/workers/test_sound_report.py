@@ -5,12 +5,23 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import (
+    CheckQuestion,
+    EvaluateQuestion,
+    RemeasureQuestion,
+    ReportQuestion,
+)
 from avo_tui.domain.report import EvaluationReport, Seconds
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.verdict import Feedback, Verdict
-from avo_tui.evaluation.workers.answers import sound_report
+from avo_tui.evaluation.workers.answers import answer_to
 
 CANDIDATE = Candidate(files={"k.cpp": "int x;"})
+QUESTIONS: dict[str, ReportQuestion] = {
+    "check": CheckQuestion(files=CANDIDATE.files),
+    "evaluate": EvaluateQuestion(files=CANDIDATE.files),
+    "remeasure": RemeasureQuestion(files=CANDIDATE.files, other={"k.cpp": "int y;"}),
+}
 
 
 def report(ratio: float = 1.2, **fields: Any) -> dict[str, Any]:
@@ -48,7 +59,7 @@ def deep() -> dict[str, Any]:
 def test_no_text_of_a_report_moves_the_cursor() -> None:
     answer = scored(name="\x1b[2Jsmall", flags=["\x07"], baselines={"\u202elibrary": 1.0})
     answer |= {"device": "\x1b]0;title\x07", "sandbox": "\x1b[31m"}
-    told = sound_report("evaluate", "t", CANDIDATE, answer)
+    told = answer_to(QUESTIONS["evaluate"], "t", answer)
     assert told.verdict is Verdict.CORRECT
     assert not set("\x1b\x07\u202e") & set(told.model_dump_json(ensure_ascii=False))
 
@@ -63,7 +74,7 @@ def test_no_text_of_a_report_moves_the_cursor() -> None:
     ],
 )
 def test_a_sound_report_is_passed_on(op: str, answer: dict[str, Any]) -> None:
-    assert sound_report(op, "t", CANDIDATE, answer).model_dump() == answer
+    assert answer_to(QUESTIONS[op], "t", answer).model_dump() == answer
 
 
 @pytest.mark.parametrize(
@@ -95,6 +106,6 @@ def test_a_sound_report_is_passed_on(op: str, answer: dict[str, Any]) -> None:
     ],
 )
 def test_a_contradiction_is_no_report(op: str, answer: Any, words: str) -> None:
-    told = sound_report(op, "t", CANDIDATE, answer)
+    told = answer_to(QUESTIONS[op], "t", answer)
     assert told.verdict is Verdict.HARNESS_ERROR and told.score is None and told.paired is None
     assert words in told.feedback.summary and told.candidate == CANDIDATE.id

@@ -21,6 +21,14 @@ from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.gate_rules import Rival
 from avo_tui.domain.machine import MachineInfo
+from avo_tui.domain.questions import (
+    CheckQuestion,
+    CompileQuestion,
+    EvaluateQuestion,
+    MachineQuestion,
+    RemeasureQuestion,
+    SeedQuestion,
+)
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
@@ -83,7 +91,11 @@ class FakeLink:
             case "machine":
                 return self.machine.model_dump(mode="json")
             case "describe":
-                return {"info": {}, "seed": SEED.model_dump()}
+                from avo_tui.evaluation.tasks import find_tasks
+
+                return find_tasks().info(TASK).model_dump(mode="json")
+            case "seed":
+                return SEED.model_dump()
         self.asked.append(dict(body))
         if progress is not None:
             progress(EvaluationProgress(stage="benchmark", state="started"))
@@ -179,31 +191,25 @@ def plan(candidate: Candidate, against: Candidate) -> GatePlan:
 
 
 async def test_machine_and_seed_take_one_journey(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avo_tui.evaluation.tasks import find_tasks
-
-    info = find_tasks().info(TASK).model_dump(mode="json")
-
-    async def describe(link: FakeLink, body: dict[str, object], progress: object = None) -> Any:
-        return {"info": info, "seed": SEED.model_dump()}
-
     engine = lab.engine()
-    monkeypatch.setattr(engine._here, "request", describe.__get__(engine._here))
-    asking = asyncio.create_task(engine.machine(TASK))
+    asking = asyncio.create_task(engine.ask(TASK, MachineQuestion()))
     await lab.until(lambda: len(lab.waiting) == 2)
     assert queue_text(engine.queue()).startswith("2 requests wait; no worker yet")
     link = await lab.trip("gpu")
     assert await asking == MACHINE
-    report = await engine.evaluate(TASK, SEED)
+    report = await engine.ask(TASK, EvaluateQuestion(files=SEED.files))
     assert report.correct and report.score is not None and not lab.waiting
     assert [body["op"] for body in link.asked] == ["evaluate"]
     assert report.worker.startswith("spool:"), "an answer says where it was measured"
     await engine.close()
     again = lab.engine()
-    assert await again.machine(TASK) == MACHINE and not lab.waiting, "told by the last worker"
+    assert await again.ask(TASK, MachineQuestion()) == MACHINE and not lab.waiting, (
+        "told by the last worker"
+    )
     await again.close()
     monkeypatch.setattr(parcels, "program_key", lambda: "after an update")
     updated = lab.engine(plants_seed=False)
-    asking = asyncio.create_task(updated.machine(TASK))
+    asking = asyncio.create_task(updated.ask(TASK, MachineQuestion()))
     await lab.until(lambda: len(lab.waiting) == 1)  # other sources: other conditions
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -213,7 +219,7 @@ async def test_machine_and_seed_take_one_journey(lab: Lab, monkeypatch: pytest.M
 async def test_an_evaluation_brings_the_pairs_that_the_gate_asks_for(lab: Lab) -> None:
     engine = lab.engine()
     engine.foresee(plan(OTHER, SEED))
-    asking = asyncio.create_task(engine.evaluate(TASK, OTHER))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=OTHER.files)))
     await lab.until(lambda: lab.waiting)
     link = await lab.trip("gpu")
     assert (await asking).score is not None
@@ -222,7 +228,9 @@ async def test_an_evaluation_brings_the_pairs_that_the_gate_asks_for(lab: Lab) -
     judged = plan(OTHER, SEED)
     for number in range(len(pairs)):
         assert judged.undecided, "no more than the gate needs"
-        report = await engine.remeasure(TASK, OTHER, SEED, replicate=number)
+        report = await engine.ask(
+            TASK, RemeasureQuestion(files=OTHER.files, other=SEED.files, replicate=number)
+        )
         assert report.paired is not None and not lab.waiting
         judged = judged.with_pair(report.paired)
     assert not judged.undecided
@@ -232,7 +240,7 @@ async def test_an_evaluation_brings_the_pairs_that_the_gate_asks_for(lab: Lab) -
 async def test_a_candidate_that_is_far_behind_gets_no_pairs(lab: Lab) -> None:
     engine, slow = lab.engine(), plan(SEED, OTHER).replaced(rival_score=score(3.0))
     engine.foresee(slow)
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     link = await lab.trip("gpu")
     await asking
@@ -242,12 +250,14 @@ async def test_a_candidate_that_is_far_behind_gets_no_pairs(lab: Lab) -> None:
 
 async def test_an_answer_that_comes_twice_counts_once(lab: Lab) -> None:
     engine = lab.engine()
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     await lab.trip("gpu")
     await asking
     lab.copy_back(lab.root.parent / "gpu")
-    again = asyncio.create_task(engine.evaluate(TASK, SEED))  # a new measurement is meant
+    again = asyncio.create_task(
+        engine.ask(TASK, EvaluateQuestion(files=SEED.files))
+    )  # a new measurement is meant
     await lab.until(lambda: lab.waiting)
     await lab.until(lambda: not lab.folder.names("answers"))
     assert not again.done()
@@ -258,16 +268,16 @@ async def test_an_answer_that_comes_twice_counts_once(lab: Lab) -> None:
 
 async def test_an_engine_that_was_killed_finds_its_requests_and_answers(lab: Lab) -> None:
     first = lab.engine()
-    lost = asyncio.create_task(first.evaluate(TASK, SEED))
+    lost = asyncio.create_task(first.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     assert first._pump is not None
     first._pump.cancel()  # as by a kill: nothing is tidied up
     link = await lab.trip("gpu")
     second, stranger = lab.engine(), lab.engine("another session")
-    theirs = asyncio.create_task(stranger.evaluate(TASK, SEED))
+    theirs = asyncio.create_task(stranger.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: len(lab.waiting) == 2)
     async with asyncio.timeout(60):
-        assert (await second.evaluate(TASK, SEED)).correct
+        assert (await second.ask(TASK, EvaluateQuestion(files=SEED.files))).correct
     assert len(link.asked) == 1 and not theirs.done(), "each session has its own answers"
     theirs.cancel()
     lost.cancel()
@@ -280,7 +290,7 @@ async def test_what_is_not_wanted_any_more_is_ended(lab: Lab) -> None:
     engine, link = lab.engine(), FakeLink()
     link.hold = lambda _: True
     work = asyncio.create_task(lab.worker(link=link).run())
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: link.asked)
     asking.cancel()
     await lab.until(lambda: link.cancelled)
@@ -293,7 +303,7 @@ async def test_what_is_not_wanted_any_more_is_ended(lab: Lab) -> None:
 async def test_a_request_that_is_cut_off_is_given_back(lab: Lab) -> None:
     engine, link = lab.engine(), FakeLink()
     link.hold = lambda _: True
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     await lab.cut_off(link, lambda: link.asked)
     assert len(lab.waiting) == 1 and link.cancelled == 1
@@ -307,11 +317,13 @@ async def test_pairs_that_were_measured_when_time_was_over_are_kept(lab: Lab) ->
     engine, link = lab.engine(), FakeLink()
     link.hold = lambda body: body.get("replicate") == 1
     engine.foresee(plan(OTHER, SEED))
-    asking = asyncio.create_task(engine.evaluate(TASK, OTHER))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=OTHER.files)))
     await lab.until(lambda: lab.waiting)
     await lab.cut_off(link, lambda: any(link.hold(body) for body in link.asked))
     assert (await asking).score is not None
-    assert (await engine.remeasure(TASK, OTHER, SEED, replicate=0)).paired is not None
+    assert (
+        await engine.ask(TASK, RemeasureQuestion(files=OTHER.files, other=SEED.files, replicate=0))
+    ).paired is not None
     assert not lab.waiting
     await engine.close()
 
@@ -333,7 +345,7 @@ async def test_a_worker_that_dies_loses_nothing_whatever_its_clock_says(
     passed = 0.0
     monkeypatch.setattr(spool_folder, "time", SimpleNamespace(monotonic=lambda: passed))
     engine = lab.engine()
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     note = WorkerNote(name="far-1", host="far", pid=1, space="another machine")
     identity = await taken_by(lab, note)
@@ -354,7 +366,7 @@ async def test_a_worker_that_dies_loses_nothing_whatever_its_clock_says(
 
 async def test_a_dead_process_of_this_machine_holds_nothing_up(lab: Lab) -> None:
     engine = lab.engine()
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     gone = next(pid for pid in range(2**22 - 1, 1, -1) if not psutil.pid_exists(pid))
     await taken_by(lab, WorkerNote(name="here", pid=gone, space=spool_folder.pid_space()))
@@ -365,12 +377,12 @@ async def test_a_dead_process_of_this_machine_holds_nothing_up(lab: Lab) -> None
 
 async def test_a_candidate_that_kills_its_worker_is_answered(lab: Lab) -> None:
     engine, link = lab.engine(), FakeLink()
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     link.dies = 1
     await lab.worker(link=link).run(until_empty=True)
     assert (await asking).correct, "it is tried again"
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     link.dies = 5
     await lab.worker(link=link).run(until_empty=True)
@@ -383,7 +395,7 @@ async def test_a_worker_of_another_version_takes_nothing_and_says_so(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = lab.engine()
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     with monkeypatch.context() as patch:
         patch.setattr(parcels, "program_key", lambda: "another")
@@ -397,11 +409,11 @@ async def test_a_worker_of_another_version_takes_nothing_and_says_so(
 
 async def test_a_device_under_other_conditions_takes_nothing(lab: Lab) -> None:
     engine = lab.engine(plants_seed=False)
-    knowing = asyncio.create_task(engine.machine(TASK))
+    knowing = asyncio.create_task(engine.ask(TASK, MachineQuestion()))
     await lab.until(lambda: lab.waiting)
     await lab.trip("gpu")
     await knowing
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     other = FakeLink()
     other.machine = MACHINE.replaced(device="another", conditions="others")
@@ -417,7 +429,7 @@ async def test_five_hundred_requests_keep_their_order(lab: Lab) -> None:
     engine = lab.engine(batch=500)
     assert engine.width == 500
     many = [Candidate(files={"attention.cpp": f"kernel {n}"}) for n in range(500)]
-    asking = [asyncio.create_task(engine.check(TASK, one)) for one in many]
+    asking = [asyncio.create_task(engine.ask(TASK, CheckQuestion(files=one.files))) for one in many]
     await lab.until(lambda: len(lab.waiting) == 500)
     link = await lab.trip("gpu")
     reports = await asyncio.gather(*asking)
@@ -429,7 +441,7 @@ async def test_five_hundred_requests_keep_their_order(lab: Lab) -> None:
 
 async def test_files_that_are_half_there_or_lies_are_not_believed(lab: Lab) -> None:
     engine = lab.engine()
-    asking = asyncio.create_task(engine.evaluate(TASK, SEED))
+    asking = asyncio.create_task(engine.ask(TASK, EvaluateQuestion(files=SEED.files)))
     await lab.until(lambda: lab.waiting)
     (identity,) = lab.waiting
     path = lab.root / "answers" / f"{identity}.json"
@@ -449,9 +461,9 @@ async def test_files_that_are_half_there_or_lies_are_not_believed(lab: Lab) -> N
 async def test_what_needs_no_device_is_answered_here(lab: Lab) -> None:
     engine = lab.engine(architecture="sm_90a")
     await engine.start()
-    assert (await engine.compile(TASK, SEED)).correct
+    assert (await engine.ask(TASK, CompileQuestion(files=SEED.files))).correct
     broken = Candidate(files={"attention.cpp": "broken"})
-    report = await engine.evaluate(TASK, broken)
+    report = await engine.ask(TASK, EvaluateQuestion(files=broken.files))
     assert report.verdict is Verdict.COMPILE_ERROR and not lab.waiting
     await engine.close()
 
@@ -459,7 +471,9 @@ async def test_what_needs_no_device_is_answered_here(lab: Lab) -> None:
 async def test_who_waits_is_told_what_waits(lab: Lab) -> None:
     engine, told = lab.engine(), list[str]()
     asking = asyncio.create_task(
-        engine.evaluate(TASK, SEED, progress=lambda p: told.append(f"{p.stage} {p.detail}"))
+        engine.ask(
+            TASK, EvaluateQuestion(files=SEED.files), lambda p: told.append(f"{p.stage} {p.detail}")
+        )
     )
     await lab.until(lambda: told)
     assert told[0] == "waiting 1 request waits; no worker yet"
@@ -503,8 +517,8 @@ def test_urls_say_what_is_wrong_and_become_absolute(
 async def test_a_killed_worker_process_and_a_real_kernel(lab: Lab) -> None:
     """`python -m avo_tui.evaluation --spool` is killed in mid-evaluation; the next one does it."""
     engine = SpoolEvaluator(lab.root, task=TASK, session="one", plants_seed=False)
-    seed = await engine.seed(TASK)
-    asking = asyncio.create_task(engine.check(TASK, seed, quick=True))
+    seed = await engine.ask(TASK, SeedQuestion())
+    asking = asyncio.create_task(engine.ask(TASK, CheckQuestion(files=seed.files, quick=True)))
     await lab.until(lambda: lab.waiting)
     command = [sys.executable, "-m", "avo_tui.evaluation", "--spool", str(lab.root)]
     first = await asyncio.create_subprocess_exec(*command)

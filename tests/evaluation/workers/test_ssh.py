@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 import avo_tui
+from avo_tui.domain.questions import CheckQuestion, SeedQuestion
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.evaluators import make_evaluator
@@ -92,7 +93,9 @@ async def fleet(server: sshd.Sshd, kernels: Path) -> AsyncIterator[Fleet]:
 async def test_a_task_that_is_not_there_goes_over_the_line_and_keys_do_not(
     fleet: Fleet, server: sshd.Sshd
 ) -> None:
-    report = await fleet.check(TASK, await fleet.seed(TASK), quick=True)
+    report = await fleet.ask(
+        TASK, CheckQuestion(files=(await fleet.ask(TASK, SeedQuestion())).files, quick=True)
+    )
     assert report.verdict is Verdict.CORRECT, report.feedback
     assert report.worker == f"ssh://127.0.0.1:{server.port}:0"
     (worker,) = remote_workers(server)
@@ -105,10 +108,12 @@ async def test_a_task_that_is_not_there_goes_over_the_line_and_keys_do_not(
 async def test_a_worker_lost_over_there_is_replaced_and_the_work_is_done_again(
     fleet: Fleet, server: sshd.Sshd
 ) -> None:
-    seed = await fleet.seed(TASK)
+    seed = await fleet.ask(TASK, SeedQuestion())
     (worker,) = remote_workers(server)
     reached = asyncio.Event()
-    task = asyncio.ensure_future(fleet.check(TASK, seed, progress=lambda _: reached.set()))
+    task = asyncio.ensure_future(
+        fleet.ask(TASK, CheckQuestion(files=seed.files), lambda _: reached.set())
+    )
     await asyncio.wait_for(reached.wait(), 240)
     os.kill(worker, signal.SIGKILL)
     report = await task

@@ -41,7 +41,7 @@ async def test_each_variant_is_told_with_what_those_before_gave() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "work"), [("bench", "compare"), ("quick_bench", "compare_quickly")]
+    ("tool", "work"), [("bench", "remeasure"), ("quick_bench", "compare_quickly")]
 )
 @pytest.mark.parametrize(
     "end", [lambda: Interrupted("pause now"), lambda: StepEnded("aborted", "by the person")]
@@ -83,7 +83,7 @@ async def test_no_pair_is_spent_on_a_wrong_variant() -> None:
     await box.call("write_file", {"text": source(1.3) + "WRONG"})
     answer = await box.call("bench", {"attempts": ["1.1"], "pairs": 2})
     assert bench.runs.count("quick check") == 1, "what the record knows is not checked again"
-    assert bench.runs.count("compare") == 2
+    assert bench.runs.count("remeasure") == 2
     assert "wrong_result: off by 4" in answer.text and "attempt 1.1: 1.1000" in answer.text
 
 
