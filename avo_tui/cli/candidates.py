@@ -34,11 +34,11 @@ from avo_tui.domain.questions import (
     CACHES,
     MOST_SECONDS,
     QUICK_SECONDS,
+    Answer,
     CheckQuestion,
     EvaluateQuestion,
-    QuickComparison,
+    Question,
     QuickQuestion,
-    RemeasureQuestion,
     ReportQuestion,
     SeedQuestion,
 )
@@ -52,9 +52,8 @@ from avo_tui.evaluation.candidates import read_candidate as read_any
 from avo_tui.evaluation.evaluators import LocalEvaluator, make_evaluator
 from avo_tui.evaluation.locks import measuring_text
 from avo_tui.evaluation.ports import ProgressSink
-from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.operators.toolbox import quick_tools, variants
-from avo_tui.operators.toolbox.variants import Timed, Variant
+from avo_tui.operators.toolbox.variants import Ask, Timed, Variant
 from avo_tui.settings import settings
 from avo_tui.store import SessionReader
 from avo_tui.worktree import ChangeError, read_change
@@ -234,7 +233,12 @@ async def _measured(reader: SessionReader, work: _Pairs | _Quick) -> None:
     require_agreement(reader.folder)
     task = reader.state.session.task.name
     async with make_evaluator(reader.state.session.settings, task) as evaluator:
-        await work.measure(evaluator, task)
+
+        async def ask(question: Question[Answer], /) -> Answer:
+            quick = isinstance(question, CheckQuestion)
+            return await evaluator.ask(task, question, None if quick else _say_waiting())
+
+        await work.measure(ask)
 
 
 def _say_begin(doing: str, result: str) -> None:
@@ -265,20 +269,11 @@ class _Pairs:
     most: int
     precision: float | None
 
-    async def measure(self, evaluator: Evaluator, task: str) -> None:
-        async def check(candidate: Candidate) -> EvaluationReport:
-            return await evaluator.ask(task, CheckQuestion(files=candidate.files, quick=True))
-
-        async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
-            question = RemeasureQuestion(
-                files=candidate.files, other=self.other.files, replicate=replicate, more=more
-            )
-            return await evaluator.ask(task, question, _say_waiting())
-
-        await variants.check_variants(self.timed, check, _say_begin)
+    async def measure(self, ask: Ask) -> None:
+        await variants.check_variants(self.timed, ask, _say_begin)
         prior = spread(self.reader.state).prior
         await variants.time_variants(
-            self.timed, compare, prior, self.most, self.precision, _say_begin
+            self.timed, ask, self.other, prior, self.most, self.precision, _say_begin
         )
 
     def text(self, version: str) -> str:
@@ -313,15 +308,14 @@ class _Quick:
     seconds: float
     rows: list[quick_tools.QuickRow]
 
-    async def measure(self, evaluator: Evaluator, task: str) -> None:
-        async def compare(candidate: Candidate, more: bool) -> QuickComparison:
-            question = QuickQuestion(
-                files=candidate.files, other=self.other.files, configuration=self.configuration,
-                seconds=self.seconds, more=more,
-            )  # fmt: skip
-            return await evaluator.ask(task, question, _say_waiting())
-
-        await quick_tools.quick_rows(self.rows, self.variants, compare, MOST_SECONDS, _say_begin)
+    async def measure(self, ask: Ask) -> None:
+        question = QuickQuestion(
+            files={}, other=self.other.files, configuration=self.configuration,
+            seconds=self.seconds,
+        )  # fmt: skip
+        await quick_tools.quick_rows(
+            self.rows, self.variants, ask, question, MOST_SECONDS, _say_begin
+        )
         if rest := quick_tools.left_out(self.variants, self.rows).strip():
             tell(f"avo: {rest}")
 

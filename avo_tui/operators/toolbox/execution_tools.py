@@ -38,7 +38,7 @@ OWN_RUNS = (
 async def compile(space: Workspace) -> str:
     """Compile the working candidate: the compiler's log, registers, spills, instruction counts
     where the backend knows them. Seconds; not counted as an evaluation."""
-    report = await space.bench.evaluating.ask(CompileQuestion(files=space.working.files))
+    report = await space.ask(CompileQuestion(files=space.working.files))
     return report_text(report)
 
 
@@ -46,9 +46,7 @@ async def compile(space: Workspace) -> str:
 async def check(space: Workspace) -> str:
     """Compile and check the working candidate for correctness on every configuration, without
     timing it. Not counted as an evaluation."""
-    report = await space.bench.evaluating.ask(CheckQuestion(files=space.working.files))
-    if report.correct:
-        space.correct.add(report.candidate)
+    report = await space.ask(CheckQuestion(files=space.working.files))
     text = report_text(report)
     return f"{text}\n{asked(space)}" if report.correct else text
 
@@ -134,7 +132,7 @@ async def _that_compile(
     for number, variant in enumerate(variants):
         space.running.begin(f"compile {number + 1} of {len(variants)}: {variant.name}")
         question = CompileQuestion(files=variant.candidate.files)
-        report = await space.bench.evaluating.ask(question)
+        report = await space.ask(question)
         if report.correct or not report.verdict.judges_candidate:
             rest = list(variants[number:])
             return rest, trouble_lines([*rows, *((v.name, "", "") for v in rest)])
@@ -211,7 +209,7 @@ async def profile(
         times="timing" not in space.without,
     )
     question = ProfileQuestion(files=space.working.files, wanted=wanted)
-    return (await space.bench.evaluating.ask(question)).text
+    return (await space.ask(question)).text
 
 
 @tool("execution")
@@ -242,7 +240,7 @@ async def disassemble(
     loads and use."""
     window = Window(first_line=first_line, lines=lines)
     question = ListingQuestion(files=space.working.files, function=function, window=window)
-    return (await space.bench.evaluating.ask(question)).text
+    return (await space.ask(question)).text
 
 
 @tool("execution")
@@ -280,7 +278,7 @@ async def scratch(
             seed=seed,
         )
     question = ScratchQuestion(files=files, inputs=inputs)
-    report = await space.bench.evaluating.ask(question)
+    report = await space.ask(question)
     return _scratch_text(report)
 
 

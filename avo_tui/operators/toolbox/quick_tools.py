@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
-from avo_tui.domain import student_t
-from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Estimate
 from avo_tui.domain.questions import (
     CACHES,
@@ -30,7 +28,14 @@ from avo_tui.operators.toolbox.timing_tools import (
     chosen_variants,
 )
 from avo_tui.operators.toolbox.tool import tool
-from avo_tui.operators.toolbox.variants import Begins, Variant, nobody_waits, trouble_lines
+from avo_tui.operators.toolbox.variants import (
+    Ask,
+    Begins,
+    Variant,
+    nobody_waits,
+    told_apart,
+    trouble_lines,
+)
 from avo_tui.operators.toolbox.workspace import Workspace
 
 
@@ -86,17 +91,12 @@ async def quick_bench(
             f"There is no configuration {configuration!r}. There are: {', '.join(known)}."
         )
 
-    async def compare(candidate: Candidate, more: bool) -> QuickComparison:
-        return await space.bench.evaluating.ask(
-            QuickQuestion(
-                files=candidate.files, other=other.files, configuration=configuration,
-                seconds=seconds, more=more,
-            )
-        )  # fmt: skip
-
+    question = QuickQuestion(
+        files={}, other=other.files, configuration=configuration, seconds=seconds
+    )
     rows: list[QuickRow] = []
     try:
-        await quick_rows(rows, variants, compare, most_seconds, space.running.begin)
+        await quick_rows(rows, variants, space.ask, question, most_seconds, space.running.begin)
     except (Interrupted, StepEnded) as cut:
         if rows:
             cut.brought = quick_text(rows, f"v{number}")
@@ -107,14 +107,15 @@ async def quick_bench(
 async def quick_rows(
     rows: list[QuickRow],
     variants: Sequence[Variant],
-    compare: Callable[[Candidate, bool], Awaitable[QuickComparison]],
+    ask: Ask,
+    question: QuickQuestion,
     most_seconds: float,
     begins: Begins = nobody_waits,
 ) -> None:
     """Compare the variants one after the other, and none that would begin after `most_seconds`.
 
-    Each result is added to `rows` as soon as it is there. `compare` is told whether another one
-    follows, `begins` of each, such as `2 of 10: TILE=32`, and of what the one before gave.
+    Each result is added to `rows` as soon as it is there. `question` is asked of each, `begins` is
+    told of each, such as `2 of 10: TILE=32`, and of what the one before gave.
     """
     began = time.monotonic()
     before = ""
@@ -122,8 +123,8 @@ async def quick_rows(
         if rows and time.monotonic() - began >= most_seconds:
             break
         begins(f"{number} of {len(variants)}: {variant.name}", before)
-        more = number < len(variants)
-        rows.append(QuickRow(variant, await compare(variant.candidate, more)))
+        asked = question.replaced(files=variant.candidate.files, more=number < len(variants))
+        rows.append(QuickRow(variant, await ask(asked)))
         before = rows[-1].line
     begins("", before)
 
@@ -203,7 +204,6 @@ def _milliseconds(result: QuickComparison, caches: Caches, name: str) -> str:
 def _beside(row: QuickRow, first: QuickRow, caches: Caches) -> str:
     """Whether a variant is told apart from the first one with these caches."""
     a, b = first.result.estimate(caches), row.result.estimate(caches)
-    wide = student_t.quantile(0.025, min(a.degrees, b.degrees)) * math.hypot(a.error, b.error)
-    if abs(a.mean - b.mean) <= wide:
+    if not told_apart(a, b):
         return "not told apart from the first"
     return "slower than the first" if b.mean < a.mean else "faster than the first"

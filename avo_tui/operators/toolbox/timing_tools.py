@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -10,8 +9,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.questions import CheckQuestion, RemeasureQuestion
-from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
 from avo_tui.operators.ports import Interrupted, StepEnded
 from avo_tui.operators.toolbox.errors import ToolError
@@ -151,22 +148,17 @@ async def bench(
     spread = bench.reading.spread()
     pairs = pairs or (1 if precision is None else MOST_PAIRS)
 
-    async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
-        return await bench.evaluating.ask(
-            RemeasureQuestion(
-                files=candidate.files, other=other.files, replicate=replicate, more=more
-            )
-        )
-
     begins, far = space.running.begin, bool(bench.reading.queue())
     try:
         # far away a check costs a journey, more than the pair it saves; pairs look at outputs too
         unchecked = [
             row for row in timed if not far and not known_correct(space, row.variant.candidate)
         ]
-        await check_variants(unchecked, functools.partial(check_quickly, space), begins)
+        await check_variants(unchecked, space.ask, begins)
         began = time.monotonic()
-        await time_variants(timed, compare, spread.prior, pairs, precision, begins, at_once=far)
+        await time_variants(
+            timed, space.ask, other, spread.prior, pairs, precision, begins, at_once=far
+        )
     except (Interrupted, StepEnded) as cut:
         if any(row.pairs or row.trouble for row in timed):
             cut.brought = table_text(timed, f"v{number}", spread)
@@ -184,11 +176,3 @@ def known_correct(space: Workspace, candidate: Candidate) -> bool:
     attempt = space.bench.reading.find_attempt(candidate.id)
     recorded = attempt is not None and attempt.verdict is Verdict.CORRECT
     return recorded or candidate.id in space.correct or candidate.id == space.parent.id
-
-
-async def check_quickly(space: Workspace, candidate: Candidate) -> EvaluationReport:
-    """Check the small configurations of a candidate, and remember it where it is correct there."""
-    report = await space.bench.evaluating.ask(CheckQuestion(files=candidate.files, quick=True))
-    if report.correct:
-        space.correct.add(candidate.id)
-    return report

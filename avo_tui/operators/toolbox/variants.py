@@ -10,13 +10,14 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from avo_tui.domain import student_t, tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.compiler_flags import with_flags
 from avo_tui.domain.evidence import Estimate, Prior, estimate
 from avo_tui.domain.outlook import Spread
+from avo_tui.domain.questions import Answer, CheckQuestion, Question, RemeasureQuestion
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.score import PairedMeasurement, geomean
 from avo_tui.operators.toolbox.report_text import cause_line
@@ -29,11 +30,12 @@ MOST_PAIRS = 32
 
 T = TypeVar("T")
 
-Compare = Callable[[Candidate, int, bool], Coroutine[Any, Any, EvaluationReport]]
-"""Times a candidate beside the version; the number counts the pairs of the two before, and the last
-argument says whether another comparison follows at once."""
 
-Check = Callable[[Candidate], Awaitable[EvaluationReport]]
+class Ask(Protocol):
+    """Asks the evaluator."""
+
+    async def __call__(self, question: Question[Answer], /) -> Answer: ...
+
 
 Begins = Callable[[str, str], None]
 """Told what begins now, such as `2 of 10: TILE=64`, and what the one before gave, "" if nothing."""
@@ -192,9 +194,7 @@ def nobody_waits(doing: str, result: str) -> None:
     """For comparisons that nobody watches."""
 
 
-async def check_variants(
-    timed: Sequence[Timed], check: Check, begins: Begins = nobody_waits
-) -> None:
+async def check_variants(timed: Sequence[Timed], ask: Ask, begins: Begins = nobody_waits) -> None:
     """Check each variant quickly, so that no pair is spent on a wrong one.
 
     Once one does not compile, the next ones are still tried: a sweep's values may be the reason.
@@ -203,7 +203,7 @@ async def check_variants(
     for number, row in enumerate(timed, start=1):
         begins(f"check {number} of {len(timed)}: {row.variant.name}", before)
         before = ""
-        report = await check(row.variant.candidate)
+        report = await ask(CheckQuestion(files=row.variant.candidate.files, quick=True))
         if not report.correct:
             row.fail(report)
             before = row.line
@@ -216,7 +216,8 @@ precision says how many are needed."""
 
 async def time_variants(
     timed: Sequence[Timed],
-    compare: Compare,
+    ask: Ask,
+    other: Candidate,
     prior: Prior,
     pairs: int,
     precision: float | None,
@@ -224,7 +225,8 @@ async def time_variants(
     *,
     at_once: bool = False,
 ) -> None:
-    """Time each variant in `pairs` pairs of fresh processes, all of them once before any again.
+    """Time each variant beside `other` in `pairs` pairs of fresh processes, all of them once before
+    any again.
 
     With `precision`, `pairs` is the largest number: a variant gets no more once the half-width of
     its 95% interval is that small (0.003 is ±0.3%), or once another one is shown to be faster.
@@ -244,7 +246,14 @@ async def time_variants(
         rounds = range(first, min(first + step, pairs))
         asked = [(row, replicate) for replicate in rounds for row in waiting]
         works = [
-            compare(row.variant.candidate, replicate, turn < len(asked) or first + step < pairs)
+            ask(
+                RemeasureQuestion(
+                    files=row.variant.candidate.files,
+                    other=other.files,
+                    replicate=replicate,
+                    more=turn < len(asked) or first + step < pairs,
+                )
+            )
             for turn, (row, replicate) in enumerate(asked, start=1)
         ]
         async with in_turn(works, at_once) as reports:
@@ -283,14 +292,14 @@ def _drop_slower(timed: Sequence[Timed], prior: Prior) -> None:
     measured = [row for row in timed if row.pairs]
     if measured:
         first = max(measured, key=lambda row: row.gain)
+        best = first.estimate(prior)
         for row in measured:
-            row.dropped = row is not first and told_apart(first, row, prior)
+            row.dropped = row is not first and told_apart(best, row.estimate(prior))
 
 
-def told_apart(one: Timed, other: Timed, prior: Prior) -> bool:
+def told_apart(a: Estimate, b: Estimate) -> bool:
     """Whether the gains of two variants, each timed beside the same version, differ by more than
     chance explains in 95% of cases."""
-    a, b = one.estimate(prior), other.estimate(prior)
     wide = student_t.quantile(0.025, min(a.degrees, b.degrees)) * math.hypot(a.error, b.error)
     return abs(a.mean - b.mean) > wide
 
@@ -306,7 +315,7 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
         count = f"{len(row.pairs)} pair{'s' if len(row.pairs) > 1 else ''}"
         beside = ""
         if row is not rows[0]:
-            apart = told_apart(rows[0], row, spread.prior)
+            apart = told_apart(rows[0].estimate(spread.prior), row.estimate(spread.prior))
             beside = ", slower than the first" if apart else ", not told apart from the first"
         lines.append(
             f"- {row.variant.name}: {row.gain:.4f} [{1 + low:.4f} to {1 + high:.4f}], {count}"

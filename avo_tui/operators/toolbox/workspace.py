@@ -17,7 +17,9 @@ from avo_tui.domain.events import (
     NoteRemoved,
     PlanSet,
 )
+from avo_tui.domain.questions import Answer, CheckQuestion, Question
 from avo_tui.domain.records import Attempt, PlanItem, Version
+from avo_tui.domain.report import EvaluationReport
 from avo_tui.operators.ports import AttemptResult, Workbench
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.running_call import RunningCall, running_now
@@ -78,6 +80,14 @@ class Workspace:
     def parent(self) -> Candidate:
         """Source of the version this step started from."""
         return self.bench.reading.candidate(self.bench.reading.head.candidate)
+
+    async def ask(self, question: Question[Answer], /) -> Answer:
+        """Ask the evaluator; a candidate that a check finds correct is remembered."""
+        answer = await self.bench.evaluating.ask(question)
+        is_report = isinstance(answer, EvaluationReport)
+        if isinstance(question, CheckQuestion) and is_report and answer.correct:
+            self.correct.add(question.candidate.id)
+        return answer
 
     def change(self, candidate: Candidate, title: str) -> str:
         """Make `candidate` the working candidate and record it. Returns one line for the caller."""

@@ -1,6 +1,7 @@
 """The quick comparison as an agent gets it."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.device import DeviceHealth
-from avo_tui.domain.questions import Alternation, QuickComparison
+from avo_tui.domain.questions import Alternation, Question, QuickComparison, QuickQuestion
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.quick_tools import QuickRow, left_out, quick_rows, quick_text
 from avo_tui.operators.toolbox.variants import Variant
@@ -51,20 +52,22 @@ async def test_no_variant_is_begun_once_the_time_is_over() -> None:
     variants = [_variant(name) for name in ("a", "b", "c")]
     told: list[tuple[str, str]] = []
     more: list[bool] = []
+    question = QuickQuestion(files={}, other={})
 
-    async def compare(candidate: Candidate, another: bool) -> QuickComparison:
-        more.append(another)
+    async def ask(question: Question[Any], /) -> Any:
+        assert isinstance(question, QuickQuestion)
+        more.append(question.more)
         return compared((1.0, 1.1), (1.0, 1.1)).replaced(waited=30.0)
 
     rows: list[QuickRow] = []
-    await quick_rows(rows, variants, compare, 0.0, lambda *said: told.append(said))
+    await quick_rows(rows, variants, ask, question, 0.0, lambda *said: told.append(said))
     assert [row.variant.name for row in rows] == ["a"]
     assert told == [("1 of 3: a", ""), ("", "a warm 1.0488, cold 1.0488")] and more == [True]
     rest = left_out(variants, rows)
     assert "30 s of it went on waiting" in rest and "not begun: b; c" in rest
     assert "after 30 s of waiting for the device" in quick_text(rows, "v0")
     whole: list[QuickRow] = []
-    await quick_rows(whole, variants, compare, 1e9)
+    await quick_rows(whole, variants, ask, question, 1e9)
     assert len(whole) == 3 and left_out(variants, whole) == ""
     assert more[1:] == [True, True, False], "the device is not kept for nothing"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.evidence import Prior
 from avo_tui.domain.outlook import Spread
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.questions import Question, RemeasureQuestion
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.operators.toolbox import Toolbox
 from avo_tui.operators.toolbox.variants import (
@@ -24,6 +25,8 @@ from avo_tui.operators.toolbox.variants import (
 )
 from tests.operators.fake_workbench import FakeWorkbench
 from tests.operators.toy_task import judge, source
+
+OTHER = Candidate(files={"k.cpp": "the version"})
 
 
 def test_every_combination_is_a_variant_with_its_macros_before_the_source() -> None:
@@ -166,8 +169,9 @@ async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> Non
     gains = {"fast": 1.05, "alike": 1.049, "slow": 0.7}
     asked: list[tuple[str, int]] = []
 
-    async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
-        name = candidate.files["k.cpp"]
+    async def ask(question: Question[Any], /) -> Any:
+        assert isinstance(question, RemeasureQuestion)
+        name, replicate = question.files["k.cpp"], question.replicate
         asked.append((name, replicate))
         gain = gains[name] * (1.004 if replicate % 2 else 0.996)
         pair = PairedMeasurement(configurations={"c": (gain, gain, gain)})
@@ -175,7 +179,7 @@ async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> Non
 
     rows = [Timed(_variant(name, name)) for name in gains]
     prior = Prior(variance=1.6e-5)
-    await time_variants(rows, compare, prior, pairs=32, precision=0.002)
+    await time_variants(rows, ask, OTHER, prior, pairs=32, precision=0.002)
     fast, alike, slow = rows
     assert len(slow.pairs) == 1 and slow.dropped
     for row in (fast, alike):
@@ -183,7 +187,7 @@ async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> Non
         assert 2 < len(row.pairs) < 32 and (high - low) / 2 <= 0.002
     assert [n for name, n in asked if name == "fast"] == list(range(len(fast.pairs)))
     asked.clear()
-    await time_variants([Timed(_variant("slow", "slow"))], compare, prior, 3, None)
+    await time_variants([Timed(_variant("slow", "slow"))], ask, OTHER, prior, 3, None)
     assert len(asked) == 3
 
 
@@ -192,8 +196,9 @@ async def test_pairs_of_a_device_far_away_are_asked_for_together() -> None:
     asked: list[tuple[str, int]] = []
     answered = asyncio.Event()
 
-    async def compare(candidate: Candidate, replicate: int, more: bool) -> EvaluationReport:
-        asked.append((candidate.id, replicate))
+    async def ask(question: Question[Any], /) -> Any:
+        assert isinstance(question, RemeasureQuestion)
+        asked.append((question.candidate.id, question.replicate))
         if len(asked) == 6:
             answered.set()
         await asyncio.wait_for(answered.wait(), 60)
@@ -202,5 +207,5 @@ async def test_pairs_of_a_device_far_away_are_asked_for_together() -> None:
         return report.replaced(score=None, paired=PairedMeasurement(configurations=rows))
 
     rows = [Timed(_variant(name, name)) for name in ("one", "two")]
-    await time_variants(rows, compare, Prior(0.0001), pairs=3, precision=None, at_once=True)
+    await time_variants(rows, ask, OTHER, Prior(0.0001), pairs=3, precision=None, at_once=True)
     assert [len(row.pairs) for row in rows] == [3, 3] and len(set(asked)) == 6
