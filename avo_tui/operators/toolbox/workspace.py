@@ -84,8 +84,8 @@ class Workspace:
     async def ask(self, question: Question[Answer], /) -> Answer:
         """Ask the evaluator; a candidate that a check finds correct is remembered."""
         answer = await self.bench.evaluating.ask(question)
-        is_report = isinstance(answer, EvaluationReport)
-        if isinstance(question, CheckQuestion) and is_report and answer.correct:
+        correct = isinstance(answer, EvaluationReport) and answer.correct
+        if correct and isinstance(question, CheckQuestion):
             self.correct.add(question.candidate.id)
         return answer
 
