@@ -88,8 +88,8 @@ def _sizes(cases: tuple[CheckCase, ...]) -> Iterator[str]:
         if missing and any(remainder % 2 for remainder in large):
             told = " or ".join(map(str, missing))
             yield (
-                f"No {name} above {LARGE} leaves a remainder of {told} by {TAIL}: a last vector "
-                "that is filled wrongly there is never seen."
+                f"No case whose {name} is above {LARGE} leaves a remainder of {told} by {TAIL}: "
+                "a last vector that is filled wrongly there is never seen."
             )
 
 

@@ -98,7 +98,7 @@ def test_a_tail_that_no_size_has_is_said(sizes: tuple[int, ...], missing: str) -
     task = Tails()
     task.sizes = sizes
     told = [line for line in case_coverage.gaps(task) if "remainder" in line]
-    wanted = f"No n above 16 leaves a remainder of {missing} by 4: "
+    wanted = f"No case whose n is above 16 leaves a remainder of {missing} by 4: "
     assert [line.startswith(wanted) for line in told] == ([True] if missing else [])
 
 

@@ -103,7 +103,10 @@ def unanswered(outcome: Outcome) -> str:
     if outcome.reason == "exited" and not outcome.stderr.strip():
         return "its own code ended the program, as os._exit does"
     if outcome.reason == "time":
-        return f"it was not done after {_LIMITS.seconds:g} s"
+        return (
+            f"it was not done after {_LIMITS.seconds:g} s: see that its own code comes to an end,"
+            " or take smaller sizes (--set)"
+        )
     last = (outcome.stderr.strip().splitlines() or ["it said nothing"])[-1]
     return f"{outcome.reason}: {plain(outcome.error or last, 300)}"
 
@@ -131,7 +134,9 @@ def answered(reply: Path, wishes: Wishes) -> ReferenceSpec:
     try:
         content = json.loads(read_untrusted(reply))
         if error := content.get("error"):
-            raise EvaluatorError(f"{wishes.origin}: {plain(str(error), 2000)}")
+            file = Path(wishes.origin).name  # most sentences begin with it already
+            told = plain(str(error), 2000)
+            raise EvaluatorError(told if told.startswith(file) else f"{wishes.origin}: {told}")
         spec = ReferenceSpec.model_validate(content["spec"])
     except (KeyError, ValueError, AttributeError, RecursionError) as error:
         why = plain(str(error), 300)

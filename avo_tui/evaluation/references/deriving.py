@@ -243,6 +243,11 @@ def derive(
             "compared; --eval takes a module in evaluation mode"
         )
     sizes = {**fixed, **_telling((*hidden, *scored)).sizes}
+    if not shown.random and not _repeats(reference, sizes):
+        raise BadReferenceError(
+            "the reference gives other outputs when it is called again with the same inputs, so it "
+            "keeps something from call to call: make that an input and an output of forward"
+        )
     names = [t.name for t in tensors if t.role == "input"]
     if any(t.role == "input" and t.dtype.lstrip("u").startswith("int") for t in tensors):
         # whether sums of whole numbers stay in range is seen where they are longest
@@ -304,6 +309,28 @@ def _longest(scored: tuple[Case, ...], smallest: Case) -> Case:
     """The scored case of most operations that is quickly run here; without one the smallest."""
     quick = [c for c in scored if c.flops <= QUICK_FLOPS and c.bytes <= WITH_DATA]
     return max(quick, key=lambda case: case.flops, default=smallest)
+
+
+def _repeats(reference: Reference, sizes: Sizes) -> bool:
+    """Whether a second call with the same inputs gives the same outputs.
+
+    In the same bits: on one thread the order in which numbers are added is the same.
+    """
+    import torch
+
+    with torch.no_grad():
+        try:
+            drawn = reference.draw(sizes, 7, "cpu")
+            tensors = {**drawn.inputs, **drawn.weights}
+            first = {name: tensor.clone() for name, tensor in drawn.outputs(tensors).items()}
+            again = drawn.outputs(tensors)
+        except Exception:  # it is told where distributions are looked at
+            return True
+    return all(
+        tensor.shape == again[name].shape
+        and torch.equal(tensor.nan_to_num(), again[name].nan_to_num())
+        for name, tensor in first.items()
+    )
 
 
 def _same_by_any_chance(reference: Reference, sizes: Sizes) -> bool:

@@ -9,6 +9,7 @@ import ast
 import builtins
 import copy
 import hashlib
+import linecache
 import re
 import sys
 from abc import ABC, abstractmethod
@@ -102,6 +103,13 @@ class ReferenceSample:
                     f"the reference returns a {type(item).__name__} ({name}), and every output "
                     f"must be a tensor: {rewrite}"
                 )
+            if item.is_quantized or item.layout != torch.strided:
+                kind = "quantized" if item.is_quantized else "sparse"
+                rewrite = "int_repr()" if item.is_quantized else "to_dense()"
+                raise BadReferenceError(
+                    f"the reference returns a {kind} tensor ({name}), and a kernel writes plain "
+                    f"ones: return {name}.{rewrite}"
+                )
         if not named:
             raise BadReferenceError("the reference returns nothing")
         return named
@@ -156,7 +164,7 @@ class Source:
 
         Raises BadReferenceError for text that is no Python.
         """
-        self.file, self._modules = file, dict(modules or {})
+        self.file, self._text, self._modules = file, text, dict(modules or {})
         try:
             self._tree = ast.parse(text, file)
         except SyntaxError as error:
@@ -206,6 +214,9 @@ class Source:
         if self._modules:
             module.__dict__["__builtins__"] = _Imports(self._modules, device).builtins
         sys.modules[module.__name__] = module
+        # torch.jit.script reads the text of a function, which need not lie in a file here
+        lines = self._text.splitlines(keepends=True)
+        linecache.cache[self.file] = (len(self._text), None, lines, self.file)
         try:
             exec(compile(tree, self.file, "exec"), module.__dict__)  # noqa: S102  it is code
         except (Exception, SystemExit) as error:
@@ -291,7 +302,14 @@ def raised(error: BaseException, file: str) -> str:
     """One sentence with the line of `file` that an exception came from."""
     line = line_in(error, file)
     where = f" (line {line})" if line else ""
-    return f"{file}{where}: {type(error).__name__}: {one_line(error)}"
+    hint = ""
+    if isinstance(error, ModuleNotFoundError):
+        hint = "; install it where avo-tui is installed, or write it with torch alone"
+    elif isinstance(error, OSError):
+        hint = "; it runs without your files: make what it needs in the file itself"
+    elif "Model.__init__() missing" in str(error):
+        hint = "; get_init_inputs gives the arguments of Model"
+    return f"{file}{where}: {type(error).__name__}: {one_line(error)}{hint}"
 
 
 class ParameterNames:

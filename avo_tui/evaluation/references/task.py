@@ -71,7 +71,14 @@ def reference_cases(spec: ReferenceSpec) -> tuple[CheckCase, ...]:
         for index, case in enumerate(sorted(odd, key=lambda c: c.flops))
     ]
     cases += [
-        CheckCase(configuration_of(case), "normal", hidden=True, category=_ABOVE) for case in above
+        CheckCase(
+            configuration_of(case),
+            "normal",
+            hidden=True,
+            category=_ABOVE,
+            perturb=case.name == perturbed,
+        )
+        for case in above
     ]
     smallest = min(spec.scored, key=lambda case: case.flops)
     cases += [

@@ -19,7 +19,7 @@ from avo_tui.evaluation.references.describing import cpp_description
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.source import BadReferenceError
 from avo_tui.evaluation.references.spec import ReferenceSpec
-from avo_tui.evaluation.references.task import ReferenceTask
+from avo_tui.evaluation.references.task import ReferenceTask, reference_cases
 from avo_tui.evaluation.sandbox.run import Sandbox
 from tests.evaluation.references.examples import LINEAR, PAIR
 
@@ -172,6 +172,14 @@ def test_what_cannot_be_a_task_is_told_in_one_sentence(text: str, says: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_a_case_is_perturbed_wherever_slices_are_independent() -> None:
+    """Here the first case with two slices along the axis has more than what is scored."""
+    text = AWKWARD.replace("BODY", "return x * 2").replace("INPUTS", "[torch.randn(b, n)]")
+    spec = derived(text.replace("n = 16", "b = 2\nn = 256"))
+    assert spec.independent is not None
+    assert any(case.perturb for case in reference_cases(spec))
+
+
 @pytest.mark.parametrize(
     ("text", "sizes"), [(LINEAR, {}), (PAIR, {"rows": 20}), (json.dumps(DEFINITION), {})]
 )
@@ -322,7 +330,13 @@ import torch
 n = 16
 
 
+def twice(x):
+    return x * 2
+
+
 class Model(torch.nn.Module):
+    twice = staticmethod(twice)
+
     def forward(self, x):
         BODY
 
@@ -367,6 +381,19 @@ def test_the_first_configuration_is_called_what_it_is() -> None:
         ("return x.sum().item()", "[torch.randn(n)]", "return torch.tensor(…)"),
         ("return x[0]", "[(torch.randn(n), 1)]", "give each part as an argument"),
         ("return torch.autograd.grad(x.sum(), x)", "[torch.randn(n)]", "torch.enable_grad()"),
+        (
+            "self.n = getattr(self, 'n', 0) + 1; return x * self.n",
+            "[torch.randn(n)]",
+            "call to call",
+        ),
+        ("return x.to_sparse()", "[torch.randn(n)]", "return out.to_dense()"),
+        (
+            "return torch.quantize_per_tensor(x.float(), 0.1, 0, torch.quint8)",
+            "[torch.randn(n)]",
+            "return out.int_repr()",
+        ),
+        ("return torch.load('weights.pt')", "[torch.randn(n)]", "No such file"),
+        ("return torch.jit.script(self.twice)(x)", "[torch.randn(n)]", ""),
         ("return x + 1", "{'x': torch.randn(n), 'y': 1}", ""),
         ("return x + 1", "torch.randn(n)", ""),
         ("return x[x > 0].sum()", "[torch.randn(n)]", ""),
