@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
-from avo_tui.ui.text import Line, Span, line, merged
+from rich.cells import cell_len
+
+from avo_tui.ui.text import Line, Span, fit, line, merged
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
@@ -73,7 +76,7 @@ LEFT = 6
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class Scale:
     """From values to cells: `columns` × `rows` of them, x from `first`, y from `low` to `top`."""
 
     columns: int
@@ -86,7 +89,7 @@ class _Scale:
     """From one tick of the vertical axis to the next; a whole number of rows."""
 
     @classmethod
-    def of(cls, data: ChartData, width: int, height: int) -> _Scale:
+    def of(cls, data: ChartData, width: int, height: int) -> Scale:
         """The scale that includes all points, and the baselines that are not far above them."""
         ys = [p.y for p in data.points if p.y > 0]
         near = [b for _, b in data.baselines if b <= 2.6 * max(ys, default=1)]
@@ -155,7 +158,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     """The chart in `width` × `height` cells: axis at the left, labels in the last row."""
     if not data.points or width < 16 or height < 4:
         return []
-    scale = _Scale.of(data, width, height)
+    scale = Scale.of(data, width, height)
     ordered = sorted(data.points, key=lambda p: p.x)
     cells = _area(ordered, scale)
     points = _points(data, ordered, scale)
@@ -178,7 +181,7 @@ def render(data: ChartData, width: int, height: int) -> list[Line]:
     return out
 
 
-def _area(ordered: Sequence[Point], scale: _Scale) -> list[list[Span]]:
+def _area(ordered: Sequence[Point], scale: Scale) -> list[list[Span]]:
     """The best so far as an area, in eighths of a row, up to the right end."""
     heights = [0.0] * scale.columns
     for point in ordered:
@@ -198,9 +201,7 @@ def _area(ordered: Sequence[Point], scale: _Scale) -> list[list[Span]]:
     return cells
 
 
-def _points(
-    data: ChartData, ordered: Sequence[Point], scale: _Scale
-) -> dict[tuple[int, int], Span]:
+def _points(data: ChartData, ordered: Sequence[Point], scale: Scale) -> dict[tuple[int, int], Span]:
     """(row, column) → what is drawn there; of several points the one that matters most."""
     best = max((point.number for point in ordered if point.leads), default=None)
     points: dict[tuple[int, int], tuple[int, Span]] = {}
@@ -276,6 +277,87 @@ def version_labels(numbers: Mapping[int, float], room: int) -> tuple[tuple[float
     return tuple((numbers[n], f"v{n}") for n in kept)
 
 
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """What the machine can do, and how near each configuration comes to it. Both axes of its chart
+    are logarithmic."""
+
+    points: tuple[tuple[str, float, float], ...]
+    """(configuration, operations per byte of its least memory traffic, operations per second)."""
+    peak: float
+    """Operations per second."""
+    bandwidth: float
+    """Bytes per second."""
+
+    def limit(self, intensity: float) -> float:
+        """The most operations per second at so many operations per byte."""
+        return min(self.peak, self.bandwidth * intensity)
+
+    def ranges(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The ends of the horizontal and of the vertical axis, with the ridge in sight."""
+        xs = [x for _, x, _ in self.points] + [self.peak / self.bandwidth]
+        left, right = min(xs) / 2, max(xs) * 2
+        return (left, right), (min(self.limit(left), *(y for *_, y in self.points)) / 2, self.peak)
+
+
+def log_place(value: float, ends: tuple[float, float]) -> float:
+    """Where a value lies on a logarithmic axis: 0 at its lower end, 1 at its upper one."""
+    share = math.log(max(value, ends[0]) / ends[0]) / math.log(ends[1] / ends[0])
+    return min(1.0, share)
+
+
+def decades(ends: tuple[float, float]) -> list[float]:
+    """The powers of ten within the ends of an axis; their halves and fifths where it is short."""
+    low, high = (math.floor(math.log10(end)) for end in ends)
+    parts = (1,) if high - low > 1 else (1, 2, 5)
+    ticks = [part * 10.0**power for power in range(low, high + 1) for part in parts]
+    return [tick for tick in ticks if ends[0] <= tick <= ends[1]]
+
+
+def _rate(value: float) -> str:
+    """Operations per second in the room beside an axis: `100G`."""
+    forms = ((1e12, "T"), (1e9, "G"))
+    unit = next((f"{value / scale:g}{sign}" for scale, sign in forms if value >= scale), "")
+    return unit if 0 < len(unit) < LEFT else f"{value:.0e}"
+
+
+def roofline_rows(data: Roofline, width: int, height: int) -> list[Line]:
+    """The roof, and each configuration below it; where there is room, what the signs are."""
+    listed = height - 2 - len(data.points) >= 6
+    rows, columns = height - 1 - listed * (1 + len(data.points)), width - LEFT - 1
+    if rows < 3 or columns < 16:
+        return []
+    across, up = data.ranges()
+    cells: list[list[Span]] = [[(" ", "")] * columns for _ in range(rows)]
+
+    def column_of(intensity: float) -> int:
+        return round(log_place(intensity, across) * (columns - 1))
+
+    def row_of(rate: float) -> int:
+        return rows - 1 - round(log_place(rate, up) * (rows - 1))
+
+    for column in range(columns):
+        limit = data.limit(across[0] * (across[1] / across[0]) ** (column / (columns - 1)))
+        cells[row_of(limit)][column] = ("·" if limit < data.peak else "─", "baseline")
+    for (_, x, y), sign in zip(data.points, cycle(MARKS), strict=False):
+        cells[row_of(y)][column_of(x)] = (sign, "curve")
+    axis = {row_of(tick): _rate(tick) for tick in decades(up)}
+    out = [
+        line((axis.get(y, "").rjust(LEFT - 1), "dim"), ("┤" if y in axis else "│", "axis"),
+             *merged(row))
+        for y, row in enumerate(cells)
+    ]  # fmt: skip
+    labels = ((across[1], "operations/byte"), *((x, f"{x:g}") for x in decades(across)))
+    out.append(_footer(ChartData(labels=labels), LEFT, columns, column_of))
+    if listed:
+        room = max(cell_len(name) for name, *_ in data.points)
+        out.append(line(""))
+        for (name, x, y), sign in zip(data.points, cycle(MARKS), strict=False):
+            part = f"  {y / data.limit(x):.0%} of what is possible at {x:,.4g} operations/byte"
+            out.append(line((f"{sign} ", "curve"), fit(name, room), (part, "dim")))
+    return out
+
+
 MARKS = "●▲■◆✚○△□"
 """A different sign for each run, so that runs can be told apart without colour."""
 
@@ -298,7 +380,7 @@ def draw(curves: Sequence[Curve], width: int, height: int, *, reference: float =
         return []
     right = max(x for x, _ in points) or 1.0
     top = max(*(y for _, y in points), reference) * 1.05
-    scale = _Scale(width - LEFT - 1, height - 2, 0.0, right, *_round_range(0.0, top, height - 2))
+    scale = Scale(width - LEFT - 1, height - 2, 0.0, right, *_round_range(0.0, top, height - 2))
     cells = [[" "] * scale.columns for _ in range(scale.rows)]
     cells[scale.row(reference)] = ["┈"] * scale.columns
     for index, curve in enumerate(curves):

@@ -9,6 +9,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.base import now
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.records import EngineRecord, Profile
+from avo_tui.ui.charts import Roofline, roofline_rows
 from avo_tui.ui.panes.output import profile_lines, roofline_lines
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
@@ -74,6 +75,39 @@ async def test_the_best_ones_share_of_peak_at_the_chart(source: MemorySource) ->
     app = make_app(with_machine(source, best.device))
     async with running(app, (120, 40)) as hands:
         await hands.until(lambda: "of peak" in title_of(app, "score"))
+
+
+async def test_the_roofline_is_one_of_the_charts(source: MemorySource) -> None:
+    best = source.state.best
+    assert best is not None
+    ceilings = {c.name: min(100e9, 20e9 * 4) for c in best.score.configurations}
+    task = source.state.session.task.replaced(work=dict.fromkeys(ceilings, (4000000.0, 1000000.0)))
+    source.state.change_session(task=task)
+    app = make_app(with_machine(source, best.device))
+    async with running(app, (120, 40)) as hands:
+        await hands.until(lambda: "of peak" in title_of(app, "score"))
+        await hands.press("5", "z")
+        for _ in range(5):
+            if title_of(app, "score") == f"roofline of v{best.number}":
+                break
+            await hands.press("a")
+        text = "\n".join(hands.rows())
+        for c in best.score.configurations:
+            part = (
+                f"{c.throughput * 1e9 / ceilings[c.name]:.0%} of what is possible at 4 operations"
+            )
+            assert part in text and c.name in text
+        await hands.press("a")
+        assert "roofline" not in title_of(app, "score")
+        await hands.home()
+
+
+@pytest.mark.parametrize("size", [(16, 4), (30, 5), (48, 10), (90, 24), (200, 60)], ids=str)
+def test_the_roofline_fits_its_pane(size: tuple[int, int]) -> None:
+    points = (("one", 0.001, 5.0), ("two", 64.0, 61e9), ("beyond", 1e9, 2e12))
+    rows = roofline_rows(Roofline(points, 100e9, 20e9), *size)
+    assert len(rows) <= size[1] and all(row.width <= size[0] for row in rows)
+    assert rows or size[0] < 23
 
 
 async def test_another_machine_gives_no_share(source: MemorySource) -> None:

@@ -192,7 +192,7 @@ def diff_lines(
     """The whole document. `sides` None decides by width."""
     beside = width >= SIDE_BY_SIDE if sides is None else sides and width >= 60
     several = len(doc.files) > 1
-    out = [*(_heading(file, "  ") for file in doc.files), BLANK] if several else []
+    out = [_heading(file, "  ") for file in doc.files] if several else []
     for file in doc.files:
         old = doc.old.files.get(file.name) if doc.old is not None else None
         new = doc.new.files.get(file.name) if doc.new is not None else None

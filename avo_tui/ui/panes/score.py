@@ -15,11 +15,19 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from avo_tui.domain.machine import shares
+from avo_tui.domain.machine import RATES, peak, shares
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.score import Score
 from avo_tui.ui import formats
-from avo_tui.ui.charts import ChartData, Point, render, ticks, version_labels
+from avo_tui.ui.charts import (
+    ChartData,
+    Point,
+    Roofline,
+    render,
+    roofline_rows,
+    ticks,
+    version_labels,
+)
 from avo_tui.ui.loader import Loader
 from avo_tui.ui.panes.base import PanePainter, Selection
 from avo_tui.ui.panes.graph import line_of
@@ -74,7 +82,7 @@ def chart_spans(snapshot: Snapshot, selected: int | None, now: datetime) -> list
     return out
 
 
-Over = Literal["versions", "time", "evaluations", "cost"]
+Over = Literal["versions", "time", "evaluations", "cost", "roofline"]
 OVER: tuple[Over, ...] = get_args(Over)
 
 
@@ -259,8 +267,26 @@ def _hours(low: float, high: float) -> tuple[tuple[float, str], ...]:
     return tuple((x, form(x * 3600)) for x in (low, middle, high))
 
 
+def roofline(snapshot: Snapshot) -> Roofline | None:
+    """The roofline of the best version; None where the machine's peak rates, or what a run of the
+    kernel computes and moves, are not known."""
+    best, engine, task = snapshot.best, snapshot.session.engine, snapshot.session.task
+    machine = engine.machine if engine is not None else None
+    if best is None or machine is None or best.device not in {"", machine.device}:
+        return None
+    top, scale = peak(machine), RATES.get(best.score.unit)
+    if top is None or scale is None or top[1] <= 0 or machine.peak_bytes <= 0:
+        return None
+    points: list[tuple[str, float, float]] = []
+    for c in best.score.configurations:
+        operations, moved = task.work.get(c.name, (0.0, 0.0))
+        if operations > 0 and moved > 0 and c.throughput > 0:
+            points.append((one_line(c.name, 24), operations / moved, c.throughput * scale))
+    return Roofline(tuple(points), top[1], machine.peak_bytes) if points else None
+
+
 class Chart(Painter, can_focus=True):
-    """Draws `ChartData`; repaints only the rows that changed."""
+    """Draws a chart; repaints only the rows that changed."""
 
     @dataclass
     class Clicked(Message):
@@ -268,11 +294,11 @@ class Chart(Painter, can_focus=True):
 
         share: float
 
-    _data = ChartData()
+    _data: ChartData | Roofline = ChartData()
     _rows: Sequence[Line] = ()
     _drawn_for: object = None
 
-    def show(self, data: ChartData) -> None:
+    def show(self, data: ChartData | Roofline) -> None:
         self._data = data
         self._redraw()
 
@@ -282,7 +308,11 @@ class Chart(Painter, can_focus=True):
         if basis == self._drawn_for or size.width <= 0:
             return
         self._drawn_for = basis
-        rows = render(self._data, size.width, size.height) or [
+        if isinstance(self._data, Roofline):
+            rows = roofline_rows(self._data, size.width, size.height)
+        else:
+            rows = render(self._data, size.width, size.height)
+        rows = rows or [
             line(("The score of every version appears here,", "dim")),
             line(("against the baseline at 1.0.", "dim")),
         ]
@@ -316,11 +346,13 @@ class ScorePainter(PanePainter):
         self.chart = screen.query_one("#score-view", Chart)
         self._view = ChartView()
         self._span: Span | None = None
-        self._data = ChartData()
+        self._data: ChartData | Roofline = ChartData()
 
     def next_axis(self, snapshot: Snapshot) -> None:
-        """Versions, time, evaluations, cost where there is any; a span first ends."""
-        over = OVER[: len(OVER) if snapshot.session.spend.usd > 0 else -1]
+        """Versions, time, evaluations, cost where there is any, the roofline where it is known; a
+        span first ends."""
+        over = [o for o in OVER if o != "cost" or snapshot.session.spend.usd > 0]
+        over = [o for o in over if o != "roofline" or roofline(snapshot) is not None]
         later = over[(over.index(self._view.over) + 1) % len(over)]
         self._view = replace(self._view, over="time" if self._span is not None else later)
         self._span = None
@@ -343,10 +375,13 @@ class ScorePainter(PanePainter):
 
     def version_at(self, share: float) -> int | None:
         """The version nearest to a place on the chart: 0 is its left end, 1 its right end."""
-        return self._data.nearest(share)
+        return self._data.nearest(share) if isinstance(self._data, ChartData) else None
 
     def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         """The chart, with the subject marked where it is a version."""
+        roof = roofline(snapshot) if self._view.over == "roofline" else None
+        if roof is None and self._view.over == "roofline":  # another machine by now
+            self._view = replace(self._view, over="versions")
         view, span = self._view, self._span
         if span is not None:
             view = replace(view, since=self._since())
@@ -370,12 +405,17 @@ class ScorePainter(PanePainter):
         )
         if not size.width or not self.differs(basis):
             return
-        room = size.width - AXIS_CELLS
-        self._data = chart_data(snapshot, view, selected=selected, room=room, now=self.host.clock())
+        room, now = size.width - AXIS_CELLS, self.host.clock()
+        if roof is not None and span is None:
+            self._data = roof
+        else:
+            self._data = chart_data(snapshot, view, selected=selected, room=room, now=now)
         self.chart.show(self._data)
 
     def _title(self, snapshot: Snapshot) -> list[Words]:
         """What the chart shows, as much of it as there is room for."""
+        if self._view.over == "roofline" and self._span is None and snapshot.best is not None:
+            return [(f"roofline of v{snapshot.best.number}", "dim")]
         axis = f"over {self._view.over}"
         if self._span is not None:
             axis = self._span.name + self._until(snapshot)

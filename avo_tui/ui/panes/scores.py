@@ -64,7 +64,7 @@ class _Table:
         others = others if left - 12 >= 9 * len(others) else []
         left -= 9 * len(others)
         flags_width = max((cell_len(_flags(c)) + 1 for c in rows if c.flags), default=0)
-        says = 0 < flags_width <= left - 14
+        says = 0 < flags_width <= left // 2  # the rest is for the bars
         room = left - 2 - (flags_width if says else 0)
         top = max(
             [1.0, *(c.ratio for c in rows)]

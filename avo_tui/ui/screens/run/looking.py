@@ -340,7 +340,9 @@ def sides(run: Run) -> None:
     run.repaint()
 
 
-@look("a", "The chart over versions, time, evaluations, or cost.", label="chart axis")
+@look(
+    "a", "The chart over versions, time, evaluations or cost, or the roofline.", label="chart axis"
+)
 def chart_axis(run: Run) -> None:
     run.score.next_axis(run.known)
     run.repaint()
