@@ -282,6 +282,13 @@ class ListingQuestion(_InWords):
     window: Window = Window()
 
 
+class SanitizeQuestion(_InWords):
+    """What the language's sanitizers of these names find in a candidate."""
+
+    op: Literal["sanitize"] = "sanitize"
+    tools: tuple[str, ...]
+
+
 class QuickQuestion(Question[QuickComparison]):
     """Two candidates called in turn within one process, warm and cold, for about `seconds`.
 
@@ -328,6 +335,7 @@ AnyQuestion = Annotated[
     | RemeasureQuestion
     | ProfileQuestion
     | ListingQuestion
+    | SanitizeQuestion
     | QuickQuestion
     | ScratchQuestion,
     Field(discriminator="op"),

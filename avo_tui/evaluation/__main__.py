@@ -15,13 +15,13 @@ import signal
 import sys
 from pathlib import Path
 
-from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import (
     CheckQuestion,
     CompileQuestion,
     EvaluateQuestion,
     ProfileQuestion,
     ReportQuestion,
+    SanitizeQuestion,
 )
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.evaluation.backends.cuda.device_tools import parse_tools
@@ -96,11 +96,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _question(options: argparse.Namespace, candidate: Candidate) -> ReportQuestion:
+def _question(
+    options: argparse.Namespace, files: dict[str, str]
+) -> ReportQuestion | ProfileQuestion | SanitizeQuestion:
+    if options.profile:
+        return ProfileQuestion(files=files)
+    if options.sanitize:
+        return SanitizeQuestion(files=files, tools=options.sanitize)
     if options.quick or options.stage == "check":
-        return CheckQuestion(files=candidate.files, quick=options.quick)
+        return CheckQuestion(files=files, quick=options.quick)
     kind = CompileQuestion if options.stage == "compile" else EvaluateQuestion
-    return kind(files=candidate.files)
+    return kind(files=files)
 
 
 async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
@@ -117,12 +123,10 @@ async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
             print(line, file=sys.stderr)
 
     try:
-        if options.profile:
-            answer = await pipeline.ask(options.task, ProfileQuestion(files=candidate.files))
-            return answer.text, True
-        if options.sanitize:
-            return await pipeline.sanitize(options.task, candidate, options.sanitize), True
-        report = await pipeline.ask(options.task, _question(options, candidate), show)
+        question = _question(options, candidate.files)
+        if not isinstance(question, ReportQuestion):
+            return (await pipeline.ask(options.task, question)).text, True
+        report = await pipeline.ask(options.task, question, show)
         return as_json(report) if options.json else as_text(report), report.correct
     finally:
         await pipeline.close()

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from avo_tui.domain.questions import (
     QuickQuestion,
     RemeasureQuestion,
     ReportQuestion,
+    SanitizeQuestion,
     ScratchQuestion,
     SeedQuestion,
     Text,
@@ -127,8 +128,12 @@ class Pipeline:
         try:
             return cast("Answer", await self._answer(task, question, context))
         except Rejected as rejection:
-            log = rejection.feedback.log if isinstance(question, QuickQuestion) else ""
-            failed = question.unanswered(name, _in_words(rejection, log))
+            words = f"{rejection.verdict}: {rejection.feedback.summary}"
+            if isinstance(question, QuickQuestion) and rejection.feedback.log:
+                words += f"\n{rejection.feedback.log}"
+            elif isinstance(question, SanitizeQuestion) and rejection.feedback.detail:
+                words += f"\n{rejection.feedback.detail}"
+            failed = question.unanswered(name, words)
             if failed is None:
                 raise
             return failed
@@ -146,6 +151,8 @@ class Pipeline:
                 return Text(text=await self._profile(task, question, context))
             case ListingQuestion():
                 return Text(text=await self._disassemble(task, question, context))
+            case SanitizeQuestion():
+                return Text(text=await self._sanitize(task, question, context))
             case QuickQuestion():
                 return await self._compare_quickly(task, question, context)
             case ScratchQuestion(files=files, seconds=seconds, inputs=inputs):
@@ -207,22 +214,13 @@ class Pipeline:
         compiled = await backend.compile(task, Candidate(files=question.files), context)
         return await backend.disassemble(compiled, context, question.function, question.window)
 
-    async def sanitize(self, name: str, candidate: Candidate, tools: Sequence[str]) -> str:
-        """What the language's sanitizers find in a candidate; a sentence where there are none.
-
-        Raises EvaluatorError for an unknown task.
-        """
-        task = self.tasks.get(name)
+    async def _sanitize(self, task: Task, question: SanitizeQuestion, context: Context) -> str:
         backend = self.backend(task)
         if not isinstance(backend, Sanitizing):
             return f"There is no sanitizer for {task.language}."
-        context = Context(self.sandbox, lambda _: None)
-        try:
-            compiled = await backend.compile(task, candidate, context)
-            async with self._kept.hold(backend.device_lock(task), context.progress):
-                return await backend.sanitize(task, compiled, tools)
-        except Rejected as rejection:
-            return _in_words(rejection, rejection.feedback.detail)
+        compiled = await backend.compile(task, Candidate(files=question.files), context)
+        async with self._kept.hold(backend.device_lock(task), context.progress):
+            return await backend.sanitize(task, compiled, question.tools)
 
     async def _judge(self, run: EvaluationRun, question: ReportQuestion, context: Context) -> None:
         """Compiles, and then checks, benchmarks or compares, as far as it is asked for and the
@@ -345,10 +343,6 @@ async def _pair(
         run.paired = swapped.reversed()
     if replicate == 0 and isinstance(backend, ExaminingFinalists):
         run.notes = await backend.finalist(run.task, compiled)
-
-
-def _in_words(rejection: Rejected, more: str) -> str:
-    return f"{rejection.verdict}: {rejection.feedback.summary}" + (f"\n{more}" if more else "")
 
 
 def _no_configuration(name: str, scored: Iterable[str]) -> str:

@@ -249,7 +249,6 @@ class WorkerLink:
         command: Sequence[str],
         *,
         lease: float | None = None,
-        start_seconds: float = START_SECONDS,
         variables: Collection[str] | None = None,
     ) -> None:
         """`command` starts a worker, here or, such as `ssh HOST …`, elsewhere. `lease`: see
@@ -257,7 +256,6 @@ class WorkerLink:
         self._command = tuple(command)
         self._variables = variables
         self._lease = lease
-        self._start_seconds = start_seconds
         self._worker: WorkerProcess | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
@@ -292,13 +290,13 @@ class WorkerLink:
                 raise EvaluatorError(f"{self._command[0]} cannot be run: {error}") from error
             self._worker = worker = WorkerProcess(process, self._lease)
             try:
-                await asyncio.wait_for(asyncio.shield(worker.ready), self._start_seconds)
+                await asyncio.wait_for(asyncio.shield(worker.ready), START_SECONDS)
             except BaseException as error:
                 await self._abandon(worker)
                 if not isinstance(error, TimeoutError | WorkerGoneError):
                     raise
                 last = worker.last_words[-1] if worker.last_words else str(error)
-                text = with_remedy(last) or f"no word from it within {self._start_seconds:.0f} s"
+                text = with_remedy(last) or f"no word from it within {START_SECONDS:.0f} s"
                 raise EvaluatorError(f"the evaluation worker does not start: {text}") from error
             return worker
 
