@@ -197,7 +197,7 @@ async def test_a_scheduler_that_is_frozen_for_long_is_lost_and_comes_back(
 ASKS = """
 import asyncio, sys
 from pathlib import Path
-from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.questions import CheckQuestion
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evaluation.evaluators import make_evaluator
 
@@ -209,7 +209,7 @@ async def main(task, url, folder):
     files = {p.name: p.read_text() for p in Path(folder).glob("*.h")}
     files["loops_for_ever.cpp"] = Path(folder, "loops_for_ever.cpp").read_text()
     async with make_evaluator(RunSettings(evaluator=url), task) as fleet:
-        await fleet.check(task, Candidate(files=files), progress=see)
+        await fleet.ask(task, CheckQuestion(files=files), see)
 
 asyncio.run(main(*sys.argv[1:]))
 """
