@@ -18,7 +18,16 @@ from avo_tui.cli.app import open_app
 from avo_tui.cli.control import ANSWER_SECONDS, NOT_TAKEN, answer, deliver, parse_pairs
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.notify import start_watcher
-from avo_tui.cli.parameters import Json, TaskName, completing
+from avo_tui.cli.parameters import (
+    Evaluations,
+    Hours,
+    Json,
+    Steps,
+    TaskName,
+    Tokens,
+    Usd,
+    completing,
+)
 from avo_tui.cli.session_trust import require_agreement
 from avo_tui.cli.starting import Evaluators
 from avo_tui.cli.terminal import emit, in_terminal, say, table, tell
@@ -71,18 +80,6 @@ CampaignName = Annotated[
 ]
 OneLine = Annotated[
     int | None, Option("--line", min=1, help="Only this line; without it all of them.")
-]
-Usd = Annotated[float | None, Option("--budget-usd", "--usd", min=0)]
-Hours = Annotated[
-    float | None, Option("--budget-hours", "--hours", min=0, help="Running hours of each line.")
-]
-Evaluations = Annotated[
-    int | None,
-    Option("--budget-evaluations", "--evaluations", min=0, help="Of all lines together."),
-]
-Tokens = Annotated[int | None, Option("--budget-tokens", "--tokens", min=0)]
-Steps = Annotated[
-    int | None, Option("--budget-steps", "--steps", min=0, help="Of all lines together.")
 ]
 
 _HELP = "Run several sessions on one task that now and then pass on their best version."
@@ -163,7 +160,7 @@ def run(
     """Begin a campaign. Each line is a session, NAME.1, NAME.2, …, for which every command works.
 
     Each line sends its best version to the next one on a ring every so many evaluations; the
-    receiving line's own gate decides. All lines share one budget.
+    receiving line's own gate decides. All lines share one budget; its hours are those of each line.
     """
     info = opening.find_task(task)
     if name is None:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, BadParameter, Context, Exit, Option, Typer
 
 from avo_tui.cli.errors import Failure
-from avo_tui.cli.parameters import Json, Name, VersionName, completing, opened, pick
+from avo_tui.cli.parameters import (
+    Evaluations,
+    Hours,
+    Json,
+    Name,
+    Steps,
+    Tokens,
+    Usd,
+    VersionName,
+    completing,
+    opened,
+    pick,
+)
 from avo_tui.cli.terminal import emit, say, tell
 from avo_tui.domain import commands
 from avo_tui.domain.budget import Caps, cap_states
@@ -132,11 +144,11 @@ def reject(
 @app.command(epilog="Example: avo budget demo --hours 2 --evaluations 500")
 def budget(
     name: Name,
-    usd: Annotated[float | None, Option(min=0)] = None,
-    tokens: Annotated[int | None, Option(min=0)] = None,
-    hours: Annotated[float | None, Option(min=0)] = None,
-    evaluations: Annotated[int | None, Option(min=0)] = None,
-    steps: Annotated[int | None, Option(min=0)] = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    hours: Hours = None,
+    evaluations: Evaluations = None,
+    steps: Steps = None,
     per_step: Annotated[bool, Option("--per-step", help="Caps of each step.")] = False,
     no_caps: Annotated[bool, Option("--none", help="Take the other caps away.")] = False,
     as_json: Json = False,

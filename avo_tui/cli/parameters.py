@@ -42,6 +42,17 @@ task_names = completing(_tasks)
 version_names = completing(_versions)
 """Versions of the session that stands on the line already."""
 
+# The caps of a budget, called the same wherever one is given.
+Usd = Annotated[float | None, Option("--budget-usd", "--usd", min=0, help="Most dollars to spend.")]
+Hours = Annotated[
+    float | None, Option("--budget-hours", "--hours", min=0, help="Most hours of running.")
+]
+Evaluations = Annotated[
+    int | None, Option("--budget-evaluations", "--evaluations", min=0, help="Most evaluations.")
+]
+Tokens = Annotated[int | None, Option("--budget-tokens", "--tokens", min=0, help="Most tokens.")]
+Steps = Annotated[int | None, Option("--budget-steps", "--steps", min=0, help="Most steps.")]
+
 Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, Argument(help="A session, by name or folder.", autocompletion=session_names)]
 _TASK = Argument(

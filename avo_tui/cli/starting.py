@@ -13,7 +13,15 @@ from avo_tui.cli.app import open_app
 from avo_tui.cli.control import parse_pairs
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.notify import start_watcher
-from avo_tui.cli.parameters import AnyTaskName, session_names
+from avo_tui.cli.parameters import (
+    AnyTaskName,
+    Evaluations,
+    Hours,
+    Steps,
+    Tokens,
+    Usd,
+    session_names,
+)
 from avo_tui.cli.referring import Wanted, adopt, derived_lines
 from avo_tui.cli.session_trust import require_agreement
 from avo_tui.cli.terminal import in_terminal, say, tell
@@ -104,10 +112,11 @@ def run(
         ),
     ] = None,
     model: Annotated[str | None, Option(help="Model of the agent.")] = None,
-    budget_usd: Annotated[float | None, Option(min=0)] = None,
-    budget_hours: Annotated[float | None, Option(min=0)] = None,
-    budget_evaluations: Annotated[int | None, Option(min=0)] = None,
-    steps: Annotated[int | None, Option(min=0, help="Steps in all.")] = None,
+    usd: Usd = None,
+    hours: Hours = None,
+    evaluations: Evaluations = None,
+    tokens: Tokens = None,
+    steps: Steps = None,
     gate: Annotated[
         Literal["strict", "paper", "vector"] | None, Option(help="Acceptance gate.")
     ] = None,
@@ -147,7 +156,7 @@ def run(
     """Start a session and open it, or go on with one."""
     if keep and headless:
         raise BadParameter("--headless is one process; use avo service", param_hint="--keep")
-    caps = Caps(usd=budget_usd, hours=budget_hours, evaluations=budget_evaluations, steps=steps)
+    caps = Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
     if resume is not None:
         if task is not None or name is not None or origin is not None:
             raise BadParameter("--resume takes no task, name or origin", param_hint="--resume")

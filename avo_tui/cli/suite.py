@@ -61,7 +61,13 @@ def run(
     ] = "tuner",
     language: Annotated[str, Option(help="cpp or cuda.")] = "cpp",
     evaluations: Annotated[
-        int, Option("--budget-evaluations", min=1, help="Evaluations for each problem.")
+        int,
+        Option(
+            "--budget-evaluations",
+            "--evaluations",
+            min=1,
+            help="Evaluations for each problem.",
+        ),
     ] = 20,
     candidates: Annotated[
         Path | None,
