@@ -29,7 +29,7 @@ def misbehaving(command: str) -> dict[str, str]:
     [
         ("for n in $(seq 200); do sleep 60 & done; wait", "processes = 40",
          "starts more than its limit of 40 processes"),
-        ("head -c 200000000 /dev/zero > large; cat large large large large > larger",
+        ("head -c 200000000 /dev/zero > large; cat large large large large > larger; sleep 60",
          "disk_gb = 0.05", "writes more than its limit of 0.05 GB"),
         ("cat /dev/zero", "", "prints more than it may"),
         ("kill -SEGV $$", "", "ended by signal 11"),

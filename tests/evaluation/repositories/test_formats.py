@@ -65,7 +65,7 @@ def test_what_a_benchmark_counts_beside_its_time_is_no_time() -> None:
     given = Given(json.dumps(GOOGLE), None, 1.0)
     assert list(readings("google-benchmark", given)) == ["a/8"]
     unsaid = Metric(name="a/8:items_per_second")
-    with pytest.raises(UnreadableError, match="it reports a/8$"):
+    with pytest.raises(UnreadableError, match=r"it reports a/8$"):
         readings("google-benchmark", Given(json.dumps(GOOGLE), None, 1.0, (unsaid,)))
     unknown = Metric(name="a/8", field="bytes")
     with pytest.raises(UnreadableError, match="beside its time it has cpu_time, items_per_second"):

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.command import workshop
 from avo_tui.evaluation.backends.command.workshop import Ran, Workshop
+from avo_tui.evaluation.sandbox.policy import Job, Outcome
+from avo_tui.evaluation.sandbox.run import Sandbox
 from tests.evaluation.repositories.conftest import Repository
 
 Make = Callable[..., Repository]
@@ -207,6 +210,26 @@ async def test_both_sides_of_a_round_have_the_same_seed_and_each_round_another(m
     assert report.score is not None
     (row,) = report.score.configurations
     assert row.ratio_p20 == row.ratio_p80 == 1 and row.p20 < row.p80
+
+
+async def test_builds_and_tests_of_a_cuda_project_see_the_gpu_too(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, tuple[str, ...]] = {}
+    run = Sandbox.run
+
+    async def noting(self: Sandbox, job: Job) -> Outcome:
+        seen[job.command[-1].splitlines()[-1]] = job.devices
+        return await run(self, job)
+
+    repository = make(more='device = "cuda"\n')
+    monkeypatch.setattr(workshop, "GPUS", "null")
+    monkeypatch.setattr(Sandbox, "run", noting)
+    repository.adopt_as_it_is()
+    report = await repository.evaluate({"src/time": "10\n"})
+    assert report.verdict is Verdict.CORRECT, report.feedback
+    commands = ("sh build.sh", "sh tests/run.sh", "sh bench.sh")
+    assert {seen[command] for command in commands} == {("/dev/null",)}
 
 
 async def test_the_persons_folder_stays_as_it_is(make: Make) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.command.adopting import propose
 from avo_tui.evaluation.backends.command.project import parse_project
 from avo_tui.evaluation.backends.command.task import RepositoryTask, load_repository
 from avo_tui.evaluation.backends.command.trying import Trial, Tried, prove
@@ -70,6 +71,7 @@ async def test_a_finalist_is_told_which_changed_lines_the_benchmark_executes(mak
         report = await remeasured(pipeline, repository.name, changed, seed, lambda _: None)
         told = "executed by the benchmark: 3 of 4 changed lines (a tracer)"
         assert told in report.feedback.detail
+        assert "a gain on others is not shown" in report.feedback.detail
         broken = changed.with_file("src/used.py", f"{more}\nimport os; os._exit(0)\n")
         report = await remeasured(pipeline, repository.name, broken, seed, lambda _: None)
         assert "executed by the benchmark: 3" not in report.feedback.detail
@@ -169,3 +171,17 @@ async def test_a_change_is_proved_from_nothing_in_pairs(make: Make) -> None:
     assert all(pair.gain == pytest.approx(2.0) for pair in proof.replicates)
     assert proof.commands == ("sh build.sh", "sh tests/run.sh", "sh bench.sh")
     assert proof.checks[0].startswith("tests passed")
+    assert "a gain on others is not shown" in proof.checks[-1]
+
+
+def test_what_a_cargo_benchmark_runs_is_compiled_by_the_build(tmp_path: Path) -> None:
+    """A run of the benchmark is in a fresh copy, so it would compile each time."""
+    (tmp_path / "benches").mkdir()
+    (tmp_path / "benches" / "sum.rs").write_text('fn main() { println!("{{\\"ms\\": {}}}", 1); }\n')
+    head = '[package]\nname = "sums"\nversion = "0.1.0"\n'
+    bench = '[[bench]]\nname = "sum"\nharness = false\n'
+    (tmp_path / "Cargo.toml").write_text(f"{head}{bench}")
+    _, guessed = propose(tmp_path, {}, "0123456789ab")
+    assert guessed.get("build.command").endswith("&& cargo bench --offline --no-run")
+    assert guessed.get("benchmark.command") == "cargo bench --offline"
+    assert guessed.get("benchmark.format") == "json"

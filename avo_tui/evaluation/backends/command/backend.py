@@ -60,6 +60,7 @@ class CommandBackend:
         cores = task.project.benchmark.cores
         kept = f"{cores} core{'s' if cores != 1 else ''}" if cores else "all cores"
         device = f"cpu {cpu_model()} · {kept}"
+        weak = task.project.unshown
         told = (device, task.base.id, task.project.key(), HARNESS_VERSION, level.isolation)
         return MachineInfo(
             device=f"{device} · {MEASURED_BY}",
@@ -67,6 +68,7 @@ class CommandBackend:
                 f"Scores are {MEASURED_BY}: the candidate's code runs in the process that reads"
                 " the clock. Guaranteed are the tests, the files that are not editable, and a"
                 " plausible time of the whole command.",
+                *([f"{weak[:1].upper()}{weak[1:]}."] if weak else []),
             ),
             compiler=", ".join(_compilers()),
             sandbox=level.describe(),
@@ -122,7 +124,9 @@ class CommandBackend:
         shop = self._at[0]
         if not compiled.tree.candidate:
             return ""
-        return sentence(shop.seed, compiled.candidate, await executed(shop, compiled.candidate))
+        ran = await executed(shop, compiled.candidate)
+        told = sentence(shop.seed, compiled.candidate, ran), shop.project.unshown
+        return "; ".join(filter(None, told))
 
     async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:
         raise EvaluatorError(

@@ -83,9 +83,8 @@ class Measuring:
         shop, benchmark = self._shop, self._benchmark
         async with shop.laid_out(tree) as scratch:
             ran = await shop.run(
-                scratch, seeded(benchmark.command, seed), benchmark.seconds, cpus=cpus,
-                devices=self._devices(), keep=_KEEP,
-            )  # fmt: skip
+                scratch, seeded(benchmark.command, seed), benchmark.seconds, cpus=cpus, keep=_KEEP
+            )
             if not ran.outcome.ok:
                 verdict, words = shop.ending("the benchmark", ran.outcome, benchmark.seconds)
                 verdict = Verdict.CRASH if verdict is Verdict.WRONG_RESULT else verdict
@@ -99,13 +98,6 @@ class Measuring:
             if tree.candidate:
                 shop.require_unchanged(ran.tree, "the benchmark")
             return Run(results, seconds)
-
-    def _devices(self) -> tuple[str, ...]:
-        if self._benchmark.device != "cuda":
-            return ()
-        return tuple(
-            str(path) for path in sorted(Path("/dev").glob("nvidia*")) if not path.is_dir()
-        )
 
     def _given(self, ran: Ran, seconds: float, metrics: Sequence[Metric]) -> Given:
         if not self._benchmark.output:

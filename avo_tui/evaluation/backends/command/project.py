@@ -170,6 +170,13 @@ class Project(Section):
             granted.append("uses the GPU")
         return tuple(granted)
 
+    @property
+    def unshown(self) -> str:
+        """What no measurement can show where a candidate may know the benchmark's inputs."""
+        if SEED in self.benchmark.command:
+            return ""
+        return "the benchmark's inputs are the same each time: a gain on others is not shown"
+
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
         """The metrics as what a candidate is scored on, under names that every part takes."""

@@ -283,6 +283,7 @@ async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) ->
                 whole = Turns(whole.ours + turns.ours, whole.theirs + turns.theirs)
         named = {HIDDEN: "hidden tests"}
         told = [f"{named.get(c.name, c.name)} passed {c.detail}".strip() for c in checks]
+        told += filter(None, [project.unshown])
         cores = project.benchmark.cores
         measured = seeded(project.benchmark.command)
         commands = (project.build.command, project.test.command, measured)

@@ -32,7 +32,9 @@ KEPT_BASES = 6
 MOST_FIXED = 20_000
 """Protected files that are mounted read-only; beyond that they are compared only."""
 _GIB = 1 << 30
-_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+GPUS = "nvidia*"
+"""The devices of GPUs, in /dev."""
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _ALSO_READ = (
     "/sys/devices/system/cpu", "/usr/local", "/opt", "/etc/ssl/openssl.cnf", "/etc/localtime",
     "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/fd",
@@ -266,7 +268,6 @@ class Workshop:
         fixed: bool = True,
         network: bool = False,
         cpus: tuple[int, ...] = (),
-        devices: tuple[str, ...] = (),
         variables: Mapping[str, str] | None = None,
         keep: int = 256 * 1024,
     ) -> Ran:
@@ -305,7 +306,7 @@ class Workshop:
             limits=limits,
             read=tuple(_readable([*own.path, *own.read]) + list(_ONLINE if network else ())),
             environment=environment,
-            devices=devices,
+            devices=self._devices(),
             allowed_calls=_WITHIN if inside or network else ("socketpair",),
             cpu=cpus or None,
             network=network,
@@ -313,6 +314,14 @@ class Workshop:
         if fixed and inside and (names := self._fixed(scratch)):
             job = replace(job, fixed=names)
         return Ran(await self.sandbox.run(job), scratch)
+
+    def _devices(self) -> tuple[str, ...]:
+        """What a CUDA project's commands see: its tests need the GPU as its benchmark does, and
+        its build where it asks which one is there."""
+        if self.project.benchmark.device != "cuda":
+            return ()
+        found = sorted(Path("/dev").glob(GPUS))
+        return tuple(str(path) for path in found if not path.is_dir())
 
     def _fixed(self, scratch: Path) -> Path | None:
         """The list of the protected files, beside the scratch folder, for the launcher."""
@@ -402,4 +411,4 @@ def _prune(root: Path) -> None:
 
 def search_path(project: Project) -> str:
     own = (os.path.expanduser(p) for p in project.environment.path)  # noqa: PTH111
-    return ":".join([*own, _SYSTEM_PATH])
+    return ":".join([*own, SYSTEM_PATH])
