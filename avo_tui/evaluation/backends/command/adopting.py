@@ -20,7 +20,7 @@ from avo_tui.domain.repository import editable
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command.formats import FORMATS
 from avo_tui.evaluation.backends.command.project import FILE, Project, parse_project
-from avo_tui.evaluation.backends.command.workshop import search_path
+from avo_tui.evaluation.backends.command.workshop import SYSTEM_PATH, search_path
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.worktree import JUNK
 
@@ -191,6 +191,9 @@ def _guess(seen: Seen, guessed: Guess) -> None:
     cuda = seen.named(r"\.cu$") or seen.saying("CUDAExtension", ["setup.py"])
     if guessed.get("build.command") and cuda:
         guessed.set("benchmark.device", "cuda", "there are CUDA sources")
+        nvcc = shutil.which("nvcc", path=os.environ.get("PATH", "") + ":/usr/local/cuda/bin")
+        if nvcc and not shutil.which("nvcc", path=SYSTEM_PATH):
+            guessed.set("environment.path", [str(Path(nvcc).parent)], "where nvcc is")
 
 
 def _cmake(seen: Seen, guessed: Guess) -> None:
@@ -274,16 +277,22 @@ def _cargo(seen: Seen, guessed: Guess) -> None:
         return
     build, text = "cargo build --release --offline", seen.text("Cargo.toml")
     if re.search(r"^\[.*dependencies", text, re.MULTILINE) and not seen.has("vendor"):
-        fetch = "cargo fetch && cargo test --release --no-run && cargo build --release"
+        fetch = "cargo fetch && cargo test --release --no-run"
         build = f"{{ test -d target || {{ {fetch}; }}; }} && {build}"
         told = "cargo fetches dependencies that are not vendored"
         guessed.set("build.network", True, told)
+    benches = seen.named(r"(^|/)benches/.*\.rs$")
+    if benches:  # or each run of the benchmark would compile it first
+        build += " && cargo bench --offline --no-run"
     guessed.set("build.command", build, "there is a Cargo.toml")
     test = "cargo test --release --offline"
     guessed.set("test.command", test, "cargo runs a package's tests")
-    if re.search(r"^\s*criterion\b", text, re.MULTILINE):
-        why = "Cargo.toml depends on criterion"
-        guessed.measured_by("cargo bench --offline", "criterion", why)
+    criterion = re.search(r"^\s*criterion\b", text, re.MULTILINE)
+    if benches and (criterion or re.search(r"^harness\s*=\s*false", text, re.MULTILINE)):
+        printing = seen.saying(r'\{\{\\"', benches)
+        name = "criterion" if criterion else "json" if printing else "wall"
+        why = f"Cargo.toml {'depends on criterion' if criterion else 'has a benchmark of its own'}"
+        guessed.measured_by("cargo bench --offline", name, why)
     guessed.set("project.editable", seen.below(["src", "crates"]), "cargo's folder of sources")
     if cargo := shutil.which("cargo"):
         guessed.set("environment.path", [str(Path(cargo).parent)], "where cargo is")
