@@ -320,8 +320,8 @@ class Workshop:
         its build where it asks which one is there."""
         if self.project.benchmark.device != "cuda":
             return ()
-        found = sorted(Path("/dev").glob(GPUS))
-        return tuple(str(path) for path in found if not path.is_dir())
+        gpus = sorted(Path("/dev").glob(GPUS))
+        return tuple(str(path) for path in gpus if not path.is_dir())
 
     def _fixed(self, scratch: Path) -> Path | None:
         """The list of the protected files, beside the scratch folder, for the launcher."""
