@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp import glue, process
-from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
 from avo_tui.evaluation.backends.cpp.process import Runner
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.asking import evaluated
@@ -135,29 +133,21 @@ async def test_loading_that_took_long_is_tried_again(
     assert "computed for 9.0 s while it was loaded" in await check(pipeline, "honest")
 
 
-async def test_mapping_that_took_long_is_charged_and_no_accusation(
+async def test_mapping_that_took_long_is_charged_to_nobody(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where the machine had to find memory for the candidate's process, and for no other."""
-    real, measured = Runner.bind, CandidateProcess.measure_overhead
-    empty: list[Runner] = []
+    """No candidate runs while its arguments are mapped; the machine had to find memory."""
+    real = Runner.bind
 
-    def bind(self: Runner, slot: int, arguments: list[str]) -> int:
-        if self not in empty:
-            self._counted -= 2_000_000_000
-        return real(self, slot, arguments)
+    def bind(self: Runner, calls: Any) -> int:
+        self._counted -= 2_000_000_000
+        return real(self, calls)
 
-    def measure(self: CandidateProcess, configuration: Configuration, inputs: Any) -> None:
-        empty.append(self.runner)
-        measured(self, configuration, inputs)
-
-    await pipeline.warm("tiny_attention")  # what mapping costs is measured there first
     monkeypatch.setattr(Runner, "bind", bind)
-    monkeypatch.setattr(CandidateProcess, "measure_overhead", measure)
     honest = candidate("honest")
     report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda _: None)
     assert report.score is not None, report.feedback
-    assert all(c.milliseconds > 1900 for c in report.score.configurations)
+    assert all(c.milliseconds < 1000 for c in report.score.configurations)
 
 
 @pytest.mark.parametrize("name", ["adaptive_exits_with_hidden", "adaptive_tells_hidden"])

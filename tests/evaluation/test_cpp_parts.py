@@ -18,19 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.report import Resources
 from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp import allowed_symbols, benchmark, driver, glue, loops
 from avo_tui.evaluation.backends.cpp.benchmark import too_short
-from avo_tui.evaluation.backends.cpp.candidate_process import (
-    Calibration,
-    Overhead,
-    Stage,
-    empty_kernel,
-)
-from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
+from avo_tui.evaluation.backends.cpp.candidate_process import Calibration, Overhead, Stage
 from avo_tui.evaluation.backends.cpp.elf import (
     ElfError,
     Import,
@@ -253,35 +246,28 @@ def test_a_write_outside_an_output_is_seen() -> None:
     arena.close()
 
 
-def test_the_overhead_is_the_median_of_the_latest_empty_calls() -> None:
-    words = ("o:0:64:0",)
-    overhead = Overhead(Calibration(3e9, Call(20_000, 15_000), {words: 9_000}, 32.0, 80e9))
-    assert overhead.exchange == Call(20_000, 15_000)
-    assert overhead.mapping(words) == 9_000
+def test_the_overhead_is_the_median_of_the_latest_exchanges() -> None:
+    overhead = Overhead()
     for used in (10_000, 90_000, 30_000):
-        overhead.note(words, used, Call(2 * used, used))
+        overhead.note(Call(2 * used, used))
     assert overhead.exchange == Call(60_000, 30_000)
-    assert overhead.mapping(words) == 30_000
     for _ in range(15):  # the machine is busier now
-        overhead.note(words, 7_000, Call(200_000, 80_000))
+        overhead.note(Call(200_000, 80_000))
     assert overhead.exchange == Call(200_000, 80_000)
-    assert overhead.mapping(words) == 9_000, "never less than without any candidate"
 
 
 def test_no_time_is_told_below_the_scatter_of_the_overhead() -> None:
-    overhead = Overhead(Calibration(3e9, Call(20_000, 15_000), {}, 32.0, 80e9))
-    assert overhead.resolution == 1.0
+    overhead = Overhead()
     for used in (10_000, 20_000, 30_000, 40_000, 50_000) * 3:
-        overhead.note((), 1, Call(used, used))
+        overhead.note(Call(used, used))
     assert overhead.exchange.used == 30_000
     assert overhead.resolution == pytest.approx(18_000)
 
 
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
-    calibration = Calibration(3e9, Call(20_000, 15_000), {}, 32.0, 80e9)
-    empty = CompiledCpp(empty_kernel(task), Resources(), "", Path("empty.so"))
-    stage = Stage(task, Sandbox(), Path("runner"), empty, Layouts(task), calibration, 0)
+    calibration = Calibration(3e9, 32.0, 80e9)
+    stage = Stage(task, Sandbox(), Path("runner"), Layouts(task), calibration, 0)
     configuration = task.configurations[0]
     flops = task.flops(configuration)
 
@@ -332,6 +318,8 @@ def test_calls_that_are_far_longer_than_the_median_count() -> None:
 
 
 def test_a_kernel_that_the_exchange_outweighs_is_marked() -> None:
-    (flag,) = too_short(0.04, 12_000)
-    assert flag.startswith("too short to tell: 12 µs") and "40 µs" in flag
-    assert too_short(0.04, 9_000) == () == too_short(1.0, 30_000)
+    (flag,) = too_short(40_000, 1, 12_000)
+    assert flag == "too short to tell: 12 µs of exchange were taken off each call of 40 µs"
+    (flag,) = too_short(9_600, 16, 5_000)
+    assert flag == "too short to tell: 5 µs of exchange were taken off each 16 calls of 10 µs"
+    assert too_short(40_000, 1, 9_000) == () == too_short(1e6, 1, 30_000)

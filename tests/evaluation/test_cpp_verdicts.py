@@ -132,27 +132,28 @@ async def test_time_asleep_counts_as_if_it_computed(
     """A call cannot sleep for a given time; but it may wait for memory, for one."""
     real = process.Runner.call
 
-    def call(self: process.Runner, slot: int, seconds: float) -> process.Call:
-        return replace(real(self, slot, seconds), asleep=300_000_000)
+    def call(self: process.Runner, seconds: float) -> process.Call:
+        return replace(real(self, seconds), asleep=300_000_000)
 
     monkeypatch.setattr(process.Runner, "call", call)
+    monkeypatch.setattr(benchmark, "STRETCH", 1e-9)  # one call in each
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
     assert all(c.milliseconds > 300 for c in report.score.configurations), report.score
 
 
-async def test_what_every_call_costs_is_taken_off(
+async def test_what_every_exchange_costs_is_taken_off(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a machine on which waking and stopping a process costs seconds."""
-    real = process.Runner.call
+    real = process.Runner._exchange
 
-    def call(self: process.Runner, slot: int, seconds: float) -> process.Call:
-        answer = real(self, slot, seconds)
-        return replace(answer, used=answer.used + 10**10, passed=answer.passed + 10**10)
+    def exchange(self: process.Runner, command: int, seconds: float) -> tuple[process.Call, int]:
+        call, others = real(self, command, seconds)
+        return replace(call, used=call.used + 10**10, passed=call.passed + 10**10), others
 
-    monkeypatch.setattr(process.Runner, "call", call)
+    monkeypatch.setattr(process.Runner, "_exchange", exchange)
     honest = candidate(CANDIDATES / "honest.cpp")
     report = await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     assert report.score is not None, report.feedback
@@ -168,9 +169,9 @@ async def test_outputs_cost_a_kernel_no_page_faults(
     def count(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
-    def call(self: process.Runner, slot: int, seconds: float) -> process.Call:
+    def call(self: process.Runner, seconds: float) -> process.Call:
         before = count(self.pid)
-        answer = real(self, slot, seconds)
+        answer = real(self, seconds)
         faults.append(count(self.pid) - before)
         return answer
 
@@ -189,9 +190,9 @@ async def test_a_process_that_is_timed_sees_no_hidden_case(
     shapes: list[object] = []
     real = candidate_process.CandidateProcess.run
 
-    def watched(self, configuration, inputs):  # type: ignore[no-untyped-def]
+    def watched(self, configuration, *batch):  # type: ignore[no-untyped-def]
         shapes.append(configuration.parameters["sequence"])
-        return real(self, configuration, inputs)
+        return real(self, configuration, *batch)
 
     monkeypatch.setattr(candidate_process.CandidateProcess, "run", watched)
     monkeypatch.setattr(benchmark, "DISGUISED", 60)
@@ -271,8 +272,8 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
     def watched(
         sandbox: Sandbox, start: process.Start
     ) -> AbstractAsyncContextManager[process.Runner]:
-        assert start.library is not None and start.arenas is not None
-        sizes = [arena.size for arena in start.arenas]
+        shared = start.memory
+        sizes = [arena.size for arena in (shared.inputs, shared.outputs, shared.page)]
         same = (start.runner, start.library.name, start.entry, sizes, start.threads, start.limits)
         started.append((*same, start.cpu is None))
         return real(sandbox, start)
@@ -282,8 +283,8 @@ async def test_every_stage_starts_a_candidate_in_the_same_way(
     await evaluated(pipeline, "tiny_attention", honest, "benchmark", lambda progress: None)
     other = candidate(CANDIDATES / "honest_aligned.cpp")
     await remeasured(pipeline, "tiny_attention", honest, other, lambda progress: None)
-    # Check, benchmark, the two of the pair; an empty kernel beside the benchmark and the pair.
-    assert len(started) == 6 and all(s == started[0] for s in started), started
+    # Check, benchmark, the two of the pair.
+    assert len(started) == 4 and all(s == started[0] for s in started), started
 
 
 def named(name: str, text: str) -> Candidate:

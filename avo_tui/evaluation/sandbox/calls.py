@@ -17,7 +17,7 @@ _EVERYWHERE = {
 }  # fmt: skip
 _BY_MACHINE = {
     "x86_64": {
-        "write": 1, "open": 2, "close": 3, "fstat": 5, "poll": 7, "mmap": 9, "mprotect": 10,
+        "read": 0, "write": 1, "mremap": 25, "open": 2, "close": 3, "fstat": 5, "poll": 7, "mmap": 9, "mprotect": 10,
         "rt_sigaction": 13, "ioctl": 16, "pwrite64": 18, "pipe": 22, "select": 23, "shmget": 29,
         "dup": 32, "dup2": 33, "pause": 34, "nanosleep": 35, "alarm": 37, "setitimer": 38,
         "socket": 41, "connect": 42, "sendto": 44, "sendmsg": 46, "bind": 49, "listen": 50,
@@ -44,6 +44,7 @@ _BY_MACHINE = {
         "getcwd": 17, "dup": 23, "fcntl": 25, "ioctl": 29, "mkdirat": 34, "unlinkat": 35,
         "renameat": 38, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45,
         "ftruncate": 46, "fallocate": 47, "chroot": 51, "openat": 56, "close": 57,
+        "read": 63, "mremap": 216,
         "quotactl": 60, "write": 64, "pwrite64": 68, "vmsplice": 75, "splice": 76,
         "newfstatat": 79, "fstat": 80, "timerfd_create": 85, "eventfd2": 19, "acct": 89,
         "personality": 92, "waitid": 95, "unshare": 97, "futex": 98, "nanosleep": 101,

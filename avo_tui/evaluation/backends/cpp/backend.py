@@ -35,8 +35,6 @@ from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.candidate_process import (
     Calibration,
     Stage,
-    calibrate,
-    empty_kernel,
 )
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
 from avo_tui.evaluation.backends.cpp.driver import Driver, deployment, single_source
@@ -59,7 +57,7 @@ from avo_tui.evaluation.task import Task
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
 
-HARNESS_VERSION = "3"
+HARNESS_VERSION = "4"
 """Part of the conditions of a measurement: raise it when a change of the measuring makes scores
 incomparable."""
 _EXPERIMENT = Limits(
@@ -79,8 +77,7 @@ class CppBackend:
         self._compiler: Compiler | None = None
         self._own: Compiler | None = None
         self._pool = Pool()
-        self._reached: float | None = None
-        self._calibration: dict[str, Calibration] = {}
+        self._calibration: Calibration | None = None
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
         self._layouts: dict[str, Layouts] = {}
 
@@ -109,7 +106,7 @@ class CppBackend:
         threads = f"{task.threads} thread" + ("s" if task.threads > 1 else "")
         device = f"cpu {cpu_model()} · {threads}"
         source = f"{VERSION}\n{source_of(task)}"
-        reached = await self._ceiling(sandbox) * task.threads
+        reached = (await self._calibrated(sandbox)).measured_ceiling * task.threads
         peak = reached or machine.nominal_peak(task.threads)
         return MachineInfo(
             device=device,
@@ -127,14 +124,15 @@ class CppBackend:
             conditions=tools.key(device, source, HARNESS_VERSION)[:24],
         )
 
-    async def _ceiling(self, sandbox: Sandbox) -> float:
-        """Operations per second that one core reached; measured once. 0 if it cannot be
-        measured."""
-        if self._reached is None:
-            self._reached = await ceiling.measured_ceiling(
+    async def _calibrated(self, sandbox: Sandbox) -> Calibration:
+        """What one core reached, measured once; 0 for what cannot be measured."""
+        if self._calibration is None:
+            reached, clock = await ceiling.measured_ceiling(
                 await self.compiler(), sandbox, benchmark_cpu()
             )
-        return self._reached
+            hertz = max(clock, machine.maximum_frequency())
+            self._calibration = Calibration(hertz, machine.flops_per_cycle(), reached)
+        return self._calibration
 
     def device_lock(self, task: Task) -> str:
         """Name of the lock: all C++ tasks share the processor, or the cores this worker is limited
@@ -211,7 +209,8 @@ class CppBackend:
         inputs = InputsWanted(configuration=wanted.configuration, kind=wanted.kind)
         drawn = drawn_inputs(task, inputs)
         tools = await self.compiler()
-        reached = await self._ceiling(context.sandbox) if wanted.times else None
+        calibration = await self._calibrated(context.sandbox)
+        reached = calibration.measured_ceiling if wanted.times else None
         return await profile.profile(task, compiled, drawn, tools, context.sandbox, reached)
 
     async def compare_quickly(
@@ -244,14 +243,9 @@ class CppBackend:
             self._baselines[task.name] = self._limited(task)
         if task.name not in self._layouts:
             self._layouts[task.name] = Layouts(task)
+        calibration = await self._calibrated(sandbox)
         layouts = self._layouts[task.name]
-        if task.name not in self._calibration:
-            self._calibration[task.name] = await calibrate(
-                sandbox, runner, task.threads, layouts, await self._ceiling(sandbox)
-            )
-        calibration = self._calibration[task.name]
-        empty = await (await self.compiler()).candidate(task, empty_kernel(task), sandbox)
-        return Stage(task, sandbox, runner, empty, layouts, calibration, benchmark_cpu())
+        return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())
 
     def _beside(self, task: Task, watch: Stopwatch) -> Beside:
         """The baselines, and public check cases that are mixed in among the timed calls.

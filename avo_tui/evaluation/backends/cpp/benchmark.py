@@ -9,6 +9,7 @@ because it could reveal them by its times.
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
@@ -24,7 +25,6 @@ from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.candidate_process import (
     CallResult,
     CandidateProcess,
-    Overhead,
     Stage,
     Trespass,
 )
@@ -46,6 +46,10 @@ SAMPLES = 20
 FEWEST = 5
 """Fewest samples, for a candidate so slow that `LONGEST` runs out first."""
 MOST = 100
+"""Most samples, calls in one stretch counted singly."""
+STRETCH = 100e-6
+"""Seconds that a timed stretch should last at least: beside a shorter one the exchange is not
+small, so it holds several calls, as far as memory for their tensors goes."""
 SHORTEST, LONGEST = 0.2, 1.0
 """Seconds measured per configuration: the minimum, and the maximum once there are FEWEST
 samples."""
@@ -114,53 +118,69 @@ class Bench:
         configuration: Configuration,
         baselines: Mapping[str, Baseline],
         disguise: Sequence[tuple[Configuration, Sample]],
-        empty: CandidateProcess,
         watch: Stopwatch,
     ) -> None:
-        """`disguise`: public cases of the check, to be run among the timed calls; `empty`: the
-        kernel that does nothing, which shares its overhead with the candidates."""
+        """`disguise`: public cases of the check, to be run among the timed calls."""
         self.task, self.configuration = task, configuration
         self._baselines = baselines
         self._disguise = disguise
-        self._empty = empty
         self._watch = watch
         self._glances: dict[str, dict[str, Glance]] = {}
+        self.calls = 1
+        """Calls in one timed stretch of a candidate, and of a baseline; `warm` sets it."""
         self._chance = random.SystemRandom()
 
-    def _fresh(self) -> tuple[str, Tensors]:
-        """New inputs, with the name of their distribution."""
+    def _fresh(self) -> list[tuple[str, Tensors]]:
+        """New inputs for each call of a stretch, with the names of their distributions."""
         with self._watch.phase("inputs"):
-            kind = self._chance.choice(self.task.timed)
-            return kind, self.task.make_inputs(self.configuration, fresh_seed(), kind)
+            kinds = [self._chance.choice(self.task.timed) for _ in range(self.calls)]
+            return [(k, self.task.make_inputs(self.configuration, fresh_seed(), k)) for k in kinds]
 
-    def _idle(self, inputs: Tensors) -> None:
-        """One call of the empty kernel."""
-        with self._watch.phase("overhead"):
-            self._empty.measure_overhead(self.configuration, inputs)
-
-    def _call(self, subject: CandidateProcess, inputs: Tensors) -> CallResult:
+    def _call(
+        self, subject: CandidateProcess, drawn: Sequence[tuple[str, Tensors]]
+    ) -> list[CallResult]:
         with self._watch.phase("samples"):
             try:
-                return subject.run(self.configuration, inputs)
+                return subject.run(self.configuration, *(inputs for _, inputs in drawn))
             except Trespass as damage:
                 name = self.configuration.name
                 raise _of(subject, verdicts.wrote_outside(str(damage), name)) from damage
 
-    def _library(self, inputs: Tensors) -> tuple[dict[str, float], Tensors]:
-        """Seconds of one call of each baseline, and the outputs of the reference baseline."""
+    def _library(
+        self, drawn: Sequence[tuple[str, Tensors]]
+    ) -> tuple[dict[str, float], list[Tensors]]:
+        """Seconds of one call of each baseline, and the outputs of the reference baseline.
+
+        A stretch has as many calls as a candidate's, so that both are as warm.
+        """
         clock = time.thread_time if self.task.threads == 1 else time.perf_counter
         seconds: dict[str, float] = {}
-        own: Tensors = {}
+        own: list[Tensors] = []
         with self._watch.phase("baselines"):
-            for tensor in inputs.values():
-                tensor.sum()  # reads the inputs into the caches
+            for _, inputs in drawn:
+                for tensor in inputs.values():
+                    tensor.sum()  # reads the inputs into the caches
             for name, run in self._baselines.items():
                 began = clock()
-                outputs = run(self.configuration, inputs)
-                seconds[name] = clock() - began
+                outputs = [run(self.configuration, inputs) for _, inputs in drawn]
+                seconds[name] = (clock() - began) / len(drawn)
                 if name == self.task.reference_baseline:
                     own = outputs
         return seconds, own
+
+    def _compare_all(
+        self,
+        subject: CandidateProcess,
+        answers: Sequence[CallResult],
+        drawn: Sequence[tuple[str, Tensors]],
+        own: Sequence[Tensors],
+        in_full: bool,
+    ) -> None:
+        """Compare each output of a stretch; one of them, drawn by chance, `in_full`."""
+        chosen = self._chance.randrange(len(drawn))
+        for i, (kind, inputs) in enumerate(drawn):
+            full = in_full and i == chosen
+            self._compare(subject, answers[i], kind, inputs, own[i], in_full=full)
 
     def _compare(
         self,
@@ -213,7 +233,7 @@ class Bench:
         configuration, sample = self._chance.choice(alike or self._disguise)
         with self._watch.phase("judging"):
             try:
-                answer = subject.run(configuration, sample.inputs)
+                (answer,) = subject.run(configuration, sample.inputs)
             except Trespass as damage:
                 raise _of(subject, verdicts.wrote_outside(str(damage), None)) from damage
             self._refuse_wrong(subject, answer, sample.expected, tell=False)
@@ -223,12 +243,15 @@ class Bench:
         with self._watch.phase("warm-up"):
             end = time.perf_counter() + seconds
             while True:
-                kind, inputs = self._fresh()
-                _, own = self._library(inputs)
-                self._idle(inputs)
+                drawn = self._fresh()
+                spent, own = self._library(drawn)
+                shortest = spent[self.task.reference_baseline]
                 for subject in subjects:
-                    answer = self._call(subject, inputs)
-                    self._compare(subject, answer, kind, inputs, own, in_full=False)
+                    answers = self._call(subject, drawn)
+                    self._compare_all(subject, answers, drawn, own, in_full=False)
+                    shortest = min(shortest, answers[0].seconds)
+                most = min(subject.most_calls(self.configuration) for subject in subjects)
+                self.calls = min(most, math.ceil(STRETCH / shortest))
                 if time.perf_counter() >= end:
                     return
 
@@ -238,22 +261,18 @@ class Bench:
         judged = self._some_turns(JUDGED)
         pretended = self._some_turns(DISGUISED)
         spent = 0.0
-        for turn in range(MOST):
-            kind, inputs = self._fresh()
-            first = self._call(subject, inputs) if secrets.randbelow(2) else None
-            if first is None:
-                self._idle(inputs)
-            seconds, own = self._library(inputs)
-            answer = first or self._call(subject, inputs)
-            if first is not None:
-                self._idle(inputs)
-            self._compare(subject, answer, kind, inputs, own, in_full=turn in judged)
+        for turn in range(max(SAMPLES, MOST // self.calls)):
+            drawn = self._fresh()
+            first = self._call(subject, drawn) if secrets.randbelow(2) else None
+            seconds, own = self._library(drawn)
+            answers = first or self._call(subject, drawn)
+            self._compare_all(subject, answers, drawn, own, in_full=turn in judged)
             if turn in pretended:
-                self._pretend(subject, inputs)
-            samples.candidate.append(answer.seconds)
+                self._pretend(subject, drawn[0][1])
+            samples.candidate.append(answers[0].seconds)
             for name, value in seconds.items():
                 samples.beside[name].append(value)
-            spent += answer.seconds + sum(seconds.values())
+            spent += self.calls * (answers[0].seconds + sum(seconds.values()))
             if enough(turn + 1, spent, SAMPLES, SHORTEST):
                 break
         return samples
@@ -278,23 +297,24 @@ class Bench:
         pretended = self._some_turns(DISGUISED)
         times: list[tuple[float, float]] = []
         library: list[float] = []
-        for turn, order in enumerate(paired_orders(MOST // 2, self._chance)):
+        most = max(PAIRED_SAMPLES, MOST // self.calls) // 2
+        for turn, order in enumerate(paired_orders(most, self._chance)):
             seconds = [0.0, 0.0]
             for half in (order[:2], order[2:]):
-                kind, inputs = self._fresh()
-                answers = {which: self._call(subjects[which], inputs) for which in half}
-                self._idle(inputs)
-                spent, own = self._library(inputs)
+                drawn = self._fresh()
+                answers = {which: self._call(subjects[which], drawn) for which in half}
+                spent, own = self._library(drawn)
                 library.append(spent[self.task.reference_baseline])
-                for which, answer in answers.items():
-                    seconds[which] += answer.seconds
+                for which, given in answers.items():
+                    seconds[which] += given[0].seconds
                     in_full = turn in judged[which]
-                    self._compare(subjects[which], answer, kind, inputs, own, in_full)
+                    self._compare_all(subjects[which], given, drawn, own, in_full)
             if turn in pretended:
                 for which in order[:2]:
-                    self._pretend(subjects[which], inputs)
+                    self._pretend(subjects[which], drawn[0][1])
             times.append((seconds[0], seconds[1]))
-            if enough(2 * len(times), sum(map(sum, times)), PAIRED_SAMPLES, PAIRED_SHORTEST):
+            measured = self.calls * sum(map(sum, times))
+            if enough(2 * len(times), measured, PAIRED_SAMPLES, PAIRED_SHORTEST):
                 break
         ours = even([t[0] for t in times], library)
         theirs = even([t[1] for t in times], library)
@@ -332,22 +352,22 @@ def score_of(bench: Bench, samples: Samples) -> ConfigurationScore:
     )
 
 
-def too_short(milliseconds: float, exchange_nanoseconds: float) -> tuple[str, ...]:
+def too_short(stretch: float, calls: int, exchange: float) -> tuple[str, ...]:
     """A flag for a kernel beside whose time that of the exchange is not small; () for others.
 
-    The exchange is measured on another process and taken off the candidate alone, so of so short a
-    kernel a ratio to a library is no more than a hint.
+    All in nanoseconds: a timed `stretch` of some `calls`, and the `exchange` that was taken off it.
     """
-    if exchange_nanoseconds <= SHORT * milliseconds * 1e6:
+    if exchange <= SHORT * stretch:
         return ()
+    what = "each call" if calls == 1 else f"each {calls} calls"
     return (
-        f"too short to tell: {exchange_nanoseconds / 1e3:.0f} µs of exchange were taken off each"
-        f" call of {milliseconds * 1e3:.0f} µs",
+        f"too short to tell: {exchange / 1e3:.0f} µs of exchange were taken off {what}"
+        f" of {stretch / 1e3:.0f} µs",
     )
 
 
 def _measure(
-    bench: Bench, subject: CandidateProcess, context: Context, overhead: Overhead, warm: float
+    bench: Bench, subject: CandidateProcess, context: Context, warm: float
 ) -> ConfigurationScore:
     """Time one configuration; again if the baseline drifted."""
     bench.warm([subject], warm)
@@ -362,7 +382,8 @@ def _measure(
             best = again
     subject.refuse_leftovers()
     score = score_of(bench, best)
-    short = too_short(score.milliseconds, overhead.exchange.used)
+    stretch = bench.calls * score.milliseconds * 1e6
+    short = too_short(stretch, bench.calls, subject.overhead.exchange.used)
     return score.model_copy(update={"flags": (*score.flags, *short)})
 
 
@@ -382,16 +403,12 @@ async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, besid
     """Times a candidate in a fresh process on every configuration; raises Rejected."""
     task, scores = stage.task, list[ConfigurationScore]()
     try:
-        overhead = Overhead(stage.calibration)
-        async with (
-            stage.subject(stage.empty, context.watch, overhead) as empty,
-            stage.subject(compiled, context.watch, overhead) as subject,
-        ):
+        async with stage.subject(compiled, context.watch) as subject:
             for configuration in task.configurations:
-                bench = _bench(stage, configuration, beside, empty, context)
+                bench = _bench(stage, configuration, beside, context)
 
                 def work(bench: Bench = bench) -> ConfigurationScore:
-                    return _measure(bench, subject, context, overhead, 0.0 if scores else WARM_UP)
+                    return _measure(bench, subject, context, 0.0 if scores else WARM_UP)
 
                 score = await in_thread(work, subject.runner.running, cpu=stage.cpu)
                 scores.append(refuse_impossible(stage, configuration, score))
@@ -410,10 +427,9 @@ def _bench(
     stage: Stage,
     configuration: Configuration,
     beside: Beside,
-    empty: CandidateProcess,
     context: Context,
 ) -> Bench:
-    return Bench(stage.task, configuration, beside.baselines, beside.disguise, empty, context.watch)
+    return Bench(stage.task, configuration, beside.baselines, beside.disguise, context.watch)
 
 
 async def paired(
@@ -426,15 +442,13 @@ async def paired(
     times: dict[str, tuple[float, float]] = {}
     owners: dict[Running | None, str] = {}
     try:
-        overhead = Overhead(stage.calibration)
         async with (
-            stage.subject(stage.empty, context.watch, overhead) as empty,
-            stage.subject(compiled, context.watch, overhead) as mine,
-            stage.subject(other, context.watch, overhead) as theirs,
+            stage.subject(compiled, context.watch) as mine,
+            stage.subject(other, context.watch) as theirs,
         ):
             owners = {s.runner.running: s.identity for s in (mine, theirs)}
             for configuration in task.configurations:
-                bench = _bench(stage, configuration, beside, empty, context)
+                bench = _bench(stage, configuration, beside, context)
 
                 def work(bench: Bench = bench) -> tuple[list[float], tuple[float, float]]:
                     bench.warm([mine, theirs], 0.0 if ratios else WARM_UP)

@@ -1,4 +1,5 @@
-"""The rate of fused multiply-adds that one core reaches, as the limit for honest kernels.
+"""The rate of fused multiply-adds that one core reaches, as the limit for honest kernels, and its
+clock's.
 
 A library's matrix product cannot serve as the limit: libraries do not use wide vectors on
 processors that they do not know, so a kernel written for the processor can be faster.
@@ -21,16 +22,17 @@ _LIMITS = Limits(
 )  # fmt: skip
 
 
-async def measured_ceiling(tools: Compiler, sandbox: Sandbox, cpu: int) -> float:
-    """Operations per second, single precision, one core; 0 where it cannot be measured."""
+async def measured_ceiling(tools: Compiler, sandbox: Sandbox, cpu: int) -> tuple[float, float]:
+    """Operations (single precision) and cycles per second of one core; 0 where not measured."""
     source = (NATIVE / "ceiling.cpp").read_text(encoding="utf-8")
     with sandbox.scratch() as folder:
         built = await tools.experiment({"ceiling.cpp": source}, folder, sandbox)
         if not built.ok:
-            return 0.0
+            return 0.0, 0.0
         job = Job(command=("./program",), scratch=folder, limits=_LIMITS, cpu=cpu)
         ran = await sandbox.run(job)
     try:
-        return float(ran.stdout.split()[0])
-    except (ValueError, IndexError):
-        return 0.0
+        operations, cycles, _ = ran.stdout.split()
+        return float(operations), float(cycles)
+    except ValueError:
+        return 0.0, 0.0

@@ -56,7 +56,7 @@ class _Case:
 def _run(subject: CandidateProcess, this: _Case, inputs: Tensors, watch: Stopwatch) -> CallResult:
     with watch.phase("calls"):
         try:
-            return subject.run(this.case.configuration, inputs)
+            return subject.run(this.case.configuration, inputs)[0]
         except Trespass as damage:
             raise _Wrong(
                 verdicts.wrote_outside(str(damage), this.case.public_name), 0.0, sound=False

@@ -91,12 +91,11 @@ def _ended(task: Task, outcome: Outcome | None) -> tuple[Verdict, str]:
     return Verdict.CRASH, f"the candidate ended its own process with exit code {code}"
 
 
-def _fault(task: Task, words: list[str], log: str) -> tuple[Verdict, str, str]:
+def _fault(words: list[str], log: str) -> tuple[Verdict, str, str]:
     """Verdict, sentence and hint of a signal that the runner's handler saw."""
     try:
         number, address, access = int(words[0]), int(words[1], 16), words[2]
-        argument, offset, size = int(words[3]), int(words[4]), int(words[5])
-        name = task.arguments[argument].name if argument >= 0 else ""
+        name, offset, size = (words[3], int(words[4]), int(words[5])) if words[3:] else ("", 0, 0)
         meaning = _MEANINGS.get(signal.Signals(number), "")
     except (ValueError, IndexError):
         return Verdict.SUSPICIOUS, "the candidate forged the report of a fault", ""
@@ -105,7 +104,7 @@ def _fault(task: Task, words: list[str], log: str) -> tuple[Verdict, str, str]:
             return Verdict.OUT_OF_MEMORY, "the candidate ran out of memory (bad_alloc)", ""
         return Verdict.CRASH, f"the candidate crashed with {signal_name(number)}: {meaning}", ""
     verb = {"write": "wrote", "read": "read"}.get(access, "touched")
-    if argument >= 0:
+    if name:
         if 0 <= offset < size:
             text = f"the candidate {verb} to the input {name}, which is read-only, at byte {offset}"
             return Verdict.ILLEGAL_ACCESS, text, "inputs may be read only; copy what must change"
@@ -185,7 +184,7 @@ def _ruling(task: Task, stop: Stopped) -> tuple[Verdict, str, str]:
             hint += f"; {passed:.1f} s passed, in most of which others had the processor"
         return Verdict.TIMEOUT, text, hint
     if stop.kind == "fault" and not killed:
-        return _fault(task, stop.words, log)
+        return _fault(stop.words, log)
     if stop.kind == "trap":
         text = f"the candidate made the system call {stop.words[0]}, which a kernel has no use for"
         if stop.words[0] in ("clone", "clone3") and task.threads == 1:

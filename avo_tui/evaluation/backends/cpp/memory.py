@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import random
 import secrets
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 PAGE = mmap.PAGESIZE
 _ALIGNMENT = 64
+_CHANCE = random.SystemRandom()
 _PATTERN = 0xA5
 
 
@@ -61,10 +64,6 @@ class Place:
     def pages_bytes(self) -> int:
         """Bytes of all its pages."""
         return -(-(self.shift + self.bytes) // PAGE) * PAGE
-
-    def argument(self, kind: str) -> str:
-        """How a `bind` command says it; `kind` is i or o."""
-        return f"{kind}:{self.offset}:{self.bytes}:{self.shift}"
 
 
 def place(name: str, shape: tuple[int, ...], dtype: str, offset: int) -> Place:
@@ -107,6 +106,10 @@ class Arena:
         os.close(self.descriptor)
         os.close(self._file)
 
+    def write(self, data: bytes) -> None:
+        """Overwrites the beginning."""
+        self._map[: len(data)] = data
+
     def tensor(self, at: Place) -> torch.Tensor:
         """A view of a tensor in the arena."""
         import torch
@@ -143,18 +146,73 @@ class Arena:
 
 
 _SLOTS = 2
-"""Number of alternative positions for the tensors of a call in the candidate's memory."""
+"""Number of alternative positions for the tensors of a call in the candidate's memory, at least."""
+MOST_CALLS = 64
+"""Most calls in one timed stretch, each with tensors of its own."""
+_STRETCH_BYTES = 4 << 20
+"""Bytes that the tensors of all positions may take for there to be more than `_SLOTS`."""
+_LOWEST, _HIGHEST = 1 << 36, 1 << 38
+"""Addresses that tensors are mapped at: below programs, libraries and stacks on all processors."""
+_INPUTS, _OUTPUTS = 11, 12
+"""Descriptors of the arenas in the candidate's process, see native/runner.cpp."""
 
 
 @dataclass(frozen=True)
 class Slot:
     """One set of arguments in shared memory, for one configuration."""
 
-    number: int
-    arguments: tuple[str, ...]
-    """Arguments of the `bind` command."""
+    arguments: tuple[Place | int | float, ...]
+    """Tensors and numbers in the order of the task's arguments."""
     inputs: dict[str, Place]
     outputs: dict[str, Place]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor at an address of the candidate's process."""
+
+    place: Place
+    address: int
+    """Of its first page."""
+    descriptor: int
+
+
+class Addresses:
+    """Draws where tensors are mapped in one process: at an address of before, or anywhere else.
+
+    A kernel that keeps results by address is right as long as no address comes twice, and one that
+    tells calls apart by it must not be sure of either.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[int, int, int], int] = {}
+
+    def draw(self, slots: Sequence[Slot]) -> list[list[Tensor | int | float]]:
+        """The arguments of a call for each slot, no two tensors near one another."""
+        taken: list[range] = []
+        return [
+            [
+                self._somewhere(value, value.name in slot.inputs, taken)
+                if isinstance(value, Place)
+                else value
+                for value in slot.arguments
+            ]
+            for slot in slots
+        ]
+
+    def _somewhere(self, place: Place, read_only: bool, taken: list[range]) -> Tensor:
+        descriptor = _INPUTS if read_only else _OUTPUTS
+        key = (descriptor, place.offset, place.bytes)
+        address = self._before.get(key)
+        while True:
+            if address is None or secrets.randbelow(2):
+                address = _LOWEST + PAGE * secrets.randbelow((_HIGHEST - _LOWEST) // PAGE)
+            around = range(address - PAGE, address + place.pages_bytes + PAGE)
+            if all(around.stop <= r.start or r.stop <= around.start for r in taken):
+                break
+        taken.append(around)
+        self._before[key] = address
+        return Tensor(place, address, descriptor)
 
 
 def input_shapes(
@@ -170,30 +228,28 @@ def lay_out(
     task: Task,
     configuration: Configuration,
     inputs: dict[str, tuple[tuple[int, ...], str]],
-    number: int,
     input_base: int,
     output_base: int,
 ) -> Slot:
     """Places the tensors from the two offsets on."""
     outputs = task.outputs(configuration)
-    words: list[str] = []
+    arguments: list[Place | int | float] = []
     places: tuple[dict[str, Place], dict[str, Place]] = ({}, {})
     for argument in task.arguments:
         if argument.kind == "input":
             spot = place(argument.name, *inputs[argument.name], input_base)
             places[0][argument.name] = spot
             input_base += spot.pages_bytes
-            words.append(spot.argument("i"))
+            arguments.append(spot)
         elif argument.kind == "output":
             spot = place(argument.name, *outputs[argument.name], output_base)
             places[1][argument.name] = spot
             output_base += spot.pages_bytes
-            words.append(spot.argument("o"))
+            arguments.append(spot)
         else:
             value = configuration.parameters[argument.name]
-            real = argument.kind == "real"
-            words.append(f"r:{float(value)!r}" if real else f"v:{int(value)}")
-    return Slot(number, tuple(words), *places)
+            arguments.append(float(value) if argument.kind == "real" else int(value))
+    return Slot(tuple(arguments), *places)
 
 
 class Layouts:
@@ -214,9 +270,14 @@ class Layouts:
     def _key(configuration: Configuration) -> str:
         return configuration.model_dump_json()
 
-    def draw(self, configuration: Configuration) -> Slot:
-        """A randomly chosen position for the arguments of a call."""
-        return secrets.choice(self._slots[self._key(configuration)])
+    def draw(self, configuration: Configuration, calls: int) -> list[Slot]:
+        """Different positions, chosen at random, for the arguments of some calls."""
+        return _CHANCE.sample(self._slots[self._key(configuration)], calls)
+
+    def most_calls(self, configuration: Configuration) -> int:
+        """How many calls of a configuration one stretch may hold."""
+        slots = len(self._slots[self._key(configuration)])
+        return slots if slots > _SLOTS else 1
 
     def all(self) -> Iterable[Slot]:
         """Every place of every configuration."""
@@ -228,8 +289,11 @@ def _slots(task: Task, configuration: Configuration) -> list[Slot]:
     shapes = input_shapes(task, configuration, example)
     slots: list[Slot] = []
     inputs = outputs = 0
-    for number in range(_SLOTS):
-        slot = lay_out(task, configuration, shapes, number, inputs, outputs)
+    while len(slots) < _SLOTS or (
+        len(slots) < MOST_CALLS
+        and (inputs + outputs) * (len(slots) + 1) <= _STRETCH_BYTES * len(slots)
+    ):
+        slot = lay_out(task, configuration, shapes, inputs, outputs)
         inputs += sum(p.pages_bytes for p in slot.inputs.values())
         outputs += sum(p.pages_bytes for p in slot.outputs.values())
         slots.append(slot)
@@ -253,16 +317,33 @@ class Memory:
         )
         self.inputs = Arena("inputs", max(sizes[0], 4096), writable=False)
         self.outputs = Arena("outputs", max(sizes[1], 4096), writable=True)
+        # Of each call the values, two words to unmap a tensor and four to map one.
+        most = MOST_CALLS * max((len(s.arguments) for s in slots), default=0)
+        self.page = Arena("control", 8 * (4 + 7 * most), writable=False)
 
     def close(self) -> None:
         """Closes the descriptors."""
-        self.inputs.close()
-        self.outputs.close()
+        for arena in (self.inputs, self.outputs, self.page):
+            arena.close()
 
-    @property
-    def arenas(self) -> tuple[Arena, Arena]:
-        """Inputs and outputs, in the runner's order."""
-        return self.inputs, self.outputs
+    def control(
+        self, calls: Sequence[Sequence[Tensor | int | float]], unmapped: Sequence[tuple[int, int]]
+    ) -> None:
+        """Writes the control page of native/runner.cpp: what to unmap, and the calls to make."""
+        tensors = [value for call in calls for value in call if isinstance(value, Tensor)]
+        words: list[int | float] = [len(calls), len(unmapped), len(tensors)]
+        words.append(4 + 2 * len(unmapped) + 4 * len(tensors))
+        words += [number for pages in unmapped for number in pages]
+        for t in tensors:
+            words += [t.address, t.place.pages_bytes, t.descriptor, t.place.offset]
+        words += [
+            value.address + value.place.shift if isinstance(value, Tensor) else value
+            for call in calls
+            for value in call
+        ]
+        self.page.write(
+            b"".join(struct.pack("=d" if isinstance(w, float) else "=q", w) for w in words)
+        )
 
     def write(self, slot: Slot, inputs: Tensors) -> None:
         """Fills a slot's inputs."""

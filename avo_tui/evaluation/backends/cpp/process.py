@@ -4,6 +4,9 @@ Between two calls every thread of the candidate is stopped, so it cannot run whi
 writes inputs, reads outputs or times a baseline. A call starts when the process is woken. All
 processor time that the process uses from then until it is stopped again, according to the Linux
 kernel, belongs to that call. The candidate therefore has no time in which it could work uncounted.
+
+Nor can it reach the channel over which calls are asked for and answered: see native/runner.cpp. So
+what waking and answering cost is measured in its own process, without an instruction of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +30,7 @@ from typing import TypeVar
 
 from avo_tui.evaluation.backends.cpp.compiler import copy_into
 from avo_tui.evaluation.backends.cpp.elf import SharedObject, read_shared_object
-from avo_tui.evaluation.backends.cpp.memory import Arena
+from avo_tui.evaluation.backends.cpp.memory import PAGE, Memory, Tensor
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox import tree
 from avo_tui.evaluation.sandbox.calls import name_of, number_of
@@ -207,6 +210,8 @@ def _reads_only(number: int, arguments: list[int]) -> bool:
     return True
 
 
+_EXCHANGE, _BIND, _CALL, _LOAD = 1, 2, 3, 4
+"""Commands of native/runner.cpp: the lengths of their messages."""
 _LOOK_MILLISECONDS = 50
 """Milliseconds between two checks whether a process that has not answered computes or sleeps."""
 _STOP_SECONDS = 60.0
@@ -251,7 +256,7 @@ def owned(running: Running) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the candidate as the harness's clocks saw it, in nanoseconds.
+    """An exchange with the process as the harness's clocks saw it, in nanoseconds.
 
     `passed`: from waking the process to its answer. `used`: processor time of all its threads from
     waking it until all of them were stopped again. `asleep`: how long all its threads slept
@@ -267,27 +272,34 @@ class Runner:
     """A candidate's process and the conversation with it. Its methods block: see `in_thread`."""
 
     def __init__(
-        self, running: Running, channel: socket.socket, threads: int, image: SharedObject | None
+        self,
+        running: Running,
+        channel: socket.socket,
+        words: int,
+        start: Start,
+        image: SharedObject,
     ) -> None:
-        """Owns `channel`; `image`: what is loaded there, None for no candidate at all."""
+        """Owns `channel` and `words`, the descriptor of its last words; `image`: what is loaded."""
         self.running = running
-        self.threads = threads
+        self.threads = start.threads
+        self._memory = start.memory
+        self._mapped: tuple[Tensor, ...] = ()
         self.load_seconds = 0.0
         self.confined = True
         self.reported = False
         """True if the kernel reports forbidden calls to the harness; otherwise it kills the
         process."""
         self._channel = channel
+        self._words = words
         self._image = image
         self._reports: Reports | None = None
         self._process = -1
         self._state = -1
         self._pid = 0
         self._counted = 0
-        self._asleep = 0.0
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
-        self._buffer = b""
+        self._poll.register(words, select.POLLIN)
 
     @property
     def pid(self) -> int:
@@ -307,7 +319,7 @@ class Runner:
 
         Raises Stopped for a candidate that cannot be loaded or does something forbidden meanwhile.
         """
-        words = self._loading(seconds)
+        self._loading(seconds)
         inside = [p for p in tree.descendants(self.running.launcher_pid) if _program(p) == "runner"]
         if not inside:
             raise Stopped("ended", [])
@@ -317,82 +329,72 @@ class Runner:
             self._state = os.open(f"/proc/{self._pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise Stopped("ended", []) from error
-        self.confined = words == ["1"]
         began = self.used()
-        if self._image is not None:
-            self._send("load")
-        self._expect("ready", seconds)
+        self._send(_LOAD)
+        self._answered(seconds, loading=True)
         if self._reports is not None:
             self._reports.loaded()
         self._stop()
         self._counted = self.used()
         self.load_seconds = (self._counted - began) / 1e9
 
-    def _loading(self, seconds: float) -> list[str]:
-        """The words of the first line, which the descriptor of the reports comes with."""
+    def _loading(self, seconds: float) -> None:
+        """Takes the first message, which the descriptor of the reports comes with."""
         self._wait(TimeAccount(seconds))
         data, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)
         if descriptors:
-            executable = self._image.executable_segments if self._image is not None else 0
-            self._reports = Reports(descriptors[0], executable)
+            self._reports = Reports(descriptors[0], self._image.executable_segments)
             self._poll.register(descriptors[0], select.POLLIN)
             self.reported = True
         if not data:
             raise Stopped("ended", [])
-        self._buffer += data
-        return self._expect("loading", seconds)
+        self.confined = data == b"loading 1"
 
-    def bind(self, slot: int, arguments: list[str]) -> int:
-        """Map a slot's arguments at new addresses; returns the processor time it took in
-        nanoseconds."""
-        before = self._counted
-        self._exchange(f"bind {slot} {' '.join(arguments)}", "bound", _ADVICE_SECONDS)
-        return self._counted - before
+    def bind(self, calls: Sequence[Sequence[Tensor | int | float]]) -> int:
+        """Map the tensors of some calls at new addresses, in place of those before.
 
-    def call(self, slot: int, seconds: float) -> Call:
-        """Call the candidate once, with a time limit of `seconds`."""
-        return self._timed(f"call {slot}", seconds)
+        Returns the processor time that threads of the candidate used meanwhile, in nanoseconds: its
+        first one runs none of its code there.
+        """
+        tensors = tuple(value for call in calls for value in call if isinstance(value, Tensor))
+        self._memory.control(calls, [(t.address, t.place.pages_bytes) for t in self._mapped])
+        self._mapped = tensors
+        return self._exchange(_BIND, _ADVICE_SECONDS)[1]
 
-    def idle(self) -> Call:
-        """A call without a candidate: its cost is subtracted from the time of every call."""
-        return self._timed("idle", _ADVICE_SECONDS)
+    def call(self, seconds: float) -> Call:
+        """Make the calls that were bound, with a time limit of `seconds` for all of them."""
+        return self._exchange(_CALL, seconds)[0]
 
-    def _timed(self, line: str, seconds: float) -> Call:
-        before = self._counted
-        passed = self._exchange(line, "done", seconds)
-        return Call(passed, self._counted - before, round(self._asleep * 1e9))
+    def idle(self) -> tuple[Call, int]:
+        """An exchange without a call, and what other threads used meanwhile, in nanoseconds."""
+        return self._exchange(_EXCHANGE, _ADVICE_SECONDS)
 
-    def clock_rate(self, milliseconds: int) -> float:
-        """Cycles per second of the processor; only for a process without a candidate."""
-        self._send(f"spin {milliseconds}")
-        self._resume()
-        rate = float(self._expect("hz", _ADVICE_SECONDS)[0])
-        self._stop()
-        self._counted = self.used()
-        return rate
-
-    def _exchange(self, line: str, answer: str, seconds: float) -> int:
-        """Wake the process for one request; returns nanoseconds until the answer. It is stopped
-        afterwards."""
-        if self._buffer or self._poll.poll(0):
-            self._unasked()
-        self._send(line)
+    def _exchange(self, command: int, seconds: float) -> tuple[Call, int]:
+        """Wake the process for one command. It is stopped afterwards."""
+        if self._poll.poll(0):
+            self._answered(_ADVICE_SECONDS)  # its last words, if it is gone
+            raise Stopped("nonsense", ["it answered without being asked"])
+        others = self._others()
+        self._send(command)
         began = time.perf_counter_ns()
         self._resume()
-        self._expect(answer, seconds)
+        asleep = self._answered(seconds)
         passed = time.perf_counter_ns() - began
         self._stop()
-        self._counted = self.used()
-        return passed
+        before, self._counted = self._counted, self.used()
+        call = Call(passed, self._counted - before, round(asleep * 1e9))
+        return call, self._others() - others
 
-    def _unasked(self) -> None:
-        if not self._buffer:
-            self._expect("", 1.0)  # its last words, if it is gone
-        raise Stopped("nonsense", ["it answered without being asked"])
+    def _others(self) -> int:
+        """Nanoseconds of processor time of all threads but the first so far."""
+        if self.threads == 1:
+            return 0
+        used = Books.read(self._pid).used
+        return round(1e9 * sum(seconds for thread, seconds in used.items() if thread != self._pid))
 
-    def _send(self, line: str) -> None:
+    def _send(self, command: int) -> None:
         try:
-            self._channel.sendall(line.encode() + b"\n")
+            self._channel.sendall(b"." * command)
         except OSError as error:
             raise Stopped("ended", []) from error
 
@@ -452,7 +454,7 @@ class Runner:
             ready = dict(self._poll.poll(_LOOK_MILLISECONDS))
             if self._reports is not None and self._reports.descriptor in ready:
                 self._take_report(self._reports, ready[self._reports.descriptor])
-            if self._channel.fileno() in ready:
+            if self._channel.fileno() in ready or self._words in ready:
                 return
             self._look(patience)
 
@@ -485,33 +487,51 @@ class Runner:
             reports.close()
             self._reports = None
 
-    def _read_line(self, seconds: float) -> str:
+    def _answered(self, seconds: float, *, loading: bool = False) -> float:
+        """Waits for the answer; returns how long all threads slept meanwhile, in seconds."""
         patience = TimeAccount(seconds)
-        while b"\n" not in self._buffer:
-            self._wait(patience)
-            try:
-                data = self._channel.recv(4096)
-            except OSError as error:
-                raise Stopped("ended", []) from error
-            if not data:
-                raise Stopped("ended", [])
-            self._buffer += data
-            if len(self._buffer) > 65536:
-                raise Stopped("nonsense", ["it flooded the harness with answers"])
-            if b"\n" not in self._buffer:  # only a part of an answer
-                self._look(patience)
-        self._asleep = patience.asleep
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode(errors="replace")
+        self._wait(patience)
+        try:
+            data = self._channel.recv(2, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            data = b""  # it has something else to say
+        except OSError as error:
+            raise Stopped("ended", []) from error
+        if len(data) == 1:
+            return patience.asleep
+        if data:
+            raise Stopped("nonsense", ["it answered more than once"])
+        raise self._last_words(patience, loading)
 
-    def _expect(self, answer: str, seconds: float) -> list[str]:
-        words = self._read_line(seconds).split(" ")
-        if words[0] == answer:
-            return words[1:]
+    def _last_words(self, patience: TimeAccount, loading: bool) -> Stopped:
+        said = b""
+        while b"\n" not in said:
+            data = os.read(self._words, 4096)
+            if not data or len(said) > 65536:
+                return Stopped("ended", [])
+            said += data
+            self._look(patience)
+        line = said.partition(b"\n")[0].decode(errors="replace")
+        words = line.split(" ")
         # Once it is loaded, only a candidate that forges the message calls itself unloadable.
-        if words[0] in ("fault", "clock") or (words[0] == "unloadable" and answer == "ready"):
-            raise Stopped(words[0], words[1:])
-        raise Stopped("nonsense", [f"it answered {' '.join(words)[:80]!r}"])
+        if words[0] == "unloadable" and loading:
+            return Stopped(words[0], words[1:])
+        if words[0] == "clock":
+            return Stopped(words[0], [])
+        if words[0] == "fault":
+            return Stopped(words[0], [*words[1:4], *self._nearest(words)])
+        return Stopped("nonsense", [f"it said {line[:80]!r}"])
+
+    def _nearest(self, words: list[str]) -> list[str]:
+        """Name of the tensor beside which a fault was, how far behind its first byte, its bytes."""
+        with contextlib.suppress(ValueError, IndexError):
+            address = int(words[2], 16)
+            for tensor in self._mapped:
+                pages = tensor.place.pages_bytes
+                if tensor.address - PAGE <= address < tensor.address + pages + PAGE:
+                    offset = address - tensor.address - tensor.place.shift
+                    return [tensor.place.name, str(offset), str(tensor.place.bytes)]
+        return []
 
     def processes_and_threads(self) -> tuple[int, int]:
         """How many processes the candidate's tree has, and threads the innermost one has."""
@@ -522,6 +542,7 @@ class Runner:
     def close(self) -> None:
         """Release the resources; the sandbox ends the process."""
         self._channel.close()
+        os.close(self._words)
         if self._reports is not None:
             self._reports.close()
         for descriptor in (self._process, self._state):
@@ -590,12 +611,12 @@ class Start:
     """The parameters for starting a candidate's process."""
 
     runner: Path
-    library: Path | None
-    """The compiled candidate; None starts the runner without one."""
+    library: Path
+    """The compiled candidate."""
     entry: str
     """Name of the candidate's entry point."""
-    arenas: tuple[Arena, Arena] | None
-    """Memory shared with the process: inputs and outputs."""
+    memory: Memory
+    """Shared with the process."""
     threads: int = 1
     cpu: int | None = None
     """Number of the processor to stay on; None for any."""
@@ -612,25 +633,31 @@ async def session(sandbox: Sandbox, start: Start) -> AsyncIterator[Runner]:
     confine it.
     """
     limits = replace(start.limits, processes=start.limits.processes + start.threads)
-    library = start.library
-    image = None if library is None else read_shared_object(library.read_bytes())
+    image = read_shared_object(start.library.read_bytes())
     ours, theirs = socket.socketpair()
-    handed = (theirs.fileno(), *(a.descriptor for a in start.arenas or ()))
+    words, said = os.pipe()
+    arenas = start.memory
+    handed = (
+        theirs.fileno(), arenas.inputs.descriptor, arenas.outputs.descriptor, said,
+        arenas.page.descriptor,
+    )  # fmt: skip
     with sandbox.scratch() as scratch:
         try:
             running = await sandbox.start(_job(start, scratch, limits, handed, image))
         except BaseException:
             ours.close()
+            os.close(words)
             raise
         finally:
             theirs.close()
-        talk = Runner(running, ours, start.threads, image)
+            os.close(said)
+        talk = Runner(running, ours, words, start, image)
         waiter = asyncio.create_task(running.wait(limits))
         try:
             with owned(running):
                 await in_thread(lambda: talk.greet(20), running)
             if not sandbox.allow_weak:
-                _refuse_weak(talk, library is not None)
+                _refuse_weak(talk)
             yield talk
         except Stopped as stop:
             if stop.owner is running:
@@ -652,20 +679,24 @@ def _job(
     scratch: Path,
     limits: Limits,
     handed: tuple[int, ...],
-    image: SharedObject | None,
+    image: SharedObject,
 ) -> Job:
     """The runner's command, with what it needs copied into its scratch folder."""
-    numbers = [*handed, -1, -1][:3]
-    words = ["./runner", *(str(fd) for fd in numbers), str(start.threads)]
-    copy_into(scratch, start.runner)
-    if start.library is not None and image is not None:
-        copy_into(scratch, start.library)
-        words += [f"./{start.library.name}", start.entry, *image.needed]
+    copy_into(scratch, start.runner, start.library)
+    words = (
+        "./runner", *(str(fd) for fd in handed), str(start.threads),
+        f"./{start.library.name}", start.entry, *image.needed,
+    )  # fmt: skip
     return Job(
-        command=tuple(words),
+        command=words,
         scratch=scratch,
         limits=limits,
-        environment={"OMP_NUM_THREADS": str(start.threads), "OMP_WAIT_POLICY": "passive"},
+        environment={
+            "OMP_NUM_THREADS": str(start.threads),
+            "OMP_WAIT_POLICY": "passive",
+            # A restartable sequence sends a thread that was interrupted to code of its own.
+            "GLIBC_TUNABLES": "glibc.pthread.rseq=0",
+        },
         pass_fds=handed,
         cpu=start.cpu,
         # The runner's own, stricter filter refuses these calls and reports them to the harness.
@@ -673,13 +704,13 @@ def _job(
     )
 
 
-def _refuse_weak(talk: Runner, candidate: bool) -> None:
+def _refuse_weak(talk: Runner) -> None:
     if not talk.confined:
         raise EvaluatorError(
             "this kernel refuses the filter that candidates run under; a container may "
             "need --security-opt seccomp=unconfined"
         )
-    if candidate and not talk.reported:
+    if not talk.reported:
         raise EvaluatorError(
             "this kernel does not report forbidden system calls (Linux 5.5 or later does, "
             "unless another filter takes the reports), so a candidate's constructors "

@@ -1,5 +1,5 @@
-// verdict: suspicious|wrong_result
-// says: answered without being asked|wrong result on
+// verdict: suspicious
+// says: made the system call write
 #include "honest.h"
 #include "raw.h"
 

@@ -1,6 +1,5 @@
-// verdict: correct|suspicious
-// says: correct; |interfered with the harness|refused system call
-// gains: nothing
+// verdict: suspicious
+// says: made the system call write
 #include "honest.h"
 #include "raw.h"
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// verdict: correct|timeout|suspicious
-// says: correct|return|interfered|without
+// verdict: suspicious
+// says: made the system call sendmsg
 #include "honest.h"
 #include "raw.h"
 #include <cstring>

@@ -1,5 +1,5 @@
-// verdict: timeout|suspicious
-// says: did not return within|interfered
+// verdict: suspicious
+// says: made the system call write
 #include "honest.h"
 #include "raw.h"
 

@@ -36,17 +36,20 @@
 
 namespace confine {
 
-constexpr int CLONE3 = 435, RSEQ = 334;
+constexpr int CLONE3 = 435;
 constexpr uint32_t ENOSYS_ACTION = SECCOMP_RET_ERRNO | 38;
 
 inline constexpr int COMPUTES[] = {
-    SYS_read, SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_munmap, SYS_mremap,
-    SYS_madvise, SYS_brk, SYS_sched_yield, SYS_sched_getaffinity, SYS_getpid, SYS_gettid,
+    SYS_read, SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_munmap, SYS_madvise, SYS_brk, SYS_sched_yield, SYS_sched_getaffinity, SYS_getpid, SYS_gettid,
     SYS_getrandom, SYS_restart_syscall, SYS_set_robust_list, SYS_lseek,
     SYS_close, SYS_pread64, SYS_getcpu, SYS_uname,
-#ifdef SYS_rseq
-    SYS_rseq,
-#endif
+};
+
+// What the candidate must have no access to, and the only places that do: the addresses behind the
+// three instructions of the runner's loop that call the system (see runner.cpp).
+struct Channel {
+    int descriptor, words;
+    const char *told, *answered, *asked;
 };
 
 class Filter {
@@ -82,6 +85,22 @@ class Filter {
             add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
         }
         add(BPF_RET | BPF_K, 0, 0, forbidden_);
+    }
+
+    // Allows the call on `descriptor` from one instruction, the one before `after`, and forbids it
+    // from any other; other rules decide on other descriptors.
+    void only_at(int number, int descriptor, const char* after) {
+        auto address = reinterpret_cast<uint64_t>(after);
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 9, static_cast<uint32_t>(number));
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, args));
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 6, static_cast<uint32_t>(descriptor));
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, instruction_pointer));
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, static_cast<uint32_t>(address));
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, instruction_pointer) + 4);
+        add(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, static_cast<uint32_t>(address >> 32));
+        add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+        add(BPF_RET | BPF_K, 0, 0, forbidden_);
+        add(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr));
     }
 
     // Forbids the call if `argument` equals one of the values; other rules decide otherwise.
@@ -134,13 +153,17 @@ class Filter {
     size_t length_ = 0;
 };
 
-inline int install(uint32_t forbidden, unsigned long flags, int threads, int channel, bool loading) {
+inline int install(uint32_t forbidden, unsigned long flags, int threads, const Channel& channel,
+                   bool loading) {
     Filter filter(forbidden);
+    filter.only_at(SYS_read, channel.descriptor, channel.asked);
+    filter.only_at(SYS_write, channel.descriptor, channel.answered);
+    filter.only_at(SYS_sendmsg, channel.descriptor, channel.told);
     for (int number : COMPUTES) filter.allow(number);
     filter.allow_futex();
-    auto answers = static_cast<uint32_t>(channel);
-    filter.allow_if(SYS_write, 0, 0xFFFFFFFF, {1, 2, answers});
-    filter.allow_if(SYS_sendmsg, 0, 0xFFFFFFFF, {answers});  // hands the reports' descriptor over
+    filter.allow_if(SYS_write, 0, 0xFFFFFFFF, {1, 2, static_cast<uint32_t>(channel.words)});
+    // Growing a block may move it, but not to where code was: code stays where it is.
+    filter.allow_if(SYS_mremap, 3, ~static_cast<uint32_t>(MREMAP_MAYMOVE), {0});
     // Signals to itself, as abort() sends one, but none that stops it: stopping and waking is the
     // harness's, and time in which somebody else stopped a process is not charged to it.
     filter.forbid_if(SYS_tgkill, 2, {SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT});
@@ -167,7 +190,7 @@ inline int install(uint32_t forbidden, unsigned long flags, int threads, int cha
 }
 
 // In force from here on. Returns the descriptor of the reports, or -1 where there are none.
-inline int before_loading(int threads, int channel, bool* confined) {
+inline int before_loading(int threads, const Channel& channel, bool* confined) {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     int reports = install(SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER, threads, channel,
                           false);
@@ -178,7 +201,7 @@ inline int before_loading(int threads, int channel, bool* confined) {
 }
 
 // Only where there are no reports.
-inline bool before_calling(int threads, int channel) {
+inline bool before_calling(int threads, const Channel& channel) {
     return install(SECCOMP_RET_KILL_PROCESS, 0, threads, channel, false) == 0;
 }
 

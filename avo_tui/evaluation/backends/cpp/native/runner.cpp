@@ -3,15 +3,20 @@
 // clock. Everything that counts is done by the harness, in another process: it writes the inputs
 // while this process is stopped, reads its processor time from outside, and judges the outputs.
 //
-//   runner CHANNEL_FD INPUT_FD OUTPUT_FD THREADS [LIBRARY ENTRY NEEDED…]
+//   runner CHANNEL_FD INPUT_FD OUTPUT_FD WORDS_FD CONTROL_FD THREADS LIBRARY ENTRY [NEEDED…]
 //
-// Commands, one a line, each answered by one line:
-//   spin MILLISECONDS            hz RATE        (dependent additions per second: the clock rate)
-//   bind SLOT ARGUMENT…          bound          (i|o:OFFSET:BYTES:SHIFT, v:INTEGER or r:REAL)
-//   call SLOT                    done
-//   idle                         done           (all that a call does, without the candidate)
-// Unasked: `loading CONFINED` with the descriptor of the reports of forbidden calls, then `ready`;
-// before it dies: fault SIGNAL ADDRESS ACCESS ARGUMENT OFFSET BYTES, or clock.
+// The candidate has no access to the channel. Only three instructions of the loop below may read it
+// or write to it: the filter asks for the address that a call comes from. A command is the length of
+// a message, which only the Linux kernel tells, in a register; whoever answers, by returning or by
+// jumping into the loop, waits for the next command there. So between an answer and the next command
+// no instruction of the candidate runs, and none in EXCHANGE and BIND.
+//   1 EXCHANGE   answered at once: what waking and answering cost in this very process
+//   2 BIND       maps the arguments that the control page names
+//   3 CALL       calls the candidate as often as the control page says
+//   4 LOAD       loads the candidate, constructors and all
+// The first message is `loading CONFINED` with the descriptor of the reports of forbidden calls;
+// every other is one byte. What it says before it dies goes another way, which the candidate may use
+// too: fault SIGNAL ADDRESS ACCESS, clock, unloadable WHY, or refused.
 //
 // glue.h is generated from the task: ARGUMENTS (their number) and invoke(entry, values).
 
@@ -25,18 +30,20 @@
 #include <cstring>
 #include <initializer_list>
 
-#include <alloca.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "confine.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 union Value {
     void* pointer;
@@ -48,26 +55,18 @@ union Value {
 
 namespace {
 
-constexpr int SLOTS = 16;
 constexpr size_t JUNK = 16 * 1024;  // bytes of stack filled with NaN patterns before a call
 constexpr size_t HEAP_JUNK = 8 * 1024 * 1024;  // bytes of heap filled with them before loading
 // The same descriptors in every process, whatever the harness had open when it started this one.
-constexpr int CHANNEL = 10, INPUTS = 11, OUTPUTS = 12, ABOVE = 16;
+constexpr int CHANNEL = 10, INPUTS = 11, OUTPUTS = 12, WORDS = 13, CONTROL = 14, ABOVE = 16, HANDED = 5;
+constexpr long BIND = 2, CALL = 3, LOAD = 4;
 
-struct Region {
-    char* reserved = nullptr;  // guard pages and all
-    size_t reserved_bytes = 0;
-    char* data = nullptr;
-    size_t bytes = 0;
-};
-
-struct Slot {
-    Value values[ARGUMENTS];
-    Region regions[ARGUMENTS];
-};
-
-Slot slots[SLOTS];
-int current_slot = -1;
+// The control page, in words of 64 bits: written by the harness, mapped here for reading only.
+// Calls, ranges to unmap, tensors to map, where the calls' values begin; then {address, bytes} and
+// {address, bytes, descriptor, offset} of these.
+const int64_t* control;
+void* entry;
+const char *library, *entry_name;
 size_t page;
 int threads = 1;
 
@@ -78,27 +77,7 @@ void reply(const char* format, ...) {
     int length = vsnprintf(text, sizeof text - 1, format, arguments);
     va_end(arguments);
     text[length] = '\n';
-    if (write(CHANNEL, text, static_cast<size_t>(length) + 1) != length + 1) _exit(3);
-}
-
-// The parent sends one line and waits for the answer, so nothing follows a line's end.
-bool read_line(char* into, size_t capacity) {
-    for (size_t length = 0; length + 1 < capacity;) {
-        ssize_t got = read(CHANNEL, into + length, capacity - 1 - length);
-        if (got <= 0) return false;
-        length += static_cast<size_t>(got);
-        if (into[length - 1] == '\n') {
-            into[length - 1] = 0;
-            return true;
-        }
-    }
-    return false;
-}
-
-int64_t own_time() {
-    timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
+    if (write(WORDS, text, static_cast<size_t>(length) + 1) != length + 1) _exit(3);
 }
 
 // Whether the instruction at `code` reads a clock: rdtsc, rdtscp or rdpru.
@@ -139,7 +118,6 @@ bool needs_alignment(const unsigned char* code) {
 }
 #endif
 
-// The bound argument nearest to an address, and the distance from its beginning.
 void on_fault(int signal, siginfo_t* info, void* context) {
     const char* access = "?";
 #if defined(__x86_64__)
@@ -157,21 +135,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 #else
     (void)context;
 #endif
-    int nearest = -1;
-    ptrdiff_t offset = 0;
-    const char* address = static_cast<const char*>(info->si_addr);
-    if ((signal == SIGSEGV || signal == SIGBUS) && current_slot >= 0) {
-        for (int i = 0; i < ARGUMENTS; ++i) {
-            const Region& r = slots[current_slot].regions[i];
-            if (address >= r.reserved && address < r.reserved + r.reserved_bytes) {
-                nearest = i;
-                offset = address - r.data;
-            }
-        }
-    }
-    size_t bytes = nearest >= 0 ? slots[current_slot].regions[nearest].bytes : 0;
-    reply("fault %d %#zx %s %d %td %zu", signal, reinterpret_cast<size_t>(info->si_addr), access,
-          nearest, offset, bytes);
+    reply("fault %d %#zx %s", signal, reinterpret_cast<size_t>(info->si_addr), access);
     _exit(64 + signal);
 }
 
@@ -185,53 +149,6 @@ void install_handlers() {
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     action.sa_sigaction = on_fault;
     for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigaction(signal, &action, nullptr);
-}
-
-// Maps BYTES at OFFSET of a file between two inaccessible pages. The data begins SHIFT bytes into
-// the first page, chosen by the parent so that it ends as close to the second guard as it can.
-bool bind_memory(Region& region, int fd, size_t offset, size_t bytes, size_t shift, int access) {
-    if (region.reserved != nullptr) munmap(region.reserved, region.reserved_bytes);
-    size_t body = (shift + bytes + page - 1) / page * page;
-    region.reserved_bytes = body + 2 * page;
-    void* base = mmap(nullptr, region.reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) return false;
-    region.reserved = static_cast<char*>(base);
-    void* inner = mmap(region.reserved + page, body, access, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd,
-                       static_cast<off_t>(offset));
-    region.data = region.reserved + page + shift;
-    region.bytes = bytes;
-    if (inner == MAP_FAILED) return false;
-    // Some Linux kernels map the pages of a shared file for reading only until the first write:
-    // that fault belongs to no kernel's time.
-    if ((access & PROT_WRITE) != 0)
-        for (size_t i = 0; i < body; i += page) {
-            volatile char* byte = static_cast<char*>(inner) + i;
-            *byte = *byte;
-        }
-    return true;
-}
-
-bool bind(Slot& slot, char* text) {
-    char* rest = nullptr;
-    int i = 0;
-    for (char* word = strtok_r(text, " ", &rest); word != nullptr; word = strtok_r(nullptr, " ", &rest)) {
-        if (i == ARGUMENTS) return false;
-        size_t offset, bytes, shift;
-        if (word[0] == 'v') {
-            slot.values[i].integer = strtoll(word + 2, nullptr, 10);
-        } else if (word[0] == 'r') {
-            slot.values[i].real = strtod(word + 2, nullptr);
-        } else {
-            if (sscanf(word + 2, "%zu:%zu:%zu", &offset, &bytes, &shift) != 3) return false;
-            bool in = word[0] == 'i';
-            int access = in ? PROT_READ : PROT_READ | PROT_WRITE;
-            if (!bind_memory(slot.regions[i], in ? INPUTS : OUTPUTS, offset, bytes, shift, access))
-                return false;
-            slot.values[i].pointer = slot.regions[i].data;
-        }
-        ++i;
-    }
-    return i == ARGUMENTS;
 }
 
 // Unmaps the page in which the kernel keeps the time of day for every process ([vvar]): no call and
@@ -264,14 +181,8 @@ void ask_the_system_now() {
     qsort(values, 4096, sizeof(int), descending);
 }
 
-// What a candidate reads from a variable it never set should be neither zero nor a former result.
-__attribute__((noinline)) void fill_stack_with_junk() {
-    volatile char* junk = static_cast<volatile char*>(alloca(JUNK));
-    memset(const_cast<char*>(junk), 0xFF, JUNK);
-    asm volatile("" ::: "memory");
-}
-
-// The same for memory from malloc: small blocks of every size, and the heap behind them, which is
+// What a candidate reads from a variable it never set should be neither zero nor a former result:
+// memory from malloc, small blocks of every size, and the heap behind them, which is
 // neither given back to the system nor avoided for large blocks.
 void fill_heap_with_junk() {
     mallopt(M_MMAP_THRESHOLD, 4 * HEAP_JUNK);
@@ -291,120 +202,205 @@ void fill_heap_with_junk() {
         for (void* block : row) free(block);
 }
 
-__attribute__((noinline)) void call(void* entry, const Slot& slot) {
-    fill_stack_with_junk();
-    if (entry != nullptr) invoke(entry, slot.values);
-    asm volatile("" ::: "memory");
-}
-
-#if defined(__aarch64__)
-#define ADD "add %0, %0, %0\n\t"
-#else
-#define ADD "add %0, %0\n\t"
-#endif
-
-// Dependent additions retire one a cycle on every processor in question. Only the thread's own time
-// counts: waiting for a busy processor would look like a slow one.
-double clock_rate(int milliseconds) {
-    constexpr int ROUNDS = 4000, ADDITIONS = 16;
-    double best = 0;
-    uint64_t x = 1;
-    for (int64_t end = own_time() + milliseconds * 1000000LL, begin = 0; (begin = own_time()) < end;) {
-        for (int i = 0; i < ROUNDS; ++i)
-            asm volatile(ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD : "+r"(x));
-        double rate = ROUNDS * ADDITIONS * 1e9 / static_cast<double>(own_time() - begin);
-        if (rate > best) best = rate;
-    }
-    return best;
-}
-
 // Moves the descriptors to where they are in every such process, and closes all others.
-void settle_descriptors(const int (&given)[3]) {
-    int high[3];
-    for (int i = 0; i < 3; ++i) high[i] = given[i] < 0 ? -1 : fcntl(given[i], F_DUPFD, ABOVE);
-    for (int fd = 3; fd < 1024; ++fd)
-        if (fd != high[0] && fd != high[1] && fd != high[2]) close(fd);
-    for (int i = 0; i < 3; ++i) {
+void settle_descriptors(const int (&given)[HANDED]) {
+    int high[HANDED];
+    for (int i = 0; i < HANDED; ++i) high[i] = given[i] < 0 ? -1 : fcntl(given[i], F_DUPFD, ABOVE);
+    for (int fd = 3; fd < 1024; ++fd) {
+        bool kept = false;
+        for (int mine : high) kept |= fd == mine;
+        if (!kept) close(fd);
+    }
+    for (int i = 0; i < HANDED; ++i) {
         if (high[i] < 0) continue;
         dup3(high[i], CHANNEL + i, O_CLOEXEC);
         close(high[i]);
     }
 }
 
-// Sends a line together with the descriptor of the reports, if there is one, and forgets it.
-bool hand_over(int reports, bool confined) {
-    char text[] = "loading 0\n";
-    text[8] = confined ? '1' : '0';
-    iovec part = {text, sizeof text - 1};
-    alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    if (reports >= 0) {
-        message.msg_control = space;
-        message.msg_controllen = sizeof space;
-        cmsghdr* header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &reports, sizeof(int));
-    }
-    bool sent = sendmsg(CHANNEL, &message, 0) == static_cast<ssize_t>(part.iov_len);
-    if (reports >= 0) close(reports);
-    return sent;
+// From here on to `serve` nothing of the C library is called, and no memory is trusted that a
+// candidate can write: what runs in EXCHANGE and BIND is no candidate's, whatever it overwrote.
+long system_call(long number, long a, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+#if defined(__x86_64__)
+    long result;
+    register long r10 asm("r10") = d;
+    register long r8 asm("r8") = e;
+    register long r9 asm("r9") = f;
+    asm volatile("syscall"
+                 : "=a"(result)
+                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                 : "rcx", "r11", "memory");
+    return result;
+#else
+    register long x8 asm("x8") = number;
+    register long x0 asm("x0") = a;
+    register long x1 asm("x1") = b;
+    register long x2 asm("x2") = c;
+    register long x3 asm("x3") = d;
+    register long x4 asm("x4") = e;
+    register long x5 asm("x5") = f;
+    asm volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+#endif
 }
 
-// Loads the candidate under the filter; returns its entry, or null after a last word.
-void* load(const char* library, const char* name) {
-    bool confined = false;
-    int reports = confine::before_loading(threads, CHANNEL, &confined);
-    if (!hand_over(reports, confined)) _exit(3);
-    char go[8];
-    if (!read_line(go, sizeof go)) _exit(3);
+[[noreturn]] void refuse() {
+    static const char text[] = "refused\n";
+    system_call(SYS_write, WORDS, reinterpret_cast<long>(text), sizeof text - 1);
+    for (;;) system_call(SYS_exit_group, 3);
+}
+
+__attribute__((noinline)) void fill_stack_with_junk() {
+    char junk[JUNK];
+    for (volatile char& byte : junk) byte = static_cast<char>(0xFF);
+}
+
+// Every tensor lies between pages that are not mapped: the harness draws the addresses far apart.
+void bind() {
+    const int64_t* at = control + 4;
+    for (int64_t i = control[1]; i > 0; --i, at += 2) system_call(SYS_munmap, at[0], at[1]);
+    for (int64_t i = control[2]; i > 0; --i, at += 4) {
+        bool writable = at[2] == OUTPUTS;
+        long access = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+        long flags = MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE;
+        if (system_call(SYS_mmap, at[0], at[1], access, flags, at[2], at[3]) != at[0]) refuse();
+        // Some Linux kernels map the pages of a shared file for reading only until the first write:
+        // that fault belongs to no kernel's time.
+        if (writable)
+            for (auto byte = reinterpret_cast<volatile char*>(at[0]), end = byte + at[1]; byte < end; byte += page)
+                *byte = *byte;
+    }
+    fill_stack_with_junk();
+}
+
+// Leaves `entry` null after a last word.
+void load() {
     void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
         reply("unloadable %s", dlerror());
-        return nullptr;
+        _exit(4);
     }
-    void* entry = dlsym(handle, name);
+    entry = dlsym(handle, entry_name);
     if (entry == nullptr) {
-        reply("unloadable the function %s is missing", name);
-        return nullptr;
-    }
-    if (reports < 0 && !confine::before_calling(threads, CHANNEL)) _exit(3);
-    return entry;
-}
-
-bool do_bind(char* rest) {
-    char* arguments = strchr(rest, ' ');
-    int slot = atoi(rest);
-    return arguments != nullptr && slot >= 0 && slot < SLOTS && bind(slots[slot], arguments + 1);
-}
-
-void serve(void* entry) {
-    static char line[4096];
-    while (read_line(line, sizeof line)) {
-        char* rest = strchr(line, ' ');
-        if (rest != nullptr) *rest++ = 0;
-        if (strcmp(line, "call") == 0 && rest != nullptr && entry != nullptr) {
-            current_slot = atoi(rest) % SLOTS;
-            call(entry, slots[current_slot]);
-            current_slot = -1;
-            reply("done");
-        } else if (strcmp(line, "bind") == 0 && rest != nullptr) {
-            reply(do_bind(rest) ? "bound" : "refused");
-        } else if (strcmp(line, "idle") == 0) {
-            call(nullptr, slots[0]);
-            reply("done");
-        } else if (strcmp(line, "spin") == 0 && rest != nullptr) {
-            reply("hz %.0f", clock_rate(atoi(rest)));
-        } else {
-            reply("refused");
-        }
+        reply("unloadable the function %s is missing", entry_name);
+        _exit(4);
     }
 }
 
 }  // namespace
+
+// The loop that waits for commands, see the head of this file.
+extern "C" {
+__attribute__((visibility("hidden"))) extern const char avo_told[], avo_answered[], avo_asked[];
+[[noreturn]] void avo_begin(const msghdr* first);
+}
+asm(R"(
+    .hidden avo_begin, avo_told, avo_answered, avo_asked, avo_serve
+    .globl avo_begin, avo_told, avo_answered, avo_asked
+    .local avo_stack, avo_heard
+    .comm avo_stack, 8, 8
+    .comm avo_heard, 8, 8
+    .text
+)"
+#if defined(__x86_64__)
+R"(
+avo_begin:
+    mov %rsp, avo_stack(%rip)
+    mov %rdi, %rsi
+    mov $10, %edi
+    xor %edx, %edx
+    mov $46, %eax
+    syscall
+avo_told:
+    jmp 2f
+1:  mov $10, %edi
+    lea avo_asked(%rip), %rsi
+    mov $1, %edx
+    mov $1, %eax
+    syscall
+avo_answered:
+2:  mov $10, %edi
+    lea avo_heard(%rip), %rsi
+    mov $4, %edx
+    xor %eax, %eax
+    syscall
+avo_asked:
+    cmp $1, %rax
+    je 1b
+    jl 3f
+    mov avo_stack(%rip), %rsp
+    and $-16, %rsp
+    cld
+    mov %rax, %rdi
+    call avo_serve
+    jmp 1b
+3:  mov $3, %edi
+    mov $231, %eax
+    syscall
+    hlt
+)"
+#elif defined(__aarch64__)
+R"(
+avo_begin:
+    mov x10, sp
+    adrp x9, avo_stack
+    str x10, [x9, :lo12:avo_stack]
+    mov x1, x0
+    mov x0, #10
+    mov x2, #0
+    mov x8, #211
+    svc #0
+avo_told:
+    b 2f
+1:  mov x0, #10
+    adrp x1, avo_asked
+    add x1, x1, :lo12:avo_asked
+    mov x2, #1
+    mov x8, #64
+    svc #0
+avo_answered:
+2:  mov x0, #10
+    adrp x1, avo_heard
+    add x1, x1, :lo12:avo_heard
+    mov x2, #4
+    mov x8, #63
+    svc #0
+avo_asked:
+    cmp x0, #1
+    b.eq 1b
+    b.lt 3f
+    adrp x9, avo_stack
+    ldr x10, [x9, :lo12:avo_stack]
+    and x10, x10, #0xfffffffffffffff0
+    mov sp, x10
+    bl avo_serve
+    b 1b
+3:  mov x0, #3
+    mov x8, #94
+    svc #0
+)"
+#endif
+);
+
+namespace {
+int reports = -1;
+confine::Channel channel() { return {CHANNEL, WORDS, avo_told, avo_answered, avo_asked}; }
+}  // namespace
+
+extern "C" __attribute__((used, visibility("hidden"))) void avo_serve(long command) {
+    if (command == CALL) {
+        auto values = reinterpret_cast<const Value*>(control + control[3]);
+        for (int64_t i = 0; i < control[0]; ++i) invoke(entry, values + i * ARGUMENTS);
+    } else if (command == BIND) {
+        bind();
+    } else if (command == LOAD) {
+        if (reports >= 0) close(reports);
+        load();
+        if (reports < 0 && !confine::before_calling(threads, channel())) _exit(3);
+    } else {
+        refuse();
+    }
+}
 
 // std::thread::hardware_concurrency() of a candidate finds this one before that of the C++ library,
 // which opens a file to find out. The answer is what the task allows.
@@ -419,35 +415,50 @@ extern "C" __attribute__((visibility("default"), used)) int get_nprocs() noexcep
 }
 
 int main(int count, char** words) {
-    if (count < 5) return 2;
-    settle_descriptors({atoi(words[1]), atoi(words[2]), atoi(words[3])});
-    threads = atoi(words[4]);
+    if (count < 9) return 2;
+    int given[HANDED];
+    for (int i = 0; i < HANDED; ++i) given[i] = atoi(words[1 + i]);
+    settle_descriptors(given);
+    threads = atoi(words[6]);
     page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    void* entry = nullptr;
-    if (count >= 7) {
-        static char library[256], name[256];
-        snprintf(library, sizeof library, "%s", words[5]);
-        snprintf(name, sizeof name, "%s", words[6]);
-        // Libraries of the system, which the candidate was allowed to link: loaded before it, so
-        // that nothing but the candidate itself has to be opened under the filter.
-        for (int i = 7; i < count; ++i) dlopen(words[i], RTLD_NOW | RTLD_GLOBAL);
-        for (int i = 1; i < count; ++i) memset(words[i], 'x', strlen(words[i]));
-        // A buffer of our own: the C library would ask for the kind of the file to choose one.
-        static char printed[BUFSIZ];
-        setvbuf(stdout, printed, _IOLBF, sizeof printed);
-        forget_the_time();
-        install_handlers();
-        ask_the_system_now();
-        fill_heap_with_junk();
+    auto size = lseek(CONTROL, 0, SEEK_END);
+    void* mapped = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_SHARED | MAP_POPULATE, CONTROL, 0);
+    if (mapped == MAP_FAILED) return 2;
+    close(CONTROL);
+    control = static_cast<const int64_t*>(mapped);
+    library = strdup(words[7]);
+    entry_name = strdup(words[8]);
+    // Libraries of the system, which the candidate was allowed to link: loaded before it, so that
+    // nothing but the candidate itself has to be opened under the filter.
+    for (int i = 9; i < count; ++i) dlopen(words[i], RTLD_NOW | RTLD_GLOBAL);
+    for (int i = 1; i < count; ++i) memset(words[i], 'x', strlen(words[i]));
+    // A buffer of our own: the C library would ask for the kind of the file to choose one.
+    static char printed[BUFSIZ];
+    setvbuf(stdout, printed, _IOLBF, sizeof printed);
+    forget_the_time();
+    install_handlers();
+    ask_the_system_now();
+    fill_heap_with_junk();
 #if defined(__x86_64__) && defined(PR_SET_TSC)
-        prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+    prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 #endif
-        entry = load(library, name);
-        if (entry == nullptr) return 4;
-    } else {
-        reply("loading 1");
+    bool confined = false;
+    reports = confine::before_loading(threads, channel(), &confined);
+    static char text[] = "loading 0";
+    text[8] = confined ? '1' : '0';
+    static iovec part = {text, sizeof text - 1};
+    alignas(cmsghdr) static char space[CMSG_SPACE(sizeof(int))] = {};
+    static msghdr message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (reports >= 0) {  // sent with it, and closed before the candidate is loaded
+        message.msg_control = space;
+        message.msg_controllen = sizeof space;
+        cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &reports, sizeof(int));
     }
-    reply("ready");
-    serve(entry);
-    _exit(0);  // no destructors of the candidate run
+    avo_begin(&message);
 }

@@ -1,5 +1,5 @@
-// verdict: wrong_result|suspicious
-// says: answered without being asked|wrong result on
+// verdict: suspicious
+// says: made the system call write
 #include "honest.h"
 #include "raw.h"
 
