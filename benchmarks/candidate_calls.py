@@ -2,9 +2,9 @@
 
     python benchmarks/candidate_calls.py [KERNEL] [--times 10]
 
-Prints, for `attention_cpu` and a kernel (default: the seed), the exchange with a process that runs
-no candidate, the seconds of full evaluations by phase, and how far the ratio to the baseline
-differs between fresh processes. Quiet machine: nothing else should use the processors.
+Prints, for `attention_cpu` and a kernel (default: the seed), the exchange with a process in which
+the candidate does not run, the seconds of full evaluations by phase, and how far the ratio to the
+baseline differs between fresh processes. Quiet machine: nothing else should use the processors.
 """
 
 from __future__ import annotations
@@ -16,30 +16,35 @@ import os
 import statistics
 from pathlib import Path
 
+from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import EvaluateQuestion
 from avo_tui.domain.report import EvaluationReport
-from avo_tui.evaluation.backends.cpp.compiler import Compiler
-from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
-from avo_tui.evaluation.backends.cpp.process import Call, Runner, Start, in_thread, session
-from avo_tui.evaluation.backends.cpp.toolchain import cpu_model, find_toolchain
+from avo_tui.evaluation.backends.base import Context
+from avo_tui.evaluation.backends.cpp.backend import CppBackend
+from avo_tui.evaluation.backends.cpp.process import Call, in_thread
+from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.evaluation_run import person
+from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pipeline import Pipeline
 
 TASK = "attention_cpu"
 
 
-async def exchange(pipeline: Pipeline, count: int) -> list[Call]:
-    """Calls of a process in which no candidate is loaded."""
+async def exchange(pipeline: Pipeline, candidate: Candidate, count: int) -> list[Call]:
+    """Exchanges with a candidate's process in which the candidate does not run."""
     task = pipeline.tasks.get(TASK)
-    runner = await Compiler(await find_toolchain()).runner(task, pipeline.sandbox)
-    cpu = benchmark_cpu()
-    async with session(pipeline.sandbox, Start(runner, None, "", None, cpu=cpu)) as talk:
+    backend = pipeline.backend(task)
+    assert isinstance(backend, CppBackend)
+    stage = await backend.stage(task, pipeline.sandbox)
+    compiled = await backend.compile(task, candidate, Context(pipeline.sandbox, lambda _: None))
+    async with stage.subject(compiled, Stopwatch()) as subject:
+        talk = subject.runner
 
-        def calls(talk: Runner = talk) -> list[Call]:
-            return [talk.idle() for _ in range(count)]
+        def calls() -> list[Call]:
+            return [talk.idle()[0] for _ in range(count)]
 
-        return await in_thread(calls, talk.running, cpu=cpu)
+        return await in_thread(calls, talk.running, cpu=stage.cpu)
 
 
 def quantiles(values: list[float], unit: str) -> str:
@@ -71,7 +76,7 @@ async def main() -> None:
     pipeline = Pipeline()
     task = pipeline.tasks.get(TASK)
     candidate = read_candidate(options.kernel) if options.kernel else task.seed()
-    calls = await exchange(pipeline, 500)
+    calls = await exchange(pipeline, candidate, 500)
     reports = []
     for number in range(options.times):
         report = await pipeline.ask(TASK, EvaluateQuestion(files=candidate.files))

@@ -3,9 +3,8 @@
     python benchmarks/output_touch.py [--calls 60]
 
 Calls kernels of `attention_cpu` that do nothing, write the output once or twice, or touch one word
-of each of its pages, in turn with an empty kernel and the library, as the benchmark does. For
-each: page faults of binding and calling, and microseconds. Taken off is either what was measured of
-an empty kernel once, when the worker began, or that of the empty kernel's latest calls.
+of each of its pages, in turn with the library, as the benchmark does. For each: page faults of
+binding and calling, and microseconds, with what the exchange costs taken off.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.backend import CppBackend
-from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess, Overhead
+from avo_tui.evaluation.backends.cpp.candidate_process import CandidateProcess
 from avo_tui.evaluation.backends.cpp.process import in_thread
 from avo_tui.evaluation.backends.cpp.toolchain import cpu_model
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
@@ -53,19 +52,17 @@ def calls(
     task: Task,
     configuration: Configuration,
     subject: CandidateProcess,
-    empty: CandidateProcess,
     count: int,
 ) -> tuple[list[float], list[int]]:
-    """Microseconds and page faults of calls of a kernel, in turn with the empty one."""
+    """Microseconds and page faults of calls of a kernel, in turn with the library."""
     library = task.baselines()[task.reference_baseline]
     pid = subject.runner.pid
     taken, faulted = list[float](), list[int]()
     for seed in range(count):
         inputs = task.make_inputs(configuration, seed, "normal")
-        empty.measure_overhead(configuration, inputs)
         library(configuration, inputs)
         before = faults(pid)
-        taken.append(subject.run(configuration, inputs).seconds * 1e6)
+        taken.append(subject.run(configuration, inputs)[0].seconds * 1e6)
         faulted.append(faults(pid) - before)
     return taken, faulted
 
@@ -82,28 +79,21 @@ async def main() -> None:
     stage = await backend.stage(task, pipeline.sandbox)
     compiler = await backend.compiler()
     print(f"{cpu_model()}, load {os.getloadavg()[0]:.1f}\n")
-    print("| configuration | kernel writes | taken off | µs median (p20 to p80) | page faults |")
-    print("|---|---|---|---|---|")
+    print("| configuration | kernel writes | µs median (p20 to p80) | page faults |")
+    print("|---|---|---|---|")
     for name, body in KERNELS.items():
         source = Candidate(files={"kernel.cpp": f"{_HEAD}    {body}\n}}\n"})
         compiled = await compiler.candidate(task, source, pipeline.sandbox)
-        for taken_off in ("at the start", "latest"):
-            shared = Overhead(stage.calibration)
-            other = shared if taken_off == "latest" else Overhead(stage.calibration)
-            async with (
-                stage.subject(stage.empty, Stopwatch(), shared) as empty,
-                stage.subject(compiled, Stopwatch(), other) as subject,
-            ):
-                for configuration in task.configurations[:3:2]:
-                    work = functools.partial(calls, task, configuration, subject, empty, count)
-                    both = (subject.runner.running, empty.runner.running)
-                    taken, faulted = await in_thread(work, *both, cpu=stage.cpu)
-                    low, _, _, high = statistics.quantiles(taken, n=5)
-                    print(
-                        f"| {configuration.name} | {name} | {taken_off} | "
-                        f"{statistics.median(taken):.0f} ({low:.0f} to {high:.0f}) | "
-                        f"{statistics.mean(faulted):.1f} |"
-                    )
+        async with stage.subject(compiled, Stopwatch()) as subject:
+            for configuration in task.configurations[:3:2]:
+                work = functools.partial(calls, task, configuration, subject, count)
+                taken, faulted = await in_thread(work, subject.runner.running, cpu=stage.cpu)
+                low, _, _, high = statistics.quantiles(taken, n=5)
+                print(
+                    f"| {configuration.name} | {name} | "
+                    f"{statistics.median(taken):.0f} ({low:.0f} to {high:.0f}) | "
+                    f"{statistics.mean(faulted):.1f} |"
+                )
     await pipeline.close()
 
 

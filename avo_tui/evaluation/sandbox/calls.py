@@ -17,7 +17,8 @@ _EVERYWHERE = {
 }  # fmt: skip
 _BY_MACHINE = {
     "x86_64": {
-        "read": 0, "write": 1, "mremap": 25, "open": 2, "close": 3, "fstat": 5, "poll": 7, "mmap": 9, "mprotect": 10,
+        "read": 0, "mremap": 25,
+        "write": 1, "open": 2, "close": 3, "fstat": 5, "poll": 7, "mmap": 9, "mprotect": 10,
         "rt_sigaction": 13, "ioctl": 16, "pwrite64": 18, "pipe": 22, "select": 23, "shmget": 29,
         "dup": 32, "dup2": 33, "pause": 34, "nanosleep": 35, "alarm": 37, "setitimer": 38,
         "socket": 41, "connect": 42, "sendto": 44, "sendmsg": 46, "bind": 49, "listen": 50,
