@@ -504,14 +504,14 @@ class Runner:
         raise self._last_words(patience, loading)
 
     def _last_words(self, patience: TimeAccount, loading: bool) -> Stopped:
-        said = b""
-        while b"\n" not in said:
+        text = b""
+        while b"\n" not in text:
             data = os.read(self._words, 4096)
-            if not data or len(said) > 65536:
+            if not data or len(text) > 65536:
                 return Stopped("ended", [])
-            said += data
+            text += data
             self._look(patience)
-        line = said.partition(b"\n")[0].decode(errors="replace")
+        line = text.partition(b"\n")[0].decode(errors="replace")
         words = line.split(" ")
         # Once it is loaded, only a candidate that forges the message calls itself unloadable.
         if words[0] == "unloadable" and loading:
@@ -635,10 +635,10 @@ async def session(sandbox: Sandbox, start: Start) -> AsyncIterator[Runner]:
     limits = replace(start.limits, processes=start.limits.processes + start.threads)
     image = read_shared_object(start.library.read_bytes())
     ours, theirs = socket.socketpair()
-    words, said = os.pipe()
+    words, speaking = os.pipe()
     arenas = start.memory
     handed = (
-        theirs.fileno(), arenas.inputs.descriptor, arenas.outputs.descriptor, said,
+        theirs.fileno(), arenas.inputs.descriptor, arenas.outputs.descriptor, speaking,
         arenas.page.descriptor,
     )  # fmt: skip
     with sandbox.scratch() as scratch:
@@ -650,7 +650,7 @@ async def session(sandbox: Sandbox, start: Start) -> AsyncIterator[Runner]:
             raise
         finally:
             theirs.close()
-            os.close(said)
+            os.close(speaking)
         talk = Runner(running, ours, words, start, image)
         waiter = asyncio.create_task(running.wait(limits))
         try:
