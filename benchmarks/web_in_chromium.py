@@ -1,9 +1,10 @@
 """`avo web` in a real headless Chromium: what it shows, what its keys do, what is refused.
 
-    python benchmarks/web_in_chromium.py SESSION --picture page.png [--chromium /usr/bin/chromium]
+    python benchmarks/web_in_chromium.py SESSION --picture page.png [--phone] [--chromium PATH]
 
 Starts `avo web`, opens its link in Chromium through the DevTools protocol, waits for the run screen
-in the websocket's frames, presses keys, and prints a table. Needs the extra `web` and Chromium
+in the websocket's frames, presses keys, and prints a table. With `--phone` the page is 390 by 844
+points with touch, and tabs and the last row are tapped instead. Needs the extra `web` and Chromium
 (Debian: chromium); Chromium is started without its own sandbox, as root must.
 """
 
@@ -73,6 +74,22 @@ class Page:
             await self.ask("Input.dispatchKeyEvent", type=kind, key=key, **typed)
         return await self.until(text, after)
 
+    async def become_phone(self) -> None:
+        # The scale is given to Chromium: a scale that DevTools pretends is not what canvases get.
+        metrics = {"width": 390, "height": 844, "deviceScaleFactor": 0, "mobile": True}
+        await self.ask("Emulation.setDeviceMetricsOverride", **metrics)
+        await self.ask("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    async def tap(self, x: float, y: float, text: str) -> float:
+        """Tap a place, as shares of the terminal; seconds until `text` comes because of it."""
+        after = len(self.received)
+        told = await self.ask("Runtime.evaluate", expression=RECTANGLE, returnByValue=True)
+        left, top, width, height = told["result"]["value"]
+        point = {"x": left + x * width, "y": top + y * height}
+        await self.ask("Input.dispatchTouchEvent", type="touchStart", touchPoints=[point])
+        await self.ask("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        return await self.until(text, after)
+
     async def picture(self) -> bytes:
         shot = await self.ask("Page.captureScreenshot", format="png")
         return base64.b64decode(shot["data"])
@@ -93,7 +110,9 @@ async def debugger(session: aiohttp.ClientSession, folder: Path) -> str:
     raise TimeoutError("Chromium does not listen")
 
 
-async def look(link: str, name: str, folder: Path) -> tuple[list[tuple[str, str]], bytes]:
+async def look(
+    link: str, name: str, folder: Path, phone: bool
+) -> tuple[list[tuple[str, str]], bytes]:
     """What was seen, and a picture; Chromium keeps its profile in `folder`."""
     rows: list[tuple[str, str]] = []
     async with aiohttp.ClientSession() as session:
@@ -101,15 +120,23 @@ async def look(link: str, name: str, folder: Path) -> tuple[list[tuple[str, str]
         async with session.ws_connect(address, max_msg_size=0) as socket:
             page = Page(socket)
             await page.ask("Network.enable")
+            if phone:
+                await page.become_phone()
             began = time.monotonic()
             await page.ask("Page.navigate", url=link)
-            await page.until(name)
+            if not phone:  # its status line has no room for the name
+                await page.until(name)
             await page.until("Lineage")
             rows.append(("first picture", f"{time.monotonic() - began:.1f} s"))
             where = await page.ask("Runtime.evaluate", expression="location.href")
             rows.append(("address shown", str(where["result"]["value"])))
-            await page.ask("Runtime.evaluate", expression=FOCUS)
-            for key, text, what in KEYS:
+            if not phone:
+                await page.ask("Runtime.evaluate", expression=FOCUS)
+            await asyncio.sleep(1.0)  # what is left of the first picture
+            for x, y, text, what in TAPS if phone else ():
+                seconds = await page.tap(x, y, text)
+                rows.append((f"tap: {what}", f"{seconds:.2f} s"))
+            for key, text, what in KEYS if not phone else ():
                 seconds = await page.press(key, text)
                 rows.append((f"key {key}: {what}", f"{seconds:.2f} s"))
             await asyncio.sleep(1.0)
@@ -123,12 +150,15 @@ def in_chromium(link: str, arguments: argparse.Namespace) -> list[tuple[str, str
             [
                 arguments.chromium, "--headless=new", "--no-sandbox", "--disable-gpu",
                 "--remote-debugging-port=0", f"--user-data-dir={folder}",
-                "--window-size=1280,800", "about:blank",
+                "--window-size=1280,800", f"--force-device-scale-factor={3 if arguments.phone else 1}",
+                "about:blank",
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            rows, picture = asyncio.run(look(link, arguments.session, Path(folder)))
+            rows, picture = asyncio.run(
+                look(link, arguments.session, Path(folder), arguments.phone)
+            )
         finally:
             chromium.terminate()
             chromium.wait()
@@ -137,6 +167,15 @@ def in_chromium(link: str, arguments: argparse.Namespace) -> list[tuple[str, str
 
 
 FOCUS = "document.querySelector('textarea').focus()"
+RECTANGLE = """(() => {
+  const r = document.querySelector('.xterm-screen').getBoundingClientRect();
+  return [r.left, r.top, r.width, r.height];
+})()"""
+TAPS = (
+    (0.9, 0.04, "Score", "the tab of the score"),
+    (0.62, 0.99, "Help", "the help"),
+)
+"""Where in the terminal, what comes, what that is."""
 KEYS = (
     ("p", "nothing", "pause is refused"),
     ("e", "nothing", "no editor is started"),
@@ -148,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("session")
     parser.add_argument("--picture", type=Path, required=True)
+    parser.add_argument("--phone", action="store_true")
     parser.add_argument("--chromium", default=shutil.which("chromium") or "chromium")
     arguments = parser.parse_args()
     server = subprocess.Popen(
