@@ -146,11 +146,12 @@ async def look(
 
 def in_chromium(link: str, arguments: argparse.Namespace) -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        scale = 3 if arguments.phone else 1
         chromium = subprocess.Popen(
             [
                 arguments.chromium, "--headless=new", "--no-sandbox", "--disable-gpu",
                 "--remote-debugging-port=0", f"--user-data-dir={folder}",
-                "--window-size=1280,800", f"--force-device-scale-factor={3 if arguments.phone else 1}",
+                "--window-size=1280,800", f"--force-device-scale-factor={scale}",
                 "about:blank",
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
