@@ -23,7 +23,7 @@ async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GpuProcess]:
     monkeypatch.setattr(process, "MODULE", "tests.evaluation.cuda.stub.stub_child")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "not for candidates")
-    found = await GpuProcess.start(0, 4096)
+    found = await GpuProcess.start(4096)
     yield found
     await found.end()
 
@@ -106,7 +106,7 @@ async def test_ending_twice_is_harmless(running: GpuProcess) -> None:
 
 def test_the_visible_device_follows_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
-    assert process.child_environment(1)["CUDA_VISIBLE_DEVICES"] == "5"
+    assert process.child_environment()["CUDA_VISIBLE_DEVICES"] == "3"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert process.child_environment(1)["CUDA_VISIBLE_DEVICES"] == "1"
-    assert os.environ.get("HOME") != process.child_environment(1)["HOME"]
+    assert process.child_environment()["CUDA_VISIBLE_DEVICES"] == "0"
+    assert os.environ.get("HOME") != process.child_environment()["HOME"]

@@ -101,7 +101,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
 
 
 async def run(pipelined: CudaCompiled, tools: Sequence[str]) -> str:
-    return await device_tools.sanitize(small_task(), pipelined, 0, tools)
+    return await device_tools.sanitize(small_task(), pipelined, tools)
 
 
 @pytest.mark.slow
@@ -191,7 +191,7 @@ async def test_a_watched_process_that_fails_says_why(
     task = small_task()
     with watched(task, pipelined, task.configurations[:1], bare=True) as prepared:
         command = [sys.executable, "-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"]
-        code, text = await run_tool(command, prepared, 0, 500)
+        code, text = await run_tool(command, prepared, 500)
     assert code == 1
     assert "failed: " in text
 

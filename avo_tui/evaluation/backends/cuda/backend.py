@@ -52,13 +52,13 @@ KEPT = 24
 
 
 class CudaBackend:
-    """Implements `Backend`. One instance serves one GPU."""
+    """Implements `Backend` on the first GPU that this process sees; a worker for another sees only
+    that one."""
 
     check_needs_device = True
 
     def __init__(
         self,
-        device: int = 0,
         architecture: str | None = None,
         front_end: Callable[[Compiler, Sandbox], FrontEnd] = lambda compiler, _: CudaFrontEnd(
             compiler
@@ -70,7 +70,6 @@ class CudaBackend:
         """
         if architecture is not None:
             toolkit.architecture_number(architecture)
-        self._index = device
         self._architecture = architecture
         self._gpu: Gpu | NoGpu | None = None
         self._compiler: Compiler | None = None
@@ -78,7 +77,7 @@ class CudaBackend:
         self._front_end: FrontEnd | None = None
         self._known: OrderedDict[tuple[str, ...], tuple[CompiledCandidate, Plans]] = OrderedDict()
         """Candidates compiled last, by content, task, architecture and configurations."""
-        self.processes = FreshProcesses(device, self._scrubbing)
+        self.processes = FreshProcesses(self._scrubbing)
         self._scrub: Scrub | None = None
         self._ceiling = 0.0
         self._alone: dict[str, dict[str, float]] = {}
@@ -86,7 +85,7 @@ class CudaBackend:
     async def gpu(self) -> Gpu | NoGpu:
         """The GPU, or why there is none; determined once."""
         if self._gpu is None:
-            self._gpu = await probe(self._index)
+            self._gpu = await probe()
         return self._gpu
 
     async def facts(self) -> DeviceFacts:
@@ -120,7 +119,7 @@ class CudaBackend:
         """Name of the lock: the GPU's UUID, independent of how this process numbers devices."""
         if isinstance(self._gpu, Gpu):
             return f"gpu-{self._gpu.uuid[:12]}"
-        return f"gpu-{self._index}"
+        return "gpu-0"
 
     def gpu_uuid(self, task: Task) -> str:
         """The UUID of the GPU that is measured on; empty without one."""
@@ -281,7 +280,7 @@ class CudaBackend:
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
         try:
-            return await device_tools.profile(cuda, ours, wanted, self._index)
+            return await device_tools.profile(cuda, ours, wanted)
         except WatchError as error:
             return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
@@ -295,7 +294,7 @@ class CudaBackend:
         """What compute-sanitizer finds, a line for each tool."""
         cuda, ours = _cuda(task), _ours(compiled)
         await self._need_gpu(ours)
-        return await sanitize(cuda, ours, self._index, tools)
+        return await sanitize(cuda, ours, tools)
 
     async def finalist(self, task: Task, compiled: Compiled) -> str:
         """Remarks on a candidate that is about to be committed; empty if there are none."""

@@ -31,11 +31,11 @@ def call(name, *args):
 call("cuInit", 0)
 count = ctypes.c_int()
 call("cuDeviceGetCount", ctypes.byref(count))
-if count.value <= int(sys.argv[1]):
-    print(json.dumps({"reason": f"there is no GPU {sys.argv[1]}; the driver sees {count.value}"}))
+if not count.value:
+    print(json.dumps({"reason": "there is no GPU 0; the driver sees 0"}))
     sys.exit()
 device = ctypes.c_int()
-call("cuDeviceGet", ctypes.byref(device), int(sys.argv[1]))
+call("cuDeviceGet", ctypes.byref(device), 0)
 name = ctypes.create_string_buffer(200)
 call("cuDeviceGetName", name, 200, device)
 memory = ctypes.c_size_t()
@@ -118,15 +118,15 @@ class NoGpu(Value):
     reason: str
 
 
-async def probe(index: int = 0, *, seconds: float = SECONDS) -> Gpu | NoGpu:
-    """The GPU with that index, or why there is none. Never hangs: a stuck process is killed."""
+async def probe(*, seconds: float = SECONDS) -> Gpu | NoGpu:
+    """The first GPU, or why there is none. Never hangs: a stuck process is killed."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in {"", "-1"}:
         return NoGpu(reason="CUDA_VISIBLE_DEVICES hides every GPU")
     if not any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg"))):
         return NoGpu(reason="there is no NVIDIA GPU (no /dev/nvidiactl)")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-c", _PROBE, str(index),
+        sys.executable, "-I", "-S", "-c", _PROBE,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -102,9 +102,7 @@ def watched(
         yield ToolRun(folder, command, tuple(sorted(symbols)))
 
 
-async def run_tool(
-    command: Sequence[str], prepared: ToolRun, device: int, seconds: float
-) -> tuple[int, str]:
+async def run_tool(command: Sequence[str], prepared: ToolRun, seconds: float) -> tuple[int, str]:
     """(exit status, what was printed). Raises WatchError where it does not end in time.
 
     Everything that it started has ended then.
@@ -117,7 +115,7 @@ async def run_tool(
                 stdin=requests,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                env=child_environment(device),
+                env=child_environment(),
                 cwd=prepared.folder,
                 start_new_session=True,
             )
@@ -186,9 +184,7 @@ TIMES = frozenset({"Duration", "SM Frequency"})
 MAX_ADVICE = 6
 
 
-async def profile(
-    task: CudaTask, compiled: CudaCompiled, wanted: ProfileWanted, device: int
-) -> str:
+async def profile(task: CudaTask, compiled: CudaCompiled, wanted: ProfileWanted) -> str:
     """Figures per launch and the profiler's own advice. Raises WatchError without any."""
     ncu = toolkit.tool("ncu")
     if ncu is None:
@@ -203,7 +199,7 @@ async def profile(
             "--launch-count", str(len(stages)),
             *(part for section in SECTIONS for part in ("--section", section)),
         ]  # fmt: skip
-        _, text = await run_tool(command, prepared, device, SECONDS)
+        _, text = await run_tool(command, prepared, SECONDS)
     about = f"{configuration.name}, inputs of the kind '{wanted.kind}'"
     return summarise(text, about, times=wanted.times)
 
@@ -273,9 +269,7 @@ def wanted() -> tuple[str, ...]:
         raise ValueError(f"{SETTING}: {error}") from error
 
 
-async def sanitize(
-    task: CudaTask, compiled: CudaCompiled, device: int, tools: Sequence[str]
-) -> str:
+async def sanitize(task: CudaTask, compiled: CudaCompiled, tools: Sequence[str]) -> str:
     """A line for each tool. Raises Rejected for an access outside the candidate's memory.
 
     What the other tools find is told and decides nothing: they know neither every barrier that a
@@ -290,9 +284,7 @@ async def sanitize(
     for tool in tools:
         with watched(task, compiled, configurations, bare=True) as prepared:
             try:
-                _, text = await run_tool(
-                    command(program, tool, prepared), prepared, device, SECONDS
-                )
+                _, text = await run_tool(command(program, tool, prepared), prepared, SECONDS)
                 reported = findings(text, prepared.symbols)
             except WatchError as error:
                 lines.append(f"{tool}: no result on {names}: {error}")

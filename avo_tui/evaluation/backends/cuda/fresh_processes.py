@@ -53,16 +53,15 @@ class FreshProcesses:
     Importing torch and creating a GPU context take seconds, so one spare process is started ahead.
     """
 
-    def __init__(self, device: int, scrub: Callable[[], Awaitable[Scrub]]) -> None:
-        """`device` is the GPU's index; `scrub` gives the kernel that overwrites shared memory."""
-        self._device = device
+    def __init__(self, scrub: Callable[[], Awaitable[Scrub]]) -> None:
+        """`scrub` gives the kernel that overwrites shared memory."""
         self._scrub = scrub
         self._spare: GpuProcess | None = None
 
     async def prepare(self, task: CudaTask) -> None:
         """Start the spare process, unless there is one: importing torch takes seconds."""
         if self._spare is None or not self._spare.alive:
-            self._spare = await GpuProcess.start(self._device, _output_bytes(task))
+            self._spare = await GpuProcess.start(_output_bytes(task))
 
     def open_ahead(self, task: CudaTask) -> None:
         """Create the spare process's context and load the baselines, in the background."""
@@ -125,7 +124,7 @@ class FreshProcesses:
             return process
         if process is not None:
             await self._end(process)
-        return await GpuProcess.start(self._device, _output_bytes(task))
+        return await GpuProcess.start(_output_bytes(task))
 
     async def _fill(
         self, process: GpuProcess, task: CudaTask, candidate: CudaCompiled, who: str

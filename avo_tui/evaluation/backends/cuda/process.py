@@ -81,7 +81,7 @@ class GpuProcess:
         """What makes its context, once that was asked for."""
 
     @classmethod
-    async def start(cls, device: int, output_bytes: int) -> GpuProcess:
+    async def start(cls, output_bytes: int) -> GpuProcess:
         """Start the process; it imports torch and waits, without using the GPU yet."""
         reply_out, reply_in = os.pipe()
         output_fd = os.memfd_create("avo-outputs")
@@ -94,7 +94,7 @@ class GpuProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=printed,
                 stderr=asyncio.subprocess.STDOUT,
-                env=child_environment(device),
+                env=child_environment(),
                 cwd=tempfile.gettempdir(),
                 start_new_session=True,
                 pass_fds=(reply_in, output_fd),
@@ -212,8 +212,8 @@ def _bounded(printed: bytes) -> str:
     return text if left_out <= 0 else f"… {left_out} bytes left out …\n{text}"
 
 
-def child_environment(device: int) -> dict[str, str]:
-    """The environment of a process that uses the GPU of that index: little of this one's."""
+def child_environment() -> dict[str, str]:
+    """The environment of a process that uses this one's first GPU: little of this one's."""
     search = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {name: os.environ[name] for name in _PASSED if name in os.environ} | {
         "PYTHONPATH": os.pathsep.join(search),
@@ -222,14 +222,10 @@ def child_environment(device: int) -> dict[str, str]:
         "HOME": tempfile.gettempdir(),
         "CUDA_CACHE_DISABLE": "1",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": _visible(device),
+        "CUDA_VISIBLE_DEVICES": _first_visible(),
     }
 
 
-def _visible(device: int) -> str:
-    """The device as CUDA_VISIBLE_DEVICES names it, seen from this process's own setting."""
-    own = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if own is None:
-        return str(device)
-    names = [name.strip() for name in own.split(",") if name.strip()]
-    return names[device] if device < len(names) else str(device)
+def _first_visible() -> str:
+    own = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return next((name.strip() for name in own.split(",") if name.strip()), "0")
