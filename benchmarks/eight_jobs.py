@@ -19,6 +19,7 @@ import random
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -52,6 +53,10 @@ class Hands:
             "XDG_STATE_HOME": str(folder.parent / "state"),
             "XDG_CONFIG_HOME": str(folder.parent / "config"),
         }
+        agreed = "import sys, pathlib; from avo_tui.store import known_sessions as known;"
+        agreed += "known.remember(pathlib.Path(sys.argv[1]))"  # else the app asks about the copy
+        subprocess.run([sys.executable, "-c", agreed, str(folder)], env=os.environ | environment,
+                       check=True)  # fmt: skip
         inside = f"cd {shlex.quote(str(folder.parent))} && exec {shlex.join(command)}"
         self.window = TmuxWindow(inside, size, environment)
         self.folder = folder
