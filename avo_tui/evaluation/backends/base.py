@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +15,8 @@ from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
 from avo_tui.domain.task import Configuration
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.input_files import DrawnInputs
+from avo_tui.evaluation.measurement import verdicts
+from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.task import Task
@@ -42,6 +44,15 @@ class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
         """Details for the person's log only; they may concern hidden inputs."""
         self.silent = False
         """True if hidden inputs were in use; then not even exact times are reported."""
+
+    def hushed(self, cases: Iterable[CheckCase]) -> Rejected:
+        """What may be told of it where a hidden case failed; the rest is for the person's log."""
+        if not self.verdict.judges_candidate:
+            return self
+        told = Rejected(*verdicts.failed_hidden(cases), checks=self.checks)
+        told.silent, told.whose, told.resources = True, self.whose, self.resources
+        told.private = self.private or f"{self} {self.feedback.detail}"
+        return told
 
 
 def refused(

@@ -125,8 +125,8 @@ class CheckRecord:
     """The results of the cases so far, in the order in which they ran.
 
     A candidate chooses how large its error is and how long each call takes. Of a hidden case it
-    could in this way tell its author the shape, so neither is told: only whether the case passed,
-    and not before all hidden cases have run.
+    could in this way tell its author the shape, so neither is told: only whether all of them
+    passed, and not before they have run.
     """
 
     def __init__(self, count: int, progress: Callable[[EvaluationProgress], None]) -> None:
@@ -144,6 +144,8 @@ class CheckRecord:
     def add(self, case: CheckCase, ok: bool, error: float | None, detail: str = "") -> None:
         """Adds a result. `error` is a multiple of the tolerance, None or infinite if unknown."""
         if case.hidden:
+            if not ok:  # how many passed before would tell which it was
+                self._results = [result for result in self._results if result.name != HIDDEN]
             self._results.append(ConfigurationCheck(name=HIDDEN, ok=ok))
             return
         known = error is not None and error < float("inf")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from avo_tui.domain.verdict import Feedback, Verdict
@@ -69,6 +69,17 @@ def unsteady(case: CheckCase, difference: Judgement) -> Ruling:
         Judgement(difference.error, detail, f"{difference.reason.rstrip('.')}: {why}."),
         "two runs on the same inputs give different bits",
     )
+
+
+def failed_hidden(cases: Iterable[CheckCase]) -> Ruling:
+    """Whatever fails on whichever hidden case: a candidate could choose both, to tell its shape."""
+    abouts = dict.fromkeys(case.told for case in cases if case.hidden and case.told)
+    about = f" Hidden cases are about: {'; '.join(abouts)}." if abouts else ""
+    return _ruling(
+        Verdict.WRONG_RESULT, "it fails on a hidden case", None, hint=ANY_SHAPE,
+        detail="Whether by a wrong result, a crash, a forbidden call or a time-out, and on which"
+        f" case, is not told.{about}",
+    )  # fmt: skip
 
 
 def changed_inputs(names: Sequence[str], configuration: str | None) -> Ruling:

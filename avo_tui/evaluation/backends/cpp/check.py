@@ -107,6 +107,8 @@ async def check(
                 if first is not None and (this.case.hidden or time.monotonic() > until):
                     raise first
                 if this.case.hidden:
+                    if tried and not tried[-1].case.hidden:
+                        subject.refuse_leftovers()  # what can be told of the public cases is
                     await subject.runner.running.keep_nothing_more()
                 tried.append(this)
                 work = functools.partial(_judge, subject, this, watch)
@@ -125,24 +127,24 @@ async def check(
                 raise first
             subject.refuse_leftovers()
     except _Wrong as wrong:
-        raise _rejected(Rejected(*wrong.ruling), tried, record) from wrong
+        raise _rejected(task, Rejected(*wrong.ruling), tried, record) from wrong
     except Stopped as stop:
         rejected = _stopped(task, stop, tried[-1].case if tried else None)
         if tried:
             record.add(tried[-1].case, False, None, rejected.feedback.summary)
         if first is not None:
             rejected = Rejected(*first.ruling)
-        raise _rejected(rejected, tried, record) from stop
+        raise _rejected(task, rejected, tried, record) from stop
     finally:
         record.tell()
     return record.results
 
 
-def _rejected(rejection: Rejected, tried: list[_Case], record: CheckRecord) -> Rejected:
+def _rejected(task: Task, rejection: Rejected, tried: list[_Case], record: CheckRecord) -> Rejected:
     """The rejection with the results of the cases that were `tried`."""
     rejection.checks = record.results
     rejection.silent = bool(tried) and tried[-1].case.hidden
-    return rejection
+    return rejection.hushed(task.check_cases()) if rejection.silent else rejection
 
 
 def _stopped(task: Task, stop: Stopped, case: CheckCase | None) -> Rejected:

@@ -76,6 +76,8 @@ class Check:
             told = self._wrong or rejection
             told.silent = self._hidden_ran
             told.checks = self._record.results
+            if told.silent:
+                told = told.hushed(self._cases)
             raise told from rejection.__cause__
         finally:
             self._record.tell()

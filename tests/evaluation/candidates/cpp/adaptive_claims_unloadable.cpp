@@ -1,5 +1,5 @@
-// verdict: suspicious
-// says: interfered with the harness
+// verdict: wrong_result
+// says: fails on a hidden case
 // never: 77
 #include "honest.h"
 #include "raw.h"

@@ -1,5 +1,5 @@
-// verdict: crash
-// says: crashed
+// verdict: wrong_result
+// says: fails on a hidden case
 // never: 77|4d
 #include "honest.h"
 #include "raw.h"

@@ -1,5 +1,5 @@
-// verdict: illegal_access
-// says: outside its arguments
+// verdict: wrong_result
+// says: fails on a hidden case
 // never: 77|0x4d|1e00
 #include "honest.h"
 #include <cstdio>

@@ -1,5 +1,5 @@
 // verdict: wrong_result
-// says: hidden configuration
+// says: fails on a hidden case
 #include "honest.h"
 
 ATTENTION {
