@@ -30,7 +30,7 @@ def test_importing_the_backend_is_light() -> None:
 def test_a_copied_folder_compiles(tmp_path: Path) -> None:
     package = tmp_path / "avo_tui"
     package.mkdir()
-    for name in ("__init__.py", "user_paths.py", "worktree.py"):
+    for name in ("__init__.py", "plugins.py", "user_paths.py", "worktree.py"):
         shutil.copy(ROOT / "avo_tui" / name, package)
     for part in ("devices", "domain", "evaluation"):
         shutil.copytree(

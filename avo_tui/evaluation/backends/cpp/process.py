@@ -183,6 +183,8 @@ class Reports:
                 return _what(number, arguments)
             fcntl.ioctl(self.descriptor, _SEND, _RESPONSE.pack(identity, 0, 0, _CONTINUE))
             self._left[number] -= 1
+            if self._left[number_of("mmap")] <= 0:
+                self._left.clear()  # it is mapped: what comes now may be a constructor's
         return None
 
     def loaded(self) -> None:
