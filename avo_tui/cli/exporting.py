@@ -101,6 +101,13 @@ def export(
         str,
         Option(help="What to call the kernel: with torch, hf-kernel, and the source for a GPU."),
     ] = "",
+    backward: Annotated[
+        str,
+        Option(
+            metavar="SESSION",
+            help="With torch: the session whose best kernel computes the gradients.",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Carry a session away: a repository, a report page, its kernel as a source or a package."""
@@ -116,10 +123,17 @@ def export(
     if (arch or shape or function or domain) and not chosen.of_package:
         takers = " or ".join(known.name for known in FORMS if known.of_package)
         raise BadParameter(f"it goes with --as {takers}", param_hint="--arch")
+    if backward and form != "torch":
+        raise BadParameter("it goes with --as torch", param_hint="--backward")
     reader = opened(name)
     number = None if version is None else pick(reader.state, version)
     options = taking_home.ExportOptions(
-        number, tuple(arch or ()), tuple(shape or ()), domain, function
+        number,
+        tuple(arch or ()),
+        tuple(shape or ()),
+        domain,
+        function,
+        opened(backward) if backward else None,
     )
     done, hint = taking_home.take(form, reader, to, options)
     if not as_json:

@@ -22,7 +22,7 @@ from avo_tui.export.folder import Exported, ExportError, new_folder, require_new
 from avo_tui.export.git import as_git
 from avo_tui.export.kernel import as_source, version_of
 from avo_tui.export.page import as_page
-from avo_tui.export.torch_package import as_hf_kernel, as_torch
+from avo_tui.export.torch_package import Backward, as_hf_kernel, as_torch
 from avo_tui.operators.recorded.recording import from_events
 from avo_tui.store import SessionReader
 
@@ -41,6 +41,8 @@ class ExportOptions:
     """Of the sizes that a package takes; None for the task's own."""
     function: str = ""
     """Name of the kernel in the package; empty for the name that the task gives."""
+    backward: SessionReader | None = None
+    """The session whose best version computes the gradients."""
 
 
 def take(
@@ -68,7 +70,8 @@ def take(
                 done = _source(reader, to, options)
                 return done, f"v{done.versions[0]}: {', '.join(done.files)}"
             case "torch":
-                done = as_torch(reader, to, number, _deployment(reader, options))
+                backward = _backward(options)
+                done = as_torch(reader, to, number, _deployment(reader, options), backward)
                 return done, f"v{done.versions[0]}; install it with: pip install {done.folder}"
             case "hf-kernel":
                 done = as_hf_kernel(reader, to, number, _deployment(reader, options))
@@ -120,6 +123,14 @@ def _deployment(reader: SessionReader, options: ExportOptions) -> Deployment:
     task, request = reader.state.session.task.name, _request(options)
     deployment = asyncio.run(deploy(task, candidate, request))
     return deployment.model_copy(update={"function": options.function or deployment.function})
+
+
+def _backward(options: ExportOptions) -> Backward | None:
+    if options.backward is None:
+        return None
+    own = ExportOptions(architectures=options.architectures)
+    version = version_of(options.backward.state, None)
+    return Backward(options.backward, version, _deployment(options.backward, own))
 
 
 def _request(options: ExportOptions) -> DeploymentRequest:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from avo_tui.evaluation.deployment import DeploymentRequest, deploy
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.export.folder import ExportError
-from avo_tui.export.torch_package import as_hf_kernel, as_torch, package_name
+from avo_tui.export.torch_package import Backward, as_hf_kernel, as_torch, package_name
 from avo_tui.store import SessionReader, SessionWriter
 from tests.evaluation.single_source_support import agrees_with_torch
 from tests.evaluation.toolchains import no_rust
@@ -331,3 +332,161 @@ def test_weights_are_prepared_anew_for_others_at_the_same_address() -> None:
 )
 def test_a_session_s_name_as_a_package_s(session: str, package: str) -> None:
     assert package_name(session) == package
+
+
+PRODUCT = """\
+from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.task import Argument, CheckCase, Task
+
+SCORED = tuple(
+    Configuration(name=f"{rows}-{negative}", parameters={"rows": rows, "negative": negative})
+    for rows in (4, 6) for negative in (False, True)
+)
+
+
+class Product(Task):
+    name = "NAME"
+    title = "NAME"
+    language = "cpp"
+    device = "cpu"
+    reference_baseline = "torch"
+    baseline_names = ("torch",)
+    entry = "NAME"
+    arguments = (
+        *(Argument(name, "input") for name in INPUTS),
+        *(Argument(name, "output") for name in OUTPUTS),
+        Argument("rows", "size"),
+        Argument("negative", "flag"),
+    )
+    axes = dict.fromkeys(OUTPUTS, ("row", "column"))
+    timed = ("normal",)
+    description = "A product, its sign turned where `negative`."
+    configurations = SCORED
+
+    def check_cases(self):
+        return tuple(CheckCase(c, "normal") for c in SCORED)
+
+    def make_inputs(self, configuration, seed, distribution):
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        shape = configuration.parameters["rows"], 32
+        return {name: torch.randn(shape, generator=generator) for name in INPUTS}
+
+    def outputs(self, configuration):
+        return {name: ((configuration.parameters["rows"], 32), "float32") for name in OUTPUTS}
+
+    def reference(self, configuration, inputs):
+        sign = -1 if configuration.parameters["negative"] else 1
+        get = {name: tensor.double() for name, tensor in inputs.items()}
+        return FORMULA
+
+    def baselines(self):
+        return {"torch": self.reference}
+
+    def flops(self, configuration):
+        return 32.0 * configuration.parameters["rows"]
+
+    bytes_moved = flops
+"""
+MULTIPLIED = """\
+extern "C" void product(const float* x, const float* w, float* y, float* total, long rows,
+                        bool negative) {
+    for (long i = 0; i < 32 * rows; i++) {
+        y[i] = (negative ? -1 : 1) * x[i] * w[i];
+        total[i] = x[i] + w[i];
+    }
+}
+"""
+DERIVED = """\
+extern "C" void product_backward(const float* dy, const float* total, const float* w, float* dw,
+                                 float* dx, long rows, bool negative) {
+    for (long i = 0; i < 32 * rows; i++) {
+        const float d = (negative ? -1 : 1) * dy[i];
+        dx[i] = d * w[i];
+        dw[i] = d * (total[i] - w[i]);
+    }
+}
+"""
+TRAINED = """
+import torch
+from pair import product, selftest
+import pair.backward.selftest
+
+x, w = (torch.randn(6, 32, requires_grad=True) for _ in range(2))
+above = torch.randn(32, 6).T
+compiled = torch.compile(
+    lambda *t: product(*t, negative=True), fullgraph=True, backend="aot_eager"
+)
+for call in (product, lambda *t: product(*t, negative=True), compiled):
+    sign = 1 if call is product else -1
+    y = call(x, w)
+    assert torch.equal(y, sign * x * w), "one output, the other is the backward pass's"
+    given = torch.autograd.grad(y, (x, w), above)
+    wanted = torch.autograd.grad(sign * x * w, (x, w), above)
+    assert all(map(torch.allclose, given, wanted)), call
+twice = torch.autograd.grad(product(x, w).sum(), x, create_graph=True)[0]
+try:
+    twice.sum().backward()
+except NotImplementedError as error:
+    assert "pair_backward.product_backward is forward only" in str(error)
+else:
+    raise AssertionError("a second derivative")
+(only,) = torch.autograd.grad(product(x, w.detach()).sum(), x)
+assert torch.allclose(only, w)
+with torch.no_grad():
+    assert not product(x, w).requires_grad
+assert not selftest.compare_sample() and not pair.backward.selftest.compare_sample()
+"""
+
+
+def _product(
+    folder: Path, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], formula: str
+) -> None:
+    text = PRODUCT.replace("NAME", name).replace("FORMULA", formula)
+    text = text.replace("INPUTS", repr(inputs)).replace("OUTPUTS", repr(outputs))
+    (folder / name / "seed").mkdir(parents=True, exist_ok=True)
+    (folder / name / "task.py").write_text(text)
+    source = MULTIPLIED if name == "product" else DERIVED
+    (folder / name / "seed" / f"{name}.cpp").write_text(source)
+
+
+@pytest.fixture
+def products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of two tasks, a product and its gradients."""
+    folder = tmp_path / "tasks"
+    monkeypatch.setenv("AVO_KERNELS", str(folder))
+    formula = '{"y": sign * get["x"] * get["w"], "total": get["x"] + get["w"]}'
+    _product(folder, "product", ("x", "w"), ("y", "total"), formula)
+    formula = (
+        '{"dw": sign * get["dy"] * (get["total"] - get["w"]), "dx": sign * get["dy"] * get["w"]}'
+    )
+    _product(folder, "product_backward", ("dy", "total", "w"), ("dw", "dx"), formula)
+    return folder
+
+
+def test_a_package_of_two_kernels_has_gradients(make: Make, products: Path, tmp_path: Path) -> None:
+    seeds = {name: find_tasks().get(name).seed() for name in ("product", "product_backward")}
+    deployments = {name: deployed(name, seed) for name, seed in seeds.items()}
+    back = make("gradients", seeds["product_backward"])
+    backward = Backward(back, back.state.versions[0], deployments["product_backward"])
+    reader = make("pair", seeds["product"])
+    done = as_torch(reader, tmp_path / "out", None, deployments["product"], backward)
+    readme = (done.folder / "README.md").read_text()
+    assert "Gradients are v0's of the session gradients" in readme
+    python(done.folder, "setup.py", "-q", "build_ext", "--inplace")
+    python(done.folder / "src", "-c", TRAINED)
+    for wrong, words in (
+        (replace_names(backward, {"total": "sums"}), "its input sums .* is nothing that"),
+        (replace_names(backward, {"dx": "dz"}), "its output dz .* is the gradient of no input"),
+    ):
+        with pytest.raises(ExportError, match=words):
+            as_torch(reader, tmp_path / "other", None, deployments["product"], wrong)
+
+
+def replace_names(backward: Backward, names: dict[str, str]) -> Backward:
+    """The same kernel with other names of its tensors."""
+    text = backward.deployment.model_dump_json(exclude={"sample", "files"})
+    for old, new in names.items():
+        text = text.replace(f'"name":"{old}"', f'"name":"{new}"')
+    return replace(backward, deployment=Deployment.model_validate_json(text))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,68 @@ def package_name(session: str) -> str:
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
+@dataclass(frozen=True)
+class Backward:
+    """The kernel of another session that computes the gradients."""
+
+    reader: SessionReader
+    version: Version
+    deployment: Deployment
+
+
 def as_torch(
-    reader: SessionReader, target: Path, number: int | None, deployment: Deployment
+    reader: SessionReader,
+    target: Path,
+    number: int | None,
+    deployment: Deployment,
+    backward: Backward | None = None,
 ) -> Exported:
     """An installable project with one package. Raises ExportError."""
     version = version_of(reader.state, number)
     package = package_name(reader.state.session.name)
     beside = {"pyproject.toml": _pyproject(reader, version, package, deployment)}
+    if backward is not None:
+        _agree(deployment, backward.deployment)
     if deployment.build is not None:
-        beside["setup.py"] = _setup(package, deployment.build)
+        builds = {package: deployment.build}
+        if backward is not None and backward.deployment.build is not None:
+            builds[f"{package}.backward"] = backward.deployment.build
+        beside["setup.py"] = _setup(builds)
         if deployment.build.command:
             form = deployment.build.model_dump(include={"command", "compiler_variable"})
             beside["build.json"] = json.dumps(form, indent=1) + "\n"
-    return _exported(reader, target, version, f"src/{package}", deployment, beside)
+    return _exported(reader, target, version, f"src/{package}", deployment, beside, backward)
+
+
+def _agree(forward: Deployment, backward: Deployment) -> None:
+    """Raises ExportError where a backward kernel does not fit: its inputs have to be the forward
+    kernel's inputs and outputs and, with a `d` before the name, gradients of its outputs; its
+    outputs gradients of the inputs."""
+    shape, other = forward.shapes[0], backward.shapes[0]
+    outputs = {t.name: t.dtype for t in shape.outputs}
+    inputs = {t.name: t.dtype for t in shape.inputs}
+    known = inputs | outputs | {f"d{name}": dtype for name, dtype in outputs.items()}
+    for tensor in other.inputs:
+        if known.get(tensor.name) != tensor.dtype:
+            raise ExportError(
+                f"--backward: its input {tensor.name} ({tensor.dtype}) is nothing that the forward"
+                " kernel takes or gives, nor with a `d` before its name the gradient of that: "
+                + ", ".join(f"{name} ({dtype})" for name, dtype in known.items())
+            )
+    wanted = {f"d{name}": dtype for name, dtype in inputs.items()}
+    for tensor in other.outputs:
+        if wanted.get(tensor.name) != tensor.dtype:
+            raise ExportError(
+                f"--backward: its output {tensor.name} ({tensor.dtype}) is the gradient of no input"
+                " of the forward kernel; that of q would be dq, of the same dtype"
+            )
+    taken, given = ({s.name for s in settings(d.shapes)} for d in (backward, forward))
+    if not taken <= given or forward.device != backward.device:
+        raise ExportError(
+            "--backward: both kernels have to take the same settings, on the same kind of device"
+        )
+    if any(d.build is not None and d.build.command for d in (forward, backward)):
+        raise ExportError(f"--backward: not for kernels in {forward.language}")
 
 
 def as_hf_kernel(
@@ -94,14 +144,20 @@ def _exported(
     inner: str,
     deployment: Deployment,
     beside: dict[str, str],
+    backward: Backward | None = None,
 ) -> Exported:
     """The package in the folder `inner`, its README, and the files `beside` it."""
     package = package_name(reader.state.session.name)
     with new_folder(target) as folder:
-        files = _package(folder, inner, reader, version, package, deployment)
+        files = _package(folder, inner, reader, version, package, deployment, backward)
+        if backward is not None:
+            gradients, below = backward.deployment, f"{inner}/backward"
+            module = f"{package}.backward"
+            _package(folder, below, backward.reader, backward.version, module, gradients)
         for name, text in beside.items():
             write(folder, name, text)
-        write(folder, "README.md", _readme(reader, version, inner, deployment))
+        readme = _readme(reader, version, inner, deployment, backward)
+        write(folder, "README.md", readme)
     named = ("README.md", next(iter(beside)), *files)
     return Exported(folder=target, files=named, versions=(version.number,))
 
@@ -111,13 +167,14 @@ def _package(
     inner: str,
     reader: SessionReader,
     version: Version,
-    package: str,
+    module: str,
     deployment: Deployment,
+    backward: Backward | None = None,
 ) -> list[str]:
     """Writes the package's own folder; its files that matter, relative to the export."""
     chosen = settings(deployment.shapes)
     facts: dict[str, Any] = {
-        "package": package,
+        "package": module.replace(".", "_"),
         "function": deployment.function,
         "task": reader.state.session.task.name,
         "session": reader.state.session.name,
@@ -128,12 +185,13 @@ def _package(
         "settings": [s.model_dump() for s in chosen],
         "shapes": [s.model_dump(mode="json") for s in deployment.shapes],
         "domain": deployment.domain and deployment.domain.model_dump(mode="json"),
+        "backward": backward is not None,
     }
     for name in ("operator_of.py", "selftest.py", "benchmark.py"):
         text = (TEMPLATES / name).read_text(encoding="utf-8")
-        write(folder, f"{inner}/{name}", text.replace("PACKAGE", package))
+        write(folder, f"{inner}/{name}", text.replace("PACKAGE", module))
     write(folder, f"{inner}/launch.py", deployment.launcher)
-    write(folder, f"{inner}/__init__.py", _init(deployment, chosen, version))
+    write(folder, f"{inner}/__init__.py", _init(deployment, chosen, version, backward))
     write(folder, f"{inner}/launches.json", json.dumps(facts, ensure_ascii=False) + "\n")
     score = json.dumps(version_form(version), ensure_ascii=False, indent=2) + "\n"
     write(folder, f"{inner}/score.json", score)
@@ -160,12 +218,22 @@ def _signature(shape: DeployedShape, chosen: tuple[Setting, ...]) -> tuple[str, 
     return ", ".join(parameters), ", ".join([*names, *(s.name for s in chosen)])
 
 
-def _init(deployment: Deployment, chosen: tuple[Setting, ...], version: Version) -> str:
+def _init(
+    deployment: Deployment,
+    chosen: tuple[Setting, ...],
+    version: Version,
+    backward: Backward | None,
+) -> str:
     first = deployment.shapes[0]
     parameters, arguments = _signature(first, chosen)
-    result = "torch.Tensor"
-    if len(first.outputs) > 1:
-        result = f"tuple[{', '.join('torch.Tensor' for _ in first.outputs)}]"
+    result, gradients = "torch.Tensor", "forward only"
+    shown = [t.name for t in first.outputs]
+    if backward is not None:
+        taken = {t.name for t in backward.deployment.shapes[0].inputs}
+        shown = [name for name in shown if f"d{name}" in taken]
+        gradients = "differentiable"
+    if len(shown) > 1:
+        result = f"tuple[{', '.join('torch.Tensor' for _ in shown)}]"
     shapes = "\n".join(f"    {_shape_line(shape, chosen)}" for shape in deployment.shapes)
     name = deployment.function
     where = "It was checked on these shapes, and raises ValueError on others:"
@@ -186,7 +254,7 @@ __all__ = ["{name}"]
 
 
 def {name}({parameters}) -> {result}:
-    """Run the kernel on contiguous tensors on one device; forward only.
+    """Run the kernel on contiguous tensors on one device; {gradients}.
 
     {where}
 
@@ -225,34 +293,42 @@ dependencies = {requires}
 where = ["src"]
 
 [tool.setuptools.package-data]
-{package} = ["launches.json", "score.json", "sample.pt", "files/*", "source/**/*"]
+"*" = ["launches.json", "score.json", "sample.pt", "files/*", "source/**/*"]
 """
 
 
-def _setup(package: str, build: Build) -> str:
+def _setup(builds: dict[str, Build]) -> str:
+    """`builds`: package → how its kernel is compiled; one with a command is alone."""
+    first, build = next(iter(builds.items()))
     if build.command:
         text = (TEMPLATES / "setup_command.py").read_text(encoding="utf-8")
-        return text.replace("PACKAGE", package)
-    sources = [f"src/{package}/source/{name}" for name in build.sources]
-    flags = list(build.flags)
-    link = [flag for flag in flags if flag == "-fopenmp"] + list(build.link)
+        return text.replace("PACKAGE", first)
+    extensions = "".join(_extension(package, build) for package, build in builds.items())
     return f'''"""Compiles the kernel for this processor, with the flags it was measured with."""
 
 from setuptools import Extension, setup
 
 setup(
     ext_modules=[
-        Extension(
+{extensions}    ]
+)
+'''
+
+
+def _extension(package: str, build: Build) -> str:
+    inner = f"src/{package.replace('.', '/')}/source"
+    sources = [f"{inner}/{name}" for name in build.sources]
+    flags = list(build.flags)
+    link = [flag for flag in flags if flag == "-fopenmp"] + list(build.link)
+    return f"""        Extension(
             "{package}._kernel",
             sources={sources!r},
-            include_dirs=["src/{package}/source"],
+            include_dirs=["{inner}"],
             extra_compile_args={flags!r},
             extra_link_args={link!r},
             language={build.language!r},
-        )
-    ]
-)
-'''
+        ),
+"""
 
 
 def _domain_lines(domain: Domain) -> list[str]:
@@ -284,7 +360,13 @@ def _where(deployment: Deployment, chosen: tuple[Setting, ...]) -> str:
     )
 
 
-def _readme(reader: SessionReader, version: Version, inner: str, deployment: Deployment) -> str:
+def _readme(
+    reader: SessionReader,
+    version: Version,
+    inner: str,
+    deployment: Deployment,
+    backward: Backward | None,
+) -> str:
     session, chosen = reader.state.session, settings(deployment.shapes)
     above, _, package = inner.rpartition("/")
     first, installed = deployment.shapes[0], above == "src"
@@ -300,6 +382,14 @@ def _readme(reader: SessionReader, version: Version, inner: str, deployment: Dep
             "from pathlib import Path\n\nfrom kernels import get_local_kernel\n\n"
             f'{function} = get_local_kernel(Path("this/folder")).{function}'
         )
+    gradients = "Forward only: a backward pass raises."
+    if backward is not None:
+        own, pair = f"{package}.backward", backward.reader.state.session.name
+        gradients = (
+            f"Gradients are v{backward.version.number}'s of the session {pair}:"
+            f" `torch.ops.{package}_backward.{backward.deployment.function}`, with a test and a"
+            f" benchmark of its own, `{path}python -m {own}.selftest` and `{own}.benchmark`."
+        )
     unchecked = [s.name for s in deployment.shapes if not s.checked]
     parts = [
         f"# {package}: {safe(session.task.title)}",
@@ -307,7 +397,7 @@ def _readme(reader: SessionReader, version: Version, inner: str, deployment: Dep
         f"```python\n{taken}\nout = {function}({given})\n```",
         f"Needs {needs}. The operator is `torch.ops.{package}.{function}`; it"
         " has a fake implementation, so it works under `torch.compile`, and on a GPU it can be"
-        " captured in a CUDA graph. Forward only: a backward pass raises.",
+        f" captured in a CUDA graph. {gradients}",
         _where(deployment, chosen),
     ]
     if unchecked:
@@ -319,6 +409,7 @@ def _readme(reader: SessionReader, version: Version, inner: str, deployment: Dep
         f"## Try it\n\n    {path}python -m {package}.selftest\n"
         f"    {path}python -m {package}.benchmark",
         f"## As it was measured\n\n{score_table(version)}",
+        *([] if backward is None else [f"The gradients:\n\n{score_table(backward.version)}"]),
         f"Measured {version.created:%Y-%m-%d} on {safe(version.device) or 'a machine not named'},"
         " each configuration beside its baselines in the same run. `source/` has the kernel,"
         " `score.json` where it comes from.",

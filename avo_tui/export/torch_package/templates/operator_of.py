@@ -2,10 +2,14 @@
 
 A shape of the kernel's domain that was not among those of the export is worked out at its first
 call: its outputs' shapes here, its launch by the launcher.
+
+A package with a kernel for the backward pass has it in the folder `backward`, as a package of the
+same make. Its inputs and outputs are called as the forward kernel's, gradients with a `d` before.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -19,10 +23,11 @@ HERE = Path(__file__).resolve().parent
 FACTS: dict[str, Any] = json.loads((HERE / "launches.json").read_text(encoding="utf-8"))
 SHAPES: list[dict[str, Any]] = FACTS["shapes"]
 SETTINGS: list[dict[str, str]] = FACTS["settings"]
-_INPUTS = [t["name"] for t in SHAPES[0]["inputs"]]
+INPUTS = [t["name"] for t in SHAPES[0]["inputs"]]
+OUTPUTS = [t["name"] for t in SHAPES[0]["outputs"]]
 _DTYPES = [getattr(torch, t["dtype"]) for t in SHAPES[0]["inputs"]]
 _DEVICE: str = FACTS["device"]
-_SINGLE = len(SHAPES[0]["outputs"]) == 1
+SINGLE = len(SHAPES[0]["outputs"]) == 1
 _DOMAIN: dict[str, Any] | None = FACTS["domain"]
 _FUNCTIONS = {"__builtins__": {}, "min": min, "max": max, "ceil_div": lambda a, b: -(-a // b)}
 
@@ -45,7 +50,7 @@ def _number_of(inputs: Sequence[torch.Tensor], settings: tuple[Any, ...]) -> int
     # int(): under tracing with dynamic shapes, a size becomes the number that it is here.
     sizes = tuple(tuple(map(int, t.shape)) for t in inputs)
     number = _NUMBERS.get((sizes, settings))
-    for name, tensor, dtype in zip(_INPUTS, inputs, _DTYPES, strict=True):
+    for name, tensor, dtype in zip(INPUTS, inputs, _DTYPES, strict=True):
         if tensor.dtype != dtype:
             raise TypeError(f"{name} is {tensor.dtype}; this kernel was checked with {dtype}")
         if tensor.device.type != _DEVICE:
@@ -65,7 +70,7 @@ def _new_shape(sizes: _Shapes, settings: tuple[Any, ...]) -> dict[str, Any]:
         raise ValueError(_unknown(sizes, settings))
     values = dict(SHAPES[0]["parameters"])
     values.update(zip((s["name"] for s in SETTINGS), settings, strict=True))
-    for name, size in zip(_INPUTS, sizes, strict=True):
+    for name, size in zip(INPUTS, sizes, strict=True):
         dimensions = _DOMAIN["inputs"][name]
         if len(size) != len(dimensions):
             raise ValueError(f"{name} has {len(size)} dimensions; it has to be {dimensions}")
@@ -84,7 +89,7 @@ def _new_shape(sizes: _Shapes, settings: tuple[Any, ...]) -> dict[str, Any]:
             raise ValueError(
                 f"{name} is {values[name]}; this kernel takes {multiples}{least} to {most}"
             )
-    for name, size in zip(_INPUTS, sizes, strict=True):
+    for name, size in zip(INPUTS, sizes, strict=True):
         wanted = tuple(map(value, _DOMAIN["inputs"][name]))
         if wanted != size:
             raise ValueError(f"{name} is {size}; beside the other inputs it has to be {wanted}")
@@ -106,7 +111,7 @@ def _new_shape(sizes: _Shapes, settings: tuple[Any, ...]) -> dict[str, Any]:
 
 def _unknown(asked: _Shapes, settings: tuple[Any, ...]) -> str:
     def text(sizes: Sequence[Sequence[int]], values: Sequence[Any]) -> str:
-        parts = [f"{n} {tuple(size)}" for n, size in zip(_INPUTS, sizes, strict=True)]
+        parts = [f"{n} {tuple(size)}" for n, size in zip(INPUTS, sizes, strict=True)]
         named = zip(SETTINGS, values, strict=True)
         return ", ".join([*parts, *(f"{s['name']}={value}" for s, value in named)])
 
@@ -119,11 +124,11 @@ def _unknown(asked: _Shapes, settings: tuple[Any, ...]) -> str:
 
 def _check_layout(inputs: Sequence[torch.Tensor]) -> None:
     device = inputs[0].device
-    for name, tensor in zip(_INPUTS, inputs, strict=True):
+    for name, tensor in zip(INPUTS, inputs, strict=True):
         if not tensor.is_contiguous():
             raise ValueError(f"{name} is not contiguous; use .contiguous()")
         if tensor.device != device:
-            raise ValueError(f"{name} is on {tensor.device} and {_INPUTS[0]} on {device}")
+            raise ValueError(f"{name} is on {tensor.device} and {INPUTS[0]} on {device}")
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +139,7 @@ def _launcher() -> Any:
 
 
 def _run(*arguments: Any) -> Any:
-    inputs, settings = arguments[: len(_INPUTS)], arguments[len(_INPUTS) :]
+    inputs, settings = arguments[: len(INPUTS)], arguments[len(INPUTS) :]
     # One pass over the inputs finds what can be run; only what cannot is looked at for the reason.
     number = _NUMBERS.get((tuple([t.shape for t in inputs]), settings))
     device = inputs[0].get_device()
@@ -146,25 +151,25 @@ def _run(*arguments: Any) -> Any:
         number = _number_of(inputs, settings)
         _check_layout(inputs)
     outputs = _launcher()(number, inputs)
-    return outputs[0] if _SINGLE else outputs
+    return outputs[0] if SINGLE else outputs
 
 
 def _fake(*arguments: Any) -> Any:
     """Shapes and dtypes of the outputs, for tracing."""
-    inputs = arguments[: len(_INPUTS)]
-    shape = SHAPES[_number_of(inputs, arguments[len(_INPUTS) :])]
+    inputs = arguments[: len(INPUTS)]
+    shape = SHAPES[_number_of(inputs, arguments[len(INPUTS) :])]
     outputs = tuple(
         inputs[0].new_empty(tuple(t["shape"]), dtype=getattr(torch, t["dtype"]))
         for t in shape["outputs"]
     )
-    return outputs[0] if _SINGLE else outputs
+    return outputs[0] if SINGLE else outputs
 
 
 def _schema() -> str:
-    inputs = [f"Tensor {name}" for name in _INPUTS]
+    inputs = [f"Tensor {name}" for name in INPUTS]
     settings = [f"{s['kind']} {s['name']}" for s in SETTINGS]
     outputs = ", ".join("Tensor" for _ in SHAPES[0]["outputs"])
-    result = outputs if _SINGLE else f"({outputs})"
+    result = outputs if SINGLE else f"({outputs})"
     return f"{FACTS['function']}({', '.join([*inputs, *settings])}) -> {result}"
 
 
@@ -179,18 +184,42 @@ operator: Callable[..., Any] = getattr(
 """The operator itself: inputs, then settings, all by position."""
 
 
-class _ForwardOnly(torch.autograd.Function):
-    """Raises an error in the backward pass, because the kernel has no gradient."""
+_BACKWARD: Any = (
+    importlib.import_module(".backward.operator_of", __package__) if FACTS["backward"] else None
+)
+_WANTED = _BACKWARD.INPUTS if _BACKWARD else []
+_SHOWN = [n for n, name in enumerate(OUTPUTS) if not _BACKWARD or f"d{name}" in _WANTED]
+"""Outputs that a caller gets; the others are there for the backward pass alone."""
 
-    @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> Any:
-        return operator(*arguments)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    """Keeps what the backward kernel takes of this call."""
+    outputs = (output,) if SINGLE else output
+    tensors = dict(zip([*INPUTS, *OUTPUTS], [*inputs[: len(INPUTS)], *outputs], strict=True))
+    ctx.kept = [name for name in _WANTED if name in tensors]
+    ctx.save_for_backward(*(tensors[name] for name in ctx.kept))
+    ctx.settings = {s["name"]: v for s, v in zip(SETTINGS, inputs[len(INPUTS) :], strict=True)}
+    ctx.mark_non_differentiable(*(t for n, t in enumerate(outputs) if n not in _SHOWN))
+
+
+def _gradients(ctx: Any, *above: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    """Of the inputs, from those of the outputs; of no setting."""
+    if not _BACKWARD:
         raise NotImplementedError(
             f"{FACTS['package']}.{FACTS['function']} is forward only: this kernel has no backward"
         )
+    tensors = dict(zip(ctx.kept, ctx.saved_tensors, strict=True))
+    tensors |= {f"d{OUTPUTS[n]}": above[n].contiguous() for n in _SHOWN}
+    settings = (ctx.settings[s["name"]] for s in _BACKWARD.SETTINGS)
+    computed = _BACKWARD.operator(*(tensors[name] for name in _WANTED), *settings)
+    results = [computed] if _BACKWARD.SINGLE else computed
+    named = dict(zip(_BACKWARD.OUTPUTS, results, strict=True))
+    return *(named.get(f"d{name}") for name in INPUTS), *(None for _ in SETTINGS)
+
+
+torch.library.register_autograd(
+    f"{FACTS['package']}::{FACTS['function']}", _gradients, setup_context=_remember, lib=_LIBRARY
+)
 
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -215,15 +244,18 @@ def _in_memory(tensor: torch.Tensor) -> bool:
 
 
 def call(*arguments: Any) -> Any:
-    """The operator; where a gradient is wanted, one that raises in the backward pass.
+    """The operator's outputs that a caller gets.
 
     Where nothing has to see the operator, its kernel is called without torch's dispatcher, which
     takes some microseconds.
     """
     wanted, plain = False, _unwatched()
-    for tensor in arguments[: len(_INPUTS)]:
+    for tensor in arguments[: len(INPUTS)]:
         wanted = wanted or tensor.requires_grad
         plain = plain and _in_memory(tensor)
-    if wanted and torch.is_grad_enabled():
-        return _ForwardOnly.apply(*arguments)
-    return _run(*arguments) if plain else operator(*arguments)
+    plain = plain and not (wanted and torch.is_grad_enabled())
+    result = _run(*arguments) if plain else operator(*arguments)
+    if len(_SHOWN) == len(OUTPUTS):
+        return result
+    shown = tuple(result[n] for n in _SHOWN)
+    return shown[0] if len(shown) == 1 else shown
