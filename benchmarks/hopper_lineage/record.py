@@ -34,15 +34,23 @@ ROOT = HERE.parent.parent
 if str(ROOT) not in sys.path:  # the checkout need not be installed
     sys.path.insert(0, str(ROOT))
 
+from avo_tui.domain.commands import Rewind  # noqa: E402
 from avo_tui.domain.report import EvaluationReport  # noqa: E402
 from avo_tui.domain.run_settings import RunSettings  # noqa: E402
 from avo_tui.domain.task import TaskInfo  # noqa: E402
 from avo_tui.evaluation.ports import EvaluatorError  # noqa: E402
 from avo_tui.evaluation.tasks import find_tasks  # noqa: E402
 from avo_tui.evolution.create import create_session  # noqa: E402
-from avo_tui.store import SessionReader, StoreError, engine_status  # noqa: E402
+from avo_tui.store import (  # noqa: E402
+    SessionReader,
+    StoreError,
+    engine_status,
+    known_sessions,
+    send_command,
+)
 from benchmarks.hopper_lineage import tables  # noqa: E402
 from benchmarks.hopper_lineage.submitting import (  # noqa: E402
+    BY,
     FIRST_GUESS,
     CannotRecord,
     Deadline,
@@ -212,6 +220,9 @@ def unpack(archive: Path, sessions: Path) -> None:
         return
     with tarfile.open(archive) as file:
         file.extractall(sessions, filter="data")
+    for folder in sessions.iterdir():
+        if (folder / "session.json").exists():
+            known_sessions.remember(folder)
     print(f"going on with {', '.join(sorted(p.name for p in sessions.iterdir()))}", flush=True)
 
 
@@ -243,6 +254,9 @@ class Recording:
         main = session_folder(head["session"], head["task"], gate)
         self.folders.append(main)
         print(f"session {main.name}", flush=True)
+        if self._options.rewind is not None:
+            why = "versions that are not measured by their speed alone branch off here"
+            send_command(main, Rewind(version=self._options.rewind, reason=why, by=BY))
         if left := self._record(main, self._versions) or self._fresh(main):
             return left
         if self._options.gqa and head.get("transfer_task"):
@@ -293,6 +307,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--gate", choices=("strict", "paper", "vector"), default="strict")
     parser.add_argument("--again", type=int, default=2, help="fresh evaluations of the best")
+    parser.add_argument("--rewind", type=int, help="the version to begin from, of a session")
     parser.add_argument("--gqa", action="store_true", help="then carry the best over")
     parser.add_argument("--hanging", action="store_true", help="also tries that are known to hang")
     found = parser.parse_args(arguments)
