@@ -141,6 +141,12 @@ def require_torch(language: str) -> None:
 def check(run_settings: RunSettings, task: TaskInfo) -> None:
     """Raises Failure or ValueError for settings that cannot be run here."""
     operator = registry.descriptor(run_settings.operator)
+    if task.tree and not operator.repositories:
+        others = ", ".join(d.name for d in registry.offer() if d.repositories)
+        raise Failure(
+            f"the operator {operator.name} works on kernels only, and {task.name} is a repository;"
+            f" choose another with --operator: {others}"
+        )
     why = operator.accepts(run_settings) if operator.accepts else operator.unavailable()
     if why:
         raise Failure(why)

@@ -62,6 +62,8 @@ class OperatorDescriptor:
     Called instead of `unavailable` before a run is created. Must be quick."""
     traits: OperatorTraits = field(default_factory=OperatorTraits)
     """What the engine and the screens must know about it; stored in each new session."""
+    repositories: bool = True
+    """Whether it can work on a repository; False for one that needs a kernel's source."""
     offered: bool = True
     """Whether lists show it; False for an operator that is selected by its own option."""
     preference: int = 0

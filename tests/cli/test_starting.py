@@ -292,3 +292,16 @@ def test_a_session_goes_on_where_candidates_cannot_be_confined_if_that_is_said(
     assert [folder.name for folder in begun] == [live.name]
     options = SessionReader.open(live).state.session.settings.options
     assert options["allow_weak_sandbox"] is True
+
+
+@pytest.mark.parametrize("operator", ["tuner", "recorded"])
+def test_an_operator_of_kernels_is_refused_for_a_repository(
+    avo: Avo, tmp_path: Path, operator: str
+) -> None:
+    """It would go on without ever making a candidate."""
+    repository = tmp_path / f"for-{operator}"
+    assert avo("adopt", str(repository), "--example").code == 0
+    toml = repository / "avo.toml"
+    toml.write_text(toml.read_text().replace("metrics = []", 'metrics = ["few"]'))
+    refused = avo("run", str(repository), "--operator", operator, "--headless")
+    assert refused.code == 1 and "choose another with --operator: agent, seat" in refused.err

@@ -18,5 +18,6 @@ DESCRIPTOR = OperatorDescriptor(
     label="plays a recorded conversation of an agent; scores are measured: avo run --recording",
     make=_make,
     traits=OperatorTraits(title="agent", recording=True),
+    repositories=False,
     offered=False,
 )

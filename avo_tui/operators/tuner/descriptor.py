@@ -39,6 +39,7 @@ DESCRIPTOR = OperatorDescriptor(
         ladder=("nudge", "restart"),
         stall_attempts=16,  # its attempts are cheap, and one of its steps has eight of them
     ),
+    repositories=False,
     preference=10,
     options=_options,
     check=_check,
