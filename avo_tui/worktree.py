@@ -71,6 +71,15 @@ def apply_patch(candidate: Candidate, text: str) -> tuple[Candidate, str]:
     Context must match exactly; the line numbers may be off. Nothing is applied if any hunk fails.
     Raises ChangeError.
     """
+    files = dict(candidate.files)
+    changed = [_apply(files, file) for file in _parsed(text)]
+    try:
+        return Candidate(files=files), "Applied the diff to " + ", ".join(changed)
+    except ValueError as error:
+        raise ChangeError(f"The result is not a valid candidate: {error}") from None
+
+
+def _parsed(text: str) -> PatchSet:
     if "\nGIT binary patch" in text or "\nBinary files " in f"\n{text}":
         raise ChangeError("The diff changes a binary file; a candidate's files are text.")
     try:
@@ -84,12 +93,7 @@ def apply_patch(candidate: Candidate, text: str) -> tuple[Candidate, str]:
         raise ChangeError(
             "No file header was found. A unified diff begins with '--- a/NAME' and '+++ b/NAME'."
         )
-    files = dict(candidate.files)
-    changed = [_apply(files, file) for file in patch]
-    try:
-        return Candidate(files=files), "Applied the diff to " + ", ".join(changed)
-    except ValueError as error:
-        raise ChangeError(f"The result is not a valid candidate: {error}") from None
+    return patch
 
 
 def _apply(files: dict[str, str], file: PatchedFile) -> str:
@@ -211,32 +215,28 @@ def read_change(path: Path, task: TaskInfo, head: Candidate | None = None) -> Ca
     """
     seed = seed_of(task)
     if path.is_dir():
-        changed = (
-            _of_worktree(path, task, seed)
-            if (path / MARK).is_file()
-            else _of_folder(path, task, seed)
-        )
-    elif path.is_file():
-        changed = _of_patch(path, seed, head)
-    else:
-        raise ChangeError(f"{path} is neither a patch nor a folder")
-    for name, text in changed.files.items():
-        if seed.files.get(name) != text and not editable(name, task.editable):
-            raise ChangeError(_outside(name, task))
-    return changed
+        read = _of_worktree if (path / MARK).is_file() else _of_folder
+        return read(path, task, seed)
+    if path.is_file():
+        return _of_patch(path, task, seed, head)
+    raise ChangeError(f"{path} is neither a patch nor a folder")
 
 
 def _outside(name: str, task: TaskInfo) -> str:
     return f"{name} is not editable: a candidate may change {', '.join(task.editable)}"
 
 
-def _of_patch(path: Path, seed: Candidate, head: Candidate | None) -> Candidate:
+def _of_patch(path: Path, task: TaskInfo, seed: Candidate, head: Candidate | None) -> Candidate:
     if path.stat().st_size > _MOST_PATCH:
         raise ChangeError(f"{path} is longer than {_MOST_PATCH >> 20} MiB, so it is no patch")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ChangeError(f"{path} is not text, so it is no patch") from None
+    for file in _parsed(text):
+        for name in (file.source_file.removeprefix("a/"), file.path):
+            if name != "/dev/null" and not editable(name, task.editable):
+                raise ChangeError(_outside(name, task))
     try:
         return apply_patch(seed, text)[0]
     except ChangeError as error:
