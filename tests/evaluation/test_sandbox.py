@@ -275,6 +275,9 @@ async def test_files_are_bounded(sandbox: Sandbox) -> None:
     )
     outcome = await shell(sandbox, script, scratch_bytes=20 << 20, seconds=120)
     assert outcome.reason == "scratch"
+    # what is over before anybody has looked counts as well
+    outcome = await shell(sandbox, "head -c 3000000 /dev/zero >f", scratch_bytes=2 << 20)
+    assert outcome.reason == "scratch"
     one = await shell(sandbox, "head -c 9000000 /dev/zero >f", file_bytes=1 << 20)
     assert not one.ok
 

@@ -159,6 +159,8 @@ def main(text: str) -> None:
     if reason:
         _say(status, reason=reason)
     state = tree.end(own, pid)
+    if reason is None and tree.full(spec["outer_scratch"], spec):
+        _say(status, reason="scratch")  # written between the last look and the end
     if isolation == "processes" and state is not None:
         _report(status, state)
     _say(status, ended=1)

@@ -88,16 +88,19 @@ def _stored(folder: str, limit: int, most_entries: int) -> int:
     return total
 
 
+def full(folder: str, spec: dict[str, Any]) -> bool:
+    """Whether more than the allowed bytes or entries are stored below `folder`."""
+    limit = spec["scratch_bytes"]
+    return _stored(folder, limit, spec["scratch_entries"]) > limit
+
+
 def excess(pids: list[int], folder: str, spec: dict[str, Any]) -> str | None:
     """The first limit that these processes have passed: memory, processes or scratch."""
     if len(pids) > spec["processes"] + 4:
         return "processes"
     if _resident(pids) > spec["memory_bytes"]:
         return "memory"
-    limit = spec["scratch_bytes"]
-    if _stored(folder, limit, spec["scratch_entries"]) > limit:
-        return "scratch"
-    return None
+    return "scratch" if full(folder, spec) else None
 
 
 def end(root: int, main: int) -> int | None:
