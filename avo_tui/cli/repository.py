@@ -112,7 +112,10 @@ def adopt(
     elif not project.benchmark.metrics:
         say(f"next: avo adopt {path} --check  (it also finds the benchmark's metrics)")
         return
-    say(f"task {called}; try: avo run {called} --operator agent, or avo evaluate {called} PATCH-OR-FOLDER")
+    say(
+        f"task {called}; try: avo run {called} --operator agent, or avo evaluate {called}"
+        " PATCH-OR-FOLDER"
+    )
 
 
 async def _try(path: Path, mutants: bool, weak: bool) -> Tried:
