@@ -50,10 +50,15 @@ def test_a_patch_adds_deletes_renames_and_changes(task: TaskInfo, tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("--- a/tests/t.c\n+++ b/tests/t.c\n@@ -1 +1 @@\n-test\n+pass\n",
-         r"tests/t\.c is not editable: a candidate may change src/"),
-        ("diff --git a/Makefile b/src/m\nsimilarity index 100%\nrename from Makefile\n"
-         "rename to src/m\n", "Makefile is not editable"),
+        (
+            "--- a/tests/t.c\n+++ b/tests/t.c\n@@ -1 +1 @@\n-test\n+pass\n",
+            r"tests/t\.c is not editable: a candidate may change src/",
+        ),
+        (
+            "diff --git a/Makefile b/src/m\nsimilarity index 100%\nrename from Makefile\n"
+            "rename to src/m\n",
+            "Makefile is not editable",
+        ),
         ("--- /dev/null\n+++ b/tests/x.c\n@@ -0,0 +1 @@\n+x\n", "tests/x.c is not editable"),
         ("--- a/src/a.c\n+++ b/src/a.c\n@@ -1 +1 @@\n-other\n+x\n", "does not apply to the base"),
         ("diff --git a/src/p b/src/p\nGIT binary patch\nliteral 3\n", "binary"),

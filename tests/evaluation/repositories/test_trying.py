@@ -69,8 +69,8 @@ async def test_a_finalist_is_told_which_changed_lines_the_benchmark_executes(mak
         more = f"{text}\n\ndef never(a):\n    return a\n"
         changed = seed.with_file("src/used.py", more)
         report = await remeasured(pipeline, repository.name, changed, seed, lambda _: None)
-        told = "executed by the benchmark: 3 of 4 changed lines (a tracer)"
-        assert told in report.feedback.detail
+        told = "executed by the benchmark: 3 of 4 changed lines (a tracer), 1 of them by no test"
+        assert f"{told}: src/used.py:6" in report.feedback.detail
         assert "a gain on others is not shown" in report.feedback.detail
         broken = changed.with_file("src/used.py", f"{more}\nimport os; os._exit(0)\n")
         report = await remeasured(pipeline, repository.name, broken, seed, lambda _: None)

@@ -15,7 +15,7 @@ from avo_tui.domain.repository import MEASURED_BY
 from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.command.checking import Checking
-from avo_tui.evaluation.backends.command.executed import executed, sentence
+from avo_tui.evaluation.backends.command.executed import sentence
 from avo_tui.evaluation.backends.command.measuring import PAIRED, SCORED, Measuring
 from avo_tui.evaluation.backends.command.task import RepositoryTask
 from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
@@ -124,8 +124,7 @@ class CommandBackend:
         shop = self._at[0]
         if not compiled.tree.candidate:
             return ""
-        ran = await executed(shop, compiled.candidate)
-        told = sentence(shop.seed, compiled.candidate, ran), shop.project.unshown
+        told = await sentence(shop, compiled.candidate), shop.project.unshown
         return "; ".join(filter(None, told))
 
     async def scratch(self, task: Task, experiment: Experiment, context: Context) -> ScratchReport:

@@ -26,6 +26,8 @@ _MOST_SECONDS = 600.0
 _WATCH = "watch"
 _LARGE_BUILD = 180.0
 """Seconds of a build beyond which it is not made again for this."""
+_NAMED = 8
+"""Lines that no test executes, named one by one."""
 _FLAGS = "--coverage -O1 -g"
 
 # Runs inside the sandbox as `sitecustomize`, in whatever Python the command starts; some tools start
@@ -65,8 +67,9 @@ class Executed:
     """What tells it, such as `gcov`."""
 
 
-async def executed(shop: Workshop, candidate: Candidate) -> Executed | None:
-    """The lines of a candidate that the benchmark executes; None where no tool can tell.
+async def executed(shop: Workshop, candidate: Candidate, tests: bool = False) -> Executed | None:
+    """The lines of a candidate that the benchmark executes, or the tests; None where no tool can
+    tell.
 
     What fails under a tool is not told.
     """
@@ -74,7 +77,7 @@ async def executed(shop: Workshop, candidate: Candidate) -> Executed | None:
     for tool, name, kinds in ((_python, "a tracer", (".py",)), (_gcov, "gcov", _C)):
         if any(file.endswith(kinds) for file in candidate.files):
             try:
-                lines = await tool(shop, candidate)
+                lines = await tool(shop, candidate, tests)
             except (Rejected, EvaluatorError):
                 continue
             # A program of another language that starts no Python executes none: that is no answer.
@@ -91,15 +94,17 @@ def _compiled(candidate: Candidate) -> bool:
     return any(name.endswith(_C) for name in candidate.files)
 
 
-async def _run(shop: Workshop, scratch: Path, variables: Mapping[str, str] | None = None) -> bool:
-    """Whether the benchmark came to its end under a tool."""
-    benchmark = shop.project.benchmark
-    limit = min(benchmark.seconds * _SLOWER, _MOST_SECONDS)
-    ran = await shop.run(scratch, seeded(benchmark.command), limit, variables=variables)
-    return ran.outcome.ok
+async def _run(
+    shop: Workshop, scratch: Path, tests: bool, variables: Mapping[str, str] | None = None
+) -> bool:
+    """Whether the benchmark, or the tests, came to their end under a tool."""
+    stage = shop.project.test if tests else shop.project.benchmark
+    command = stage.command if tests else seeded(stage.command)
+    limit = min(stage.seconds * _SLOWER, _MOST_SECONDS)
+    return (await shop.run(scratch, command, limit, variables=variables)).outcome.ok
 
 
-async def _python(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | None:
+async def _python(shop: Workshop, candidate: Candidate, tests: bool) -> dict[str, set[int]] | None:
     names = [name for name in candidate.files if name.endswith(".py")]
     tree = await shop.built(candidate)
     tracer = _TRACER.replace("NAMES", json.dumps(names)).encode()
@@ -107,7 +112,7 @@ async def _python(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] |
         root = await shop.root(scratch)
         own = shop.project.environment.variables.get("PYTHONPATH", "")
         path = ":".join(filter(None, [f"{root}/{_WATCH}", own.replace("{tree}", f"{root}/tree")]))
-        if not await _run(shop, scratch, {"PYTHONPATH": path}):
+        if not await _run(shop, scratch, tests, {"PYTHONPATH": path}):
             return None
         lines: dict[str, set[int]] = {}
         for file in sorted((scratch / _WATCH).glob("*.json")):
@@ -126,14 +131,14 @@ def _told(file: Path) -> dict[str, list[int]]:
         return {}
 
 
-async def _gcov(shop: Workshop, candidate: Candidate) -> dict[str, set[int]] | None:
+async def _gcov(shop: Workshop, candidate: Candidate, tests: bool) -> dict[str, set[int]] | None:
     if (await shop.built_base()).seconds > _LARGE_BUILD:
         return None
     flags = dict.fromkeys(("CFLAGS", "CXXFLAGS"), _FLAGS) | {"LDFLAGS": "--coverage"}
     async with shop.unbuilt(candidate) as scratch:
         build = await shop.run(scratch, shop.project.build.command or "true",
                                shop.project.build.seconds, variables=flags)  # fmt: skip
-        if not build.outcome.ok or not await _run(shop, scratch):
+        if not build.outcome.ok or not await _run(shop, scratch, tests):
             return None
         tell = "find . -name '*.gcda' -exec gcov --json-format --stdout {} + 2>/dev/null"
         told = await shop.run(scratch, tell, 120.0, keep=64 << 20)
@@ -167,11 +172,22 @@ def changed_lines(base: Candidate, candidate: Candidate) -> Iterator[tuple[str, 
                 yield from ((name, n + 1) for n in range(start, end) if after[n].strip())
 
 
-def sentence(base: Candidate, candidate: Candidate, ran: Executed | None) -> str:
+async def sentence(shop: Workshop, candidate: Candidate) -> str:
+    """How many of the changed lines the benchmark executes, and which of them no test does: a path
+    for the benchmark's inputs alone is among these."""
+    ran = await executed(shop, candidate)
     if ran is None:
         return "executed lines: not shown (no tool for this language, or its build takes no flags)"
-    changed = list(changed_lines(base, candidate))
+    changed = list(changed_lines(shop.seed, candidate))
     if not changed:
         return ""
-    hit = sum(line in ran.lines.get(name, ()) for name, line in changed)
-    return f"executed by the benchmark: {hit} of {len(changed)} changed lines ({ran.how})"
+    hit = [(name, line) for name, line in changed if line in ran.lines.get(name, ())]
+    told = f"executed by the benchmark: {len(hit)} of {len(changed)} changed lines ({ran.how})"
+    tested = await executed(shop, candidate, tests=True) if hit else None
+    if tested is None or tested.how != ran.how:
+        return told
+    alone = [f"{name}:{line}" for name, line in hit if line not in tested.lines.get(name, ())]
+    if not alone:
+        return f"{told}, each of them by the tests too"
+    more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+    return f"{told}, {len(alone)} of them by no test: {', '.join(alone[:_NAMED])}{more}"

@@ -293,7 +293,7 @@ async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) ->
             checks=tuple(told),
             device=f"{cpu_model()}, {cores or 'all'} core{'s' if cores != 1 else ''}",
             commands=tuple(filter(None, commands)),
-            executed=sentence(shop.seed, candidate, await executed(shop, candidate)),
+            executed=await sentence(shop, candidate),
         )
     finally:
         shop.close()
