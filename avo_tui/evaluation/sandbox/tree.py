@@ -90,7 +90,7 @@ def _stored(folder: str, limit: int, most_entries: int) -> int:
 
 def full(folder: str, spec: dict[str, Any]) -> bool:
     """Whether more than the allowed bytes or entries are stored below `folder`."""
-    limit = spec["scratch_bytes"]
+    limit: int = spec["scratch_bytes"]
     return _stored(folder, limit, spec["scratch_entries"]) > limit
 
 
