@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import http.server
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,3 +186,43 @@ def test_what_a_cargo_benchmark_runs_is_compiled_by_the_build(tmp_path: Path) ->
     assert guessed.get("build.command").endswith("&& cargo bench --offline --no-run")
     assert guessed.get("benchmark.command") == "cargo bench --offline"
     assert guessed.get("benchmark.format") == "json"
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "printed", "expected"),
+    [
+        (
+            "bench.c",
+            r'printf("\nthroughput: %.1f MB/s\ntime = %5.2lf ms\n", a, b);',
+            "throughput: 571.2 MB/s\ntime =  1.25 ms",
+            [("throughput", "571.2", "MB/s", "higher"), ("time", "1.25", "ms", "lower")],
+        ),
+        (
+            "bench/sum.cpp",
+            'std::cout << "sum of (8): " << sum(8) << " us" << std::endl;',
+            "sum of (8): 3e-05 us",
+            [("sum of (8)", "3e-05", "us", "lower")],
+        ),
+        (
+            "bench.py",
+            'print(f"rows: {n / t:,.0f} rows/s"); print("all:", t, "s"); print("n:", 3)',
+            "rows: 1,200 rows/s\nall: 2.5 s",
+            [("rows", "1,200", "rows/s", "higher"), ("all", "2.5", "s", "lower")],
+        ),
+        ("bench.c", 'puts("no numbers: at all");', "", []),
+        ("other.c", 'printf("throughput: %.1f MB/s", x);', "", []),
+    ],
+)
+def test_numbers_that_the_benchmarks_source_prints_are_its_metrics(
+    tmp_path: Path, file: str, source: str, printed: str, expected: list[tuple[str, ...]]
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(source)
+    (tmp_path / "Makefile").write_text(".PHONY: bench\nbench:\n\ttrue\ntest:\n\ttrue\n")
+    text, _ = propose(tmp_path, {"project.editable": "*.c"}, "0123456789ab")
+    benchmark = parse_project(text, "avo.toml").benchmark
+    if not expected:
+        assert benchmark.format == "wall" and benchmark.metrics[0].name == "wall"
+        return
+    found = [(m.name, *re.findall(m.pattern, printed), m.unit, m.better) for m in benchmark.metrics]
+    assert found == expected

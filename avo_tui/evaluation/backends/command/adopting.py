@@ -35,6 +35,12 @@ _SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cu", ".cuh", ".py", ".r
 _NO_PACKAGES = {"tests", "test", "docs", "benchmarks", "bench", "examples", "tools", "scripts"}
 _TOOLS = ("cmake", "ctest", "meson", "ninja", "make", "cargo", "npm", "node", "hyperfine")
 """Programs that are named where a command needs one that is not here."""
+_NUMBER = r'(?:%[-+ #0-9.*lhz]*[diufgeFGE]|\{[^{}\n]*\}|"\s*(?:<<|,)[^"\n]*(?:<<|,)\s*")'
+_PRINTED = re.compile(
+    rf"(?:[\"',;]|\\[nt])\s*([A-Za-z][\w ()/.-]{{0,60}}?)\s*[:=]\s*{_NUMBER}"
+    r"\s*(\w+/s|[kMGT]FLOPS|ns|us|ms|s)(?![\w/])"
+)
+"""What prints a number with a unit: `throughput: %.1f MB/s`, `{}`, `<< x <<` or `, x,`."""
 _HINTS = {
     "project": '# goal = "What to make faster, and what must stay."',
     "test": '# hidden = "../tests_private"  # a folder that no candidate and no agent sees',
@@ -97,6 +103,8 @@ class Guess:
 def _toml(value: object) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(v)}" for key, v in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -109,20 +117,28 @@ def propose(folder: Path, given: Mapping[str, str], commit: str = "") -> tuple[s
         guessed.set(name, many if name == "project.editable" else value, "as you said")
     if (command := guessed.get("benchmark.command")) and "benchmark.format" not in given:
         guessed.set("benchmark.format", _format_of(command), "by the command")
-    _guess(Seen(folder), guessed)
+    seen = Seen(folder)
+    _guess(seen, guessed)
     name = guessed.get("benchmark.format")
     if name and name not in FORMATS:
         raise EvaluatorError(f"there is no format {name!r}; there is {', '.join(FORMATS)}")
     guessed.fields.setdefault("test.command", "")
     guessed.fields.setdefault("benchmark.command", "")
     guessed.set("benchmark.format", "wall")
+    metrics: list[Any] = []
+    if guessed.get("benchmark.format") == "wall":
+        metrics = ["wall"]
+        if "benchmark.format" not in given and (printed := _printed(seen, guessed)):
+            metrics = printed
+            guessed.fields["benchmark.format"] = "regex"
+            guessed.why["benchmark.format"] = "its source prints these numbers"
     name = guessed.get("benchmark.format")
     if (output := FORMATS[name].output) and output in guessed.get("benchmark.command"):
         guessed.set("benchmark.output", output)
-    if name in {"json", "regex"}:
+    if name in {"json", "regex"} and not metrics:
         guessed.set("benchmark.unit", "ms", "a guess: say the unit")
         guessed.set("benchmark.better", "lower")
-    guessed.fields["benchmark.metrics"] = ["wall"] if name == "wall" else []
+    guessed.fields["benchmark.metrics"] = metrics
     if base := (commit or bases.is_commit(folder))[:12]:
         guessed.set("project.base", base, "the commit that is checked out")
     else:
@@ -130,6 +146,25 @@ def propose(folder: Path, given: Mapping[str, str], commit: str = "") -> tuple[s
         told = "there is no git here: a copy of the folder as it is now"
         guessed.set("project.base", base, told)
     return guessed.rendered(), guessed
+
+
+def _printed(seen: Seen, guessed: Guess) -> list[dict[str, str]]:
+    """Metrics that the sources of the benchmark print, each with a pattern that finds it.
+
+    Its sources are those whose name, or whose folder's, is in its command.
+    """
+    words = set(re.findall(r"[\w-]+", guessed.get("benchmark.command")))
+    metrics: dict[str, dict[str, str]] = {}
+    for name in seen.named(r"\.(c|cc|cpp|cxx|cu|py|rs|js|go|sh)$"):
+        if words.isdisjoint(PurePosixPath(name).with_suffix("").parts):
+            continue
+        for label, unit in _PRINTED.findall(seen.text(name)):
+            told = re.escape(label).replace("\\ ", " ")
+            pattern = rf"\b{told}\s*[:=]\s*([0-9.,e+-]+)\s*{unit}(?![\w/])"
+            better = "higher" if unit.endswith(("/s", "S")) else "lower"
+            metric = {"name": label, "pattern": pattern, "unit": unit, "better": better}
+            metrics.setdefault(label, metric)
+    return list(metrics.values())[:_MOST_METRICS]
 
 
 def _format_of(command: str) -> str:
