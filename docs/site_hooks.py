@@ -48,6 +48,7 @@ def _help(command: Any, context: Any) -> Iterator[str]:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links to files of the repository outside of docs/ have no place on the site: their words
-    stay."""
+    """Of links to files of the repository outside of docs/, which have no place on the site, the
+    words stay; `file=NAME` behind a fence, which superfences does not know, is a block's title."""
+    markdown = re.sub(r"^(```\w+) file=(\S+)$", r'\1 title="\2"', markdown, flags=re.MULTILINE)
     return re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", markdown)

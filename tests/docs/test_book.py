@@ -70,3 +70,6 @@ def test_the_site_is_built(tmp_path: Path) -> None:
     commands = (tmp_path / "commands.html").read_text(encoding="utf-8")
     assert "avo campaign" in commands and "--against" in commands
     assert "From nothing to a CUDA kernel" in (tmp_path / "search/search_index.json").read_text()
+    unread = [p.name for p in tmp_path.glob("*.html") if "<p>```" in p.read_text(encoding="utf-8")]
+    assert not unread, "blocks of code that are shown as text"
+    assert "softmax.cpp</span>" in (tmp_path / "first-kernel.html").read_text(encoding="utf-8")
