@@ -27,6 +27,7 @@ from avo_tui.cli.parameters import (
     Tokens,
     Usd,
     completing,
+    operator_names,
 )
 from avo_tui.cli.session_trust import require_agreement
 from avo_tui.cli.starting import Evaluators
@@ -125,7 +126,11 @@ def run(
     ] = 20,
     name: Annotated[str | None, Option(help="Name of the campaign.")] = None,
     operator: Annotated[
-        list[str] | None, Option(help="What makes the steps; several are dealt to the lines.")
+        list[str] | None,
+        Option(
+            help="What makes the steps; several are dealt to the lines.",
+            autocompletion=operator_names,
+        ),
     ] = None,
     model: Annotated[str | None, Option(help="Model of the agent.")] = None,
     usd: Usd = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import BadParameter, Option, Typer
 
-from avo_tui.cli.parameters import Json, Name, opened, pick
+from avo_tui.cli.parameters import Json, Name, completing, opened, pick
 from avo_tui.cli.terminal import emit, say
 from avo_tui.user_paths import from_home
 
@@ -67,6 +67,7 @@ def export(
         Option(
             "--as",
             metavar="FORM",
+            autocompletion=completing(lambda _: (known.name for known in FORMS)),
             help="; ".join(f"{known.name}: {known.label}" for known in FORMS) + ".",
         ),
     ],

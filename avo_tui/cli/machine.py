@@ -25,6 +25,7 @@ from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.operators import registry
 from avo_tui.operators.agent.model.probe import probe
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.plugins import PluginError
 from avo_tui.settings import settings
 from avo_tui.store import find_session, own_root
 from avo_tui.store.doctor import diagnose
@@ -206,7 +207,11 @@ def _sessions() -> Iterator[Row]:
 
 def _settings() -> Iterator[Row]:
     settings()
-    default_operator()  # one that the settings name has to be there
+    try:
+        default_operator()
+    except PluginError as error:
+        yield "fail", "settings", f"{config_file()}: operator: {error}"
+        return
     there = "read" if config_file().exists() else "not there, defaults hold"
     yield "ok", "settings", f"{config_file()}: {there}"
 

@@ -37,8 +37,15 @@ def _versions(context: Context) -> Iterator[str]:
     yield from (f"v{n}" for n in sorted(opened(context.params["name"]).state.versions))
 
 
+def _operators(context: Context) -> Iterable[str]:
+    from avo_tui.operators.registry import names  # what no command with a session needs
+
+    return names()
+
+
 session_names = completing(lambda _: (folder.name for folder in session_folders()))
 task_names = completing(_tasks)
+operator_names = completing(_operators)
 version_names = completing(_versions)
 """Versions of the session that stands on the line already."""
 

@@ -20,6 +20,7 @@ from avo_tui.cli.parameters import (
     Steps,
     Tokens,
     Usd,
+    operator_names,
     session_names,
 )
 from avo_tui.cli.referring import Wanted, adopt, derived_lines
@@ -101,7 +102,10 @@ def run(
     ] = None,
     name: Annotated[str | None, Option(help="Name of the session.")] = None,
     operator: Annotated[
-        str | None, Option(help="What makes the steps; `avo operators` lists them.")
+        str | None,
+        Option(
+            help="What makes the steps; `avo operators` lists them.", autocompletion=operator_names
+        ),
     ] = None,
     agent: Annotated[
         str | None,

@@ -14,7 +14,7 @@ from avo_tui.cli.candidates import read_candidate
 from avo_tui.cli.control import JOB_SECONDS, answer, deliver
 from avo_tui.cli.errors import Failure, expected, sentence
 from avo_tui.cli.opening import make_session, with_defaults
-from avo_tui.cli.parameters import Json, opened
+from avo_tui.cli.parameters import Json, opened, operator_names
 from avo_tui.cli.referring import Wanted, adopt
 from avo_tui.cli.terminal import emit, say, table, tell
 from avo_tui.domain.budget import Budget, Caps
@@ -57,7 +57,10 @@ def run(
     ],
     name: Annotated[str | None, Option(help="Name of the suite.")] = None,
     operator: Annotated[
-        str, Option(help="What makes the steps; `avo operators` lists them.")
+        str,
+        Option(
+            help="What makes the steps; `avo operators` lists them.", autocompletion=operator_names
+        ),
     ] = "tuner",
     language: Annotated[str, Option(help="cpp or cuda.")] = "cpp",
     evaluations: Annotated[

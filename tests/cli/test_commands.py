@@ -92,6 +92,8 @@ def test_names_on_the_line_are_completed(own_places: Path, done: Path) -> None:
     assert completed("rewind done v") == [name for name in versions if name.startswith("v")]
     assert completed("show nonesuch v") == []
     assert completed("evaluate attention_c")[0] == "attention_cpu"
+    assert completed("run attention_cpu --operator t") == ["tuner"]
+    assert completed("export done --as hf") == ["hf-kernel"]
     assert "mha_forward" in completed("run mha_f")
     assert completed("docs first") == ["first-agent", "first-kernel", "first-repository"]
     assert "supervisor.attempts=" in completed("set done supervisor")

@@ -237,3 +237,4 @@ def test_doctor_tells_of_an_operator_in_the_settings_that_there_is_not(
     told = avo("doctor", "--json")
     (row,) = [row for row in told.json["findings"] if row["what"] == "settings"]
     assert told.code == 1 and row["level"] == "fail" and "nonsense" in row["sentence"]
+    assert row["sentence"].startswith(f"{tmp_path / 'config.toml'}: operator:")
