@@ -44,10 +44,15 @@ class ActionsProvider(Provider):
             yield DiscoveryHit(command.title, command.callback, help=command.help)
 
     async def search(self, query: str) -> Hits:
-        """The commands that match what was typed, the best match first."""
+        """The commands that match what was typed, the best match first: by the letters of the name,
+        or by at least half of the words, in name or description."""
         matcher = self.matcher(query)
+        words = [word.removesuffix("s") for word in query.casefold().split()]
         for command in self._commands():
-            score = max(matcher.match(command.title), HELP_SCORE * matcher.match(command.help))
+            text = f"{command.title} {command.help}".casefold()
+            found = sum(word in text for word in words)
+            score = HELP_SCORE * found / len(words) if 2 * found >= len(words) > 0 else 0
+            score = max(score, matcher.match(command.title))
             if score > 0:
                 if command.help.startswith(NOT_NOW):
                     score *= NOT_NOW_SCORE
@@ -202,7 +207,7 @@ class AvoApp(Host):
                 title = f"{action.label[0].upper()}{action.label[1:]}"
                 yield SystemCommand(
                     f"{title} ({key})" if key else title,
-                    action.help if reason is None else f"{NOT_NOW}{reason}",
+                    action.help if reason is None else f"{NOT_NOW}{reason} · {action.help}",
                     lambda name=action.id: screen.action_act(name),
                 )
         for name in self.themes.names():

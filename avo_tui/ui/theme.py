@@ -57,7 +57,7 @@ def _own(column: int, *, active: str, rule: str, hover: str, background: str, **
     }
     colours = {name: colours[column] for name, colours in VARIABLES.items()}
     return Theme(
-        primary=active, accent=active, background=background, variables=colours | scrollbar, **rest
+        primary=active, background=background, variables=colours | scrollbar, **rest
     )
 
 

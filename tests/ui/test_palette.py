@@ -42,9 +42,9 @@ async def test_a_search_puts_what_can_be_done_first() -> None:
 
 
 async def test_descriptions_are_searched(recorded: MemorySource) -> None:
-    async with running(make_app(recorded, services=SERVICES), (80, 24)) as hands:
-        shown = await entries(hands, "compiler")
-        assert shown[0].startswith("Whole log")
+    for text, found in (("compiler", "Whole log"), ("older versions", "Rewind")):
+        async with running(make_app(recorded, services=SERVICES), (80, 24)) as hands:
+            assert (await entries(hands, text))[0].startswith(found)
 
 
 async def test_what_is_closed_twice_in_one_moment_closes_itself_alone(

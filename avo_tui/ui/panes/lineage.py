@@ -78,6 +78,10 @@ NAME = 6
 
 WITH_THROUGHPUT = 76
 """Width in cells from which a row has a column for the throughput."""
+WITH_AUTHOR = 96
+"""Width in cells from which a row has a column for who made the version."""
+BY = 12
+"""Width in cells of that column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,10 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
     spans.append((fit_right(formats.gain(change), 8), formats.gain_role(change)))
     if width >= WITH_THROUGHPUT:
         spans.append((fit_right(formats.throughput(version.score.geomean), 10), "dim"))
+    by_others = version.author not in {"agent", "tuner", "seed", "recorded", context.operator}
+    if width >= WITH_AUTHOR:
+        by = "  " + fit(version.author, BY - 2)
+        spans.append((by, "hint" if by_others else "faint"))
     spans.append((mark + " ", "accent"))
     tags: list[Span] = []
     if version.bookmark:
@@ -239,7 +247,7 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
         tags.append((f"⚑ {cut(one_line(version.bookmark), room)} ", "bookmark"))
     if number == context.head and number == context.best:
         tags.append(("head ", "head"))
-    if version.author not in {"agent", "tuner", "seed", "recorded", context.operator}:
+    if by_others and width < WITH_AUTHOR:
         tags.append((f"{version.author} ", "hint"))
     spans += tags
     title = "seed" if version.author == "seed" and not version.plan else version.title
@@ -380,8 +388,9 @@ class LineageView(CursorList):
             return ()
         task = self._snapshot.session.task if self._snapshot else None
         throughput = (given.unit,) if self.room >= WITH_THROUGHPUT else ()
+        author = ("by",) if self.room >= WITH_AUTHOR else ()
         reference, label = (task.reference_baseline, task.measured_by) if task else ("", "")
-        shown = (f"× {one_line(reference)}", "gain at the gate", *throughput, label)
+        shown = (f"× {one_line(reference)}", "gain at the gate", *throughput, *author, label)
         return tuple(filter(None, shown))
 
     # -- filter, folds, marks

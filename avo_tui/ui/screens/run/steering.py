@@ -146,7 +146,7 @@ def hint(run: Run) -> None:
 
 @control(
     "w",
-    "Make any version the head; what came after becomes a branch.",
+    "Make any version the head, such as an older one; what came after becomes a branch.",
     on_version_commanded,
     footer=14,
 )
