@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 
 from textual.timer import Timer
 
@@ -65,6 +66,9 @@ class LinkSpeed:
 
 TICK_SECONDS = 0.2
 SLOW_TICK_SECONDS = 1.0
+REST, MOST_REST = 2, 4.0
+"""Over a slow line the run's own repaints wait this many times as long as the last picture took to
+arrive, and at most so many seconds: the answer to a key finds the line free."""
 
 
 class Connection:
@@ -86,11 +90,13 @@ class Connection:
         self.low_bandwidth = bool(low_bandwidth)
         self._speed = LinkSpeed() if low_bandwidth is None and is_remote() else None
         """The measured speed; None if nothing is measured, or once a choice was made."""
-        self.saves = self.low_bandwidth or self._speed is not None
+        self.saves = self.low_bandwidth or is_remote()
         """Whether the terminal may be far away, so that only changes are sent, and no picture while
         too much is still on its way."""
         self._held = False
         """Whether a picture was held back."""
+        self._rests_until = 0.0
+        """When the line may be used again for what nobody asked for."""
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -131,6 +137,7 @@ class Connection:
 
     def _answered(self, seconds: float) -> None:
         """The terminal has received everything up to a question, `seconds` after it was asked."""
+        self._rests_until = monotonic() + min(REST * seconds, MOST_REST)
         speed, terminal = self._speed, self._app.terminal
         if speed is not None and speed.wants_answer:
             speed.answered(seconds)
@@ -194,4 +201,13 @@ class Connection:
         if self._timer is not None:
             self._timer.stop()
         seconds = SLOW_TICK_SECONDS if self.low_bandwidth else TICK_SECONDS
-        self._timer = self._app.set_interval(seconds, self._tick)
+        self._timer = self._app.set_interval(seconds, self._tick_if_free)
+
+    def _tick_if_free(self) -> None:
+        """Show what is new, unless a slow line still carries the picture before or rests."""
+        terminal = self._app.terminal
+        resting = terminal is not None and (
+            terminal.window.waits or monotonic() < self._rests_until
+        )
+        if not (self.low_bandwidth and resting):
+            self._tick()

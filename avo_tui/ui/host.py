@@ -231,7 +231,7 @@ class Host(Palette):
         self.highlighter = Highlighter()
         self.drafts = options.drafts
         self.read_only = options.read_only
-        self.themes = ThemeCycle(self, options.theme)
+        self.themes = ThemeCycle(self, options.theme, few=bool(options.low_bandwidth))
         services = options.services
         self.session = SessionFollower(self, options.marks, services.take_inbox, services.is_own)
         self.window = WindowTitle(self)

@@ -73,7 +73,7 @@ class Terminal(LinuxDriver):
         self.writer: Writer | None = None
         self._keys: threading.Thread | None = None
         self.window = SendWindow()
-        self.sent_screen = SentScreen()
+        self.sent_screen = SentScreen(fills=not os.environ.get("TERM", "").startswith("screen"))
         self._plain = ascii.wanted(os.environ)
         super().__init__(*arguments, **options)
         self.exit_event = EndOfInput(self.fileno)

@@ -56,9 +56,7 @@ def _own(column: int, *, active: str, rule: str, hover: str, background: str, **
         "block-cursor-text-style": "none",
     }
     colours = {name: colours[column] for name, colours in VARIABLES.items()}
-    return Theme(
-        primary=active, background=background, variables=colours | scrollbar, **rest
-    )
+    return Theme(primary=active, background=background, variables=colours | scrollbar, **rest)
 
 
 OWN = (
@@ -106,14 +104,20 @@ def default_theme(environ: Mapping[str, str]) -> str:
     return "ansi-dark" if few else "avo-dark"
 
 
-class ThemeCycle:
-    """The theme of an app, from its first picture on."""
+def _shade(theme: Theme) -> str:
+    return "dark" if theme.dark else "light"
 
-    def __init__(self, app: App[Any], first: str) -> None:
+
+class ThemeCycle:
+    """The theme of an app, from its first picture on, in `few` colours or all."""
+
+    def __init__(self, app: App[Any], first: str, *, few: bool) -> None:
         self._app = app
         for theme in OWN:
             app.register_theme(theme)
-        begin_with_theme(app, first if first in app.available_themes else "avo-dark")
+        known = app.available_themes
+        theme = known.get(first, OWN[0])
+        begin_with_theme(app, f"ansi-{_shade(theme)}" if few else theme.name)
 
     def next(self) -> None:
         app = self._app
@@ -129,7 +133,7 @@ class ThemeCycle:
         """Switch to the terminal's own colours, which need fewer bytes, or back."""
         theme = self._app.current_theme
         if few != theme.ansi:
-            self._app.theme = f"{'ansi' if few else 'avo'}-{'dark' if theme.dark else 'light'}"
+            self._app.theme = f"{'ansi' if few else 'avo'}-{_shade(theme)}"
 
 
 def with_fallbacks(variables: dict[str, str], ansi: bool) -> dict[str, str]:

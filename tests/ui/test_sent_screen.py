@@ -4,6 +4,7 @@ import re
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.ansi import AnsiDecoder
 from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
@@ -24,9 +25,10 @@ class Grid:
         self.rows = [["?"] * WIDTH for _ in range(HEIGHT)]
 
     def write(self, text: str) -> None:
-        """Take moves of the cursor and characters."""
+        """Take moves of the cursor, erasures and characters."""
         x = y = 0
-        for token in re.findall(r"\x1b\[\d+;\d+H|.", text):
+        blanks = re.sub(r"\x1b\[(\d+)X(\x1b\[\1C)?", lambda found: " " * int(found[1]), text)
+        for token in re.findall(r"\x1b\[\d+;\d+H|.", blanks):
             if token[0] == "\x1b":
                 y, x = (int(number) - 1 for number in token[2:-1].split(";"))
                 continue
@@ -98,6 +100,46 @@ def test_a_colour_is_a_change() -> None:
     sent.changes([(0, 0, Strip([Segment("lost", None)]))], PLAIN)
     console = Console(color_system="standard")
     assert "lost" in sent.changes([(0, 0, Strip([Segment("lost", RED)]))], console)
+
+
+def shown(text: str) -> list[tuple[str, str | None, str | None, bool]]:
+    """Each cell of a row that a terminal is sent: its text, colours, and whether it is reversed."""
+    blanks = re.sub(r"\x1b\[(\d+)X(\x1b\[\1C)?", lambda found: " " * int(found[1]), text)
+    spans = AnsiDecoder().decode_line(re.sub(r"\x1b\[\d+;\d+H", "", blanks))
+    out = []
+    for segment in spans.render(PLAIN):
+        style = segment.style or Style()
+        fore, back = (
+            c.name if c and not c.is_default else None for c in (style.color, style.bgcolor)
+        )
+        for one in segment.text:
+            plain = one == " " and not style.reverse
+            out.append((one, None if plain else fore, back, bool(style.reverse)))
+    return [cell for cell in out if cell[0] != "\n"]
+
+
+STYLES = st.sampled_from(
+    [
+        Style.parse(s)
+        for s in ("", "red", "bold red on blue", "reverse", "dim", "on blue", "red reverse")
+    ]
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "bc", " ", " " * 12]), STYLES), min_size=1))
+def test_each_cell_gets_its_colours(parts: list[tuple[str, Style]]) -> None:
+    strip = Strip([Segment(text, style) for text, style in parts])
+    console = Console(color_system="standard", force_terminal=True)
+    assert shown(SentScreen().changes([(0, 0, strip)], console)) == shown(strip.render(console))
+
+
+def test_blanks_are_erased() -> None:
+    blank = Strip([Segment(" " * 40, Style(bgcolor="blue"))])
+    console = Console(color_system="standard", force_terminal=True)
+    sent = SentScreen().changes([(0, 0, blank)], console)
+    assert sent == "\x1b[1;1H\x1b[44m\x1b[40X\x1b[0m"
+    without = SentScreen(fills=False).changes([(0, 0, blank)], console)
+    assert " " * 40 in without
 
 
 def test_joined_characters_are_sent_whole() -> None:

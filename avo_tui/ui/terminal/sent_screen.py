@@ -1,32 +1,53 @@
 """A copy of what the terminal shows, so that only cells that differ from it are sent.
 
-Textual sends every cell of a widget that was repainted. Over a slow line most of that is what the
-terminal already shows.
+Textual sends every cell of a widget that was repainted, and all colours anew with each change of
+style. Over a slow line most of that is what the terminal already shows. Blanks are erased, not
+written: two thirds of a screen are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from rich.cells import cell_len
+from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.control import Control
-from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-Cell = tuple[str, Style | None]
-"""Text and style of a cell; the second cell of a wide character has no text."""
+
+class Look(NamedTuple):
+    """How a cell looks, as parameters of the control sequence SGR; empty is the default."""
+
+    attributes: str = ""
+    foreground: str = ""
+    background: str = ""
+
+
+PLAIN = Look()
+UNSEEN = {"", "1", "2", "3"}
+"""Attributes that a blank does not show: none, bold, dim, italic."""
+Cell = tuple[str, Look]
+"""Text and look of a cell; the second cell of a wide character has no text."""
 Piece = tuple[int, int, Strip]
 """Column, row and content of a part of a picture."""
 GAP = 6
 """Unchanged cells between two changes that cost no more to send than to skip."""
+ERASED = 9
+"""Blanks that cost less to erase and skip than to send."""
 
 
 class SentScreen:
-    """What the terminal shows, by row, as far as it is known."""
+    """What the terminal shows, by row, as far as it is known.
 
-    def __init__(self) -> None:
+    `fills` says whether it erases with the background's colour, as nearly all but GNU screen do.
+    """
+
+    def __init__(self, *, fills: bool = True) -> None:
+        self._fills = fills
         self._rows: dict[int, list[Cell | None]] = {}
         """Rows as sent; None where the content of a cell is not known."""
 
@@ -41,38 +62,86 @@ class SentScreen:
             row = rows.get(y)
             if row is None:
                 row = rows[y] = list(self._rows.get(y, ()))
-            cells = _cells(strip)
+            cells = _cells(strip, console._color_system or ColorSystem.TRUECOLOR)
             row.extend([None] * (x + len(cells) - len(row)))
             _forget_halves(row, x, x + len(cells))
             row[x : x + len(cells)] = cells
         out: list[str] = []
+        look = PLAIN
         for y, row in rows.items():
             before = self._rows.get(y, [])
             before = before + [None] * (len(row) - len(before))
             for first, end in _runs(before, row):
                 out.append(Control.move_to(first, y).segment.text)
-                out.append(_strip(row[first:end]).render(console))
+                look = self._send(row[first:end], look, out)
             self._rows[y] = row
-        return "".join(out)
+        return "".join([*out, "" if look == PLAIN else "\x1b[0m"])
+
+    def _send(self, cells: list[Cell | None], look: Look, out: list[str]) -> Look:
+        """Append what shows the cells; `look` is the terminal's before, the result after that."""
+        x = 0
+        while x < len(cells):
+            text, wanted = cells[x] or (" ", PLAIN)
+            end = x + 1
+            while text == " " and end < len(cells) and cells[end] == cells[x]:
+                end += 1
+            if text == " " and wanted.attributes == "" and look.attributes in UNSEEN:
+                wanted = look._replace(background=wanted.background)
+            out.append(_change(look, wanted))
+            look = wanted
+            if end - x >= ERASED and (self._fills or not look.background):
+                out.append(f"\x1b[{end - x}X")
+                out.append(f"\x1b[{end - x}C" if end < len(cells) else "")
+            else:
+                out.append(text * (end - x))
+            x = end
+        return look
 
 
-def _cells(strip: Strip) -> list[Cell]:
+def _change(before: Look, after: Look) -> str:
+    """The control sequence from one look to another, with as few parameters as do."""
+    codes = []
+    if before.attributes not in {"", after.attributes}:
+        before, codes = PLAIN, ["0"]
+    if after.attributes != before.attributes:
+        codes.append(after.attributes)
+    if after.foreground != before.foreground:
+        codes.append(after.foreground or "39")
+    if after.background != before.background:
+        codes.append(after.background or "49")
+    return f"\x1b[{';'.join(codes)}m" if codes else ""
+
+
+@lru_cache(maxsize=4096)
+def _look(style: Style, system: ColorSystem) -> Look:
+    def codes(colour: Color | None, foreground: bool) -> str:
+        if colour is None or colour.is_default:
+            return ""
+        return ";".join(colour.downgrade(system).get_ansi_codes(foreground))
+
+    attributes = Strip.render_ansi(style.without_color, system)
+    return Look(attributes, codes(style.color, True), codes(style.bgcolor, False))
+
+
+def _cells(strip: Strip, system: ColorSystem) -> list[Cell]:
     cells: list[Cell] = []
     for text, style, control in strip:
         if control:
             continue
+        look = PLAIN if style is None else _look(style, system)
+        blank = Look("", "", look.background) if look.attributes in UNSEEN else look
         if text.isascii():
-            cells.extend([(character, style) for character in text])
+            cells.extend([(one, blank if one == " " else look) for one in text])
             continue
         widths = [cell_len(character) for character in text]
         if 0 in widths or sum(widths) != cell_len(text):  # marks that join to one character
-            cells.append((text, style))
-            cells.extend([("", style)] * (cell_len(text) - 1))
+            cells.append((text, look))
+            cells.extend([("", look)] * (cell_len(text) - 1))
             continue
         for character, width in zip(text, widths, strict=True):
-            cells.append((character, style))
+            cells.append((character, blank if character == " " else look))
             if width == 2:
-                cells.append(("", style))
+                cells.append(("", look))
     return cells
 
 
@@ -109,19 +178,3 @@ def _runs(before: list[Cell | None], after: list[Cell | None]) -> list[tuple[int
 def _is_second(cell: Cell | None) -> bool:
     """Whether a cell is not the first of its character."""
     return cell is not None and not cell[0]
-
-
-def _strip(cells: list[Cell | None]) -> Strip:
-    """Cells as a strip, with one segment for neighbours of the same style."""
-    segments: list[Segment] = []
-    texts: list[str] = []
-    style: Style | None = None
-    for cell in cells:
-        text, its = cell or (" ", None)
-        if texts and its != style:
-            segments.append(Segment("".join(texts), style))
-            texts = []
-        style = its
-        texts.append(text)
-    segments.append(Segment("".join(texts), style))
-    return Strip(segments)
