@@ -7,11 +7,14 @@ from avo_tui import garbage
 
 def main() -> None:
     """The entry point of `avo`."""
-    garbage.hold()
-    from avo_tui.cli.main import run
+    try:
+        garbage.hold()
+        from avo_tui.cli.main import run
 
-    garbage.release()
-    sys.exit(run(sys.argv[1:]))
+        garbage.release()
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while it starts, or completes a word for a shell
+        sys.exit(130)
 
 
 __all__ = ["main"]

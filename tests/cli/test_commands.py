@@ -176,3 +176,25 @@ def test_who_measures_is_told_how_to_install_torch(line: str, own_places: Path) 
     done = without_torch(*line.split())
     assert done.returncode == 1 and "pip install torch" in done.stderr, done.stderr
     assert not list(own_places.iterdir()), "nothing was begun"
+
+
+INTERRUPTED = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from avo_tui.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["avo_tui.cli.main", "avo_tui.cli.control"])
+def test_an_interrupt_while_it_starts_or_completes_leaves_no_traceback(module: str) -> None:
+    words = {"_AVO_COMPLETE": "complete_bash", "COMP_WORDS": "avo hint x", "COMP_CWORD": "2"}
+    told = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, module], env={**os.environ, **words},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout, told.stderr) == (130, "", "")
