@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
-from avo_tui.ui.panes.diff import changed_words, compare, diff_lines, parse
+from avo_tui.ui.panes.diff import changed_words, compare, diff_lines, next_heading, parse
 from avo_tui.ui.syntax import Highlighter, overlay
 from tests.ui.invented_kernel import source
 
@@ -28,6 +28,18 @@ def test_new_and_removed_files() -> None:
     old, new = Candidate(files={"a.cpp": "x\n"}), Candidate(files={"b.cpp": "y\n"})
     doc = compare(old, new)
     assert {(f.name, f.added, f.removed) for f in doc.files} == {("a.cpp", 0, 1), ("b.cpp", 1, 0)}
+
+
+def test_one_goes_from_file_to_file_and_round() -> None:
+    old = Candidate(files=dict.fromkeys(("a.c", "b.c"), "x\n"))
+    doc = compare(old, Candidate(files=dict.fromkeys(("a.c", "b.c"), "y\n")))
+    rows = diff_lines(doc, 60, Highlighter())
+    first = next_heading(rows, 0, 99)
+    assert first and "a.c" in rows[first].plain
+    second = next_heading(rows, first, 99)
+    assert second and "b.c" in rows[second].plain
+    assert next_heading(rows, second, 99) == next_heading(rows, first, first) == 0
+    assert next_heading(rows[:first], 0, 99) is None
 
 
 def test_a_cut_diff_is_still_shown() -> None:

@@ -184,6 +184,8 @@ def _starts(tokens: list[str]) -> list[int]:
 SIDE_BY_SIDE = 104
 """Smallest width in cells for showing a diff side by side."""
 Highlight = Callable[[str, str], Highlighted]
+_HEADING = "heading"
+"""What the row above each of several files is known by."""
 
 
 def diff_lines(
@@ -203,11 +205,19 @@ def diff_lines(
             highlight,
         )
         if several:
-            out += [BLANK, _heading(file)]
+            out += [BLANK, _heading(file)._replace(meta=_HEADING)]
         out += _beside(file, source, width) if beside else _unified(file, source, width)
     if doc.problem:
         out.append(line(("the recorded difference was cut: only its start is shown", "warn")))
     return out
+
+
+def next_heading(rows: Sequence[Line], top: int, end: int) -> int | None:
+    """The row of the next file below the row `top`; 0 from the last one on, or where `end`, the
+    last row to scroll to, is reached; None where there are not several files."""
+    headings = [i for i, row in enumerate(rows) if row.meta == _HEADING]
+    below = (row for row in headings if row > top and top < end)
+    return next(below, 0) if headings else None
 
 
 def _heading(file: DiffFile, lead: str = "") -> Line:
@@ -348,6 +358,13 @@ class DiffPainter(PanePainter):
     def toggle_sides(self) -> None:
         beside = self.view.size.width >= SIDE_BY_SIDE if self._sides is None else self._sides
         self._sides = not beside
+
+    def next_file(self) -> bool:
+        """To the next of several files, and from the end to the list of them; False for one."""
+        row = next_heading(self.view.lines, self.view.scroll_offset.y, self.view.max_scroll_y)
+        if row is not None:
+            self.view.scroll_to(y=row, animate=False)
+        return row is not None
 
     def paint(self, snapshot: Snapshot, subject: Selection, changed: bool) -> None:
         doc, name = self._find(snapshot, subject)

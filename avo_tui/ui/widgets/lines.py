@@ -234,6 +234,11 @@ class LinesView(ScrollView, Painter, can_focus=True):
         self.refresh()
         return len(self._hits)
 
+    @property
+    def searched(self) -> bool:
+        """Whether rows that hold a text are marked."""
+        return bool(self._search)
+
     def _find(self) -> None:
         needle = self._search
         self._hits = (

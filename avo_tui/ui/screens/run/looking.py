@@ -329,9 +329,11 @@ def devices(run: Run) -> None:
 # -- panes
 
 
-@look("n", "The next row that was found.", label="next hit")
+@look("n", "The next row that was found; the next file of a difference.", label="next hit")
 def next_hit(run: Run) -> None:
-    to_next_hit(run.focused_view)
+    view = run.diff.view
+    if run.focused_view is not view or view.searched or not run.diff.next_file():
+        to_next_hit(run.focused_view)
 
 
 @look("d", "The difference unified, or side by side.", label="side by side")
