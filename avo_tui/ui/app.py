@@ -50,8 +50,8 @@ class ActionsProvider(Provider):
         words = [word.removesuffix("s") for word in query.casefold().split()]
         for command in self._commands():
             text = f"{command.title} {command.help}".casefold()
-            found = sum(word in text for word in words)
-            score = HELP_SCORE * found / len(words) if 2 * found >= len(words) > 0 else 0
+            hits = sum(word in text for word in words)
+            score = HELP_SCORE * hits / len(words) if 2 * hits >= len(words) > 0 else 0
             score = max(score, matcher.match(command.title))
             if score > 0:
                 if command.help.startswith(NOT_NOW):
