@@ -12,14 +12,14 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import read_regular, replace_file, sync_folder
 from avo_tui.store.journal import JournalWriter
-from avo_tui.store.journal_repair import keep_sounder_form
 from avo_tui.store.layout import Layout
-from avo_tui.store.packed_parts import LARGEST_PACKED, pack, packed_path
+from avo_tui.store.packed_parts import LARGEST_PACKED, forms_differ, pack, packed_path
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +92,8 @@ class Compaction:
         path = self._layout.part(part)
         with clear_errors(path, "compress"):
             self._check_ours()
-            if chosen := keep_sounder_form(path):
-                log.warning("%s", chosen)
-                if not path.exists():
-                    return False
+            if packed_path(path).exists():
+                return not self._differs(path)
             data = read_regular(path)
             if not data.endswith(b"\n"):
                 return False  # not ours: a closed part ends with a whole line
@@ -109,8 +107,12 @@ class Compaction:
         packed = packed_path(path)
         with clear_errors(path, "compress"):
             self._check_ours()
-            if chosen := keep_sounder_form(path):
-                log.warning("%s", chosen)
-            elif path.exists() and packed.exists():
+            if path.exists() and packed.exists() and not self._differs(path):
                 path.unlink()
                 sync_folder(path.parent)
+
+    def _differs(self, path: Path) -> bool:
+        """Whether the two forms of a part differ, so that both stay until `avo doctor --repair`."""
+        if differ := forms_differ(path):
+            log.warning("%s and its compressed form differ: see avo doctor", path.name)
+        return differ

@@ -18,13 +18,13 @@ from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, cl
 from avo_tui.store.files import leftovers, remove, set_aside
 from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import in_order, read_events
+from avo_tui.store.journal import read_events
 from avo_tui.store.journal_lines import read_lines
-from avo_tui.store.journal_repair import forms_differ, mend_journal
+from avo_tui.store.journal_repair import mend_journal
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import load, replay_journal
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.packed_parts import packed_path, part_file, part_status
+from avo_tui.store.packed_parts import forms_differ, packed_path, part_file, part_status
 from avo_tui.store.pages import read_pages
 from avo_tui.store.stored_records import Page, whole
 from avo_tui.store.writer import SessionWriter
@@ -171,13 +171,7 @@ def _look_through(layout: Layout, flaws: list[tuple[Level, str]]) -> int:
     """Read the whole journal and add its flaws; returns the number of the last event."""
     expected = 1
     live = engine_status(layout.lock).alive
-    names = layout.parts()
-    parts = in_order(layout, names)
-    moved = [part for part, name in zip(parts, names, strict=True) if part != name]
-    if moved:
-        which = ", ".join(part_file(layout.part(part)).name for part in sorted(moved))
-        flaws.append(("fail", f"{which} stand in each other's place"))
-    for part in parts:
+    for part in layout.parts():
         path = layout.part(part)
         try:
             expected = _look_through_part(path, expected, live, flaws)

@@ -171,12 +171,18 @@ def _keep_generation(path: Path, keep: Path) -> None:
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to NAME.damaged, or NAME.damaged-2 and so on where such a name is
     taken; returns the new path. A link is renamed, not what it points to. Raises OSError."""
+    aside = name_aside(path)
+    path.rename(aside)
+    return aside
+
+
+def name_aside(path: Path) -> Path:
+    """The name that `set_aside` gives to a path."""
     aside = path.with_name(f"{path.name}.damaged")
     number = 1
     while os.path.lexists(aside):
         number += 1
         aside = path.with_name(f"{path.name}.damaged-{number}")
-    path.rename(aside)
     return aside
 
 

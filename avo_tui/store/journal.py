@@ -98,10 +98,9 @@ def read_event(layout: Layout, seq: int, step: int) -> Event | None:
     """
     home = layout.part_of(step)
     event = None if home is None else _event_in(layout, home, seq)
-    if event is None:  # the parts may stand in each other's place
-        firsts = {part: first_number(layout, part) or 0 for part in layout.parts()}
-        begun = [part for part, first in firsts.items() if 0 < first <= seq]
-        event = _event_in(layout, max(begun, key=firsts.__getitem__), seq) if begun else None
+    if event is None:  # what is recorded later of a step may be in a later part
+        later = _from(layout, layout.parts(), seq)
+        event = _event_in(layout, later[0], seq) if later else None
     return event
 
 
@@ -146,36 +145,14 @@ def read_events(layout: Layout, step: int | None = None, after: int = 0) -> Iter
     else:
         home = layout.part_of(step)
         parts = [] if home is None else [home]
-    last, sorted_once = 0, step is not None
-    while parts:
-        part = parts.pop(0)
+    for part in parts:
         layout.account(part)
         try:
             for line in read_lines(layout.part(part), 0, after, step):
-                event = line.event
-                if event is None or (step is not None and event.step != step):
-                    continue
-                if 0 < last < event.seq - 1 and not sorted_once:
-                    sorted_once, parts = True, in_order(layout, [part, *parts])
-                    if parts[0] != part:
-                        break
-                    parts.pop(0)
-                last = max(last, event.seq)
-                yield event
+                if line.event is not None and (step is None or line.event.step == step):
+                    yield line.event
         except OSError as error:
             layout.refuse(error, layout.part(part))
-
-
-def in_order(layout: Layout, parts: list[int]) -> list[int]:
-    """Parts in the order of their events: as given, unless some stand in each other's place.
-
-    Costs the reading of the beginning of each part. One of which the number of the first event is
-    not known keeps its place.
-    """
-    firsts = [(first, part) for part in parts if (first := first_number(layout, part)) is not None]
-    ordered = iter(sorted(firsts))
-    known = {part for _, part in firsts}
-    return [next(ordered)[1] if part in known else part for part in parts]
 
 
 def _from(layout: Layout, parts: list[int], after: int) -> list[int]:

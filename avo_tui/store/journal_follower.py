@@ -8,7 +8,6 @@ from pathlib import Path
 
 from avo_tui.domain.events import Event
 from avo_tui.store.errors import passes
-from avo_tui.store.journal import first_number, in_order
 from avo_tui.store.journal_lines import JournalLine, read_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.packed_parts import part_status
@@ -44,9 +43,6 @@ class JournalFollower:
         self._known: list[int] = []
         self._listed = -math.inf
         self._problems: list[str] = []
-        self._disordered: list[int] | None = None
-        """Parts that are to be read next, where their names do not say so; None until parts were
-        found in each other's place."""
         self._refused: dict[Path, float] = {}
         """Parts that cannot be read, and since when, by the monotonic clock."""
 
@@ -72,8 +68,6 @@ class JournalFollower:
                 break
             self._layout.account(later)
             self._part, self._offset, self._fruitless = later, 0, None
-            if self._disordered:
-                self._disordered.pop(0)
             self._read_part(events, limit)
         return events
 
@@ -123,8 +117,6 @@ class JournalFollower:
                 continue
             self._pass_over(path, junk)
             if line.event is not None and line.event.seq != self.seq + 1:
-                if not self._offset and self._another_first():
-                    return
                 self._missing(path, self.seq + 1, line.event.seq - 1)
             self._offset = line.end
             self.highest = max(self.highest, line.seq)
@@ -133,21 +125,6 @@ class JournalFollower:
                 events.append(line.event)
                 if len(events) >= limit:
                     return
-
-    def _another_first(self) -> bool:
-        """Whether this part stands in another's place, so that another is read now instead."""
-        if self._disordered is not None or not self.seq:
-            return False
-        parts = self._layout.parts()
-        ordered = in_order(self._layout, parts)
-        firsts = {part: first_number(self._layout, part) or 0 for part in ordered}
-        self._disordered = [part for part in ordered if firsts[part] > self.seq]
-        if ordered == parts or self._disordered[0] == self._part:
-            self._disordered = []
-            return False
-        self._problems.append("parts of the journal stand in each other's place")
-        self._part, self._offset = self._disordered.pop(0), 0
-        return True
 
     def _pass_over(self, path: Path, junk: list[JournalLine]) -> None:
         for line in junk:
@@ -162,8 +139,6 @@ class JournalFollower:
 
     def _next_part(self) -> int | None:
         """The part after the one that is read, if there is one."""
-        if self._disordered:
-            return self._disordered[0]
         try:
             changed = self._layout.journal.stat().st_mtime_ns
         except OSError as error:

@@ -7,9 +7,8 @@ them a number is believed that the lines around it do not contradict.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +36,8 @@ LONGEST_LINE = 64 << 20
 """Most bytes of a line that are kept in memory: the file may be anything."""
 
 AHEAD = 64
-"""Lines after one that are asked whether its number can be right."""
+"""Most lines after one among which the next sound one is looked for, to ask whether its number
+can be right."""
 
 _SEQ = re.compile(rb'^\{"seq":(\d+),')
 _STEP = re.compile(rb'^\{"seq":\d+,"at":"[^"]*","step":(\d+),')
@@ -95,28 +95,13 @@ def _without_leaps(lines: Iterator[JournalLine], last: int | None) -> Iterator[J
         if not line.problem and not line.checked and line.seq > last + 1:
             ahead.extend(islice(lines, AHEAD - len(ahead)))
             later = [other.seq for other in ahead if not other.problem and other.seq > last]
-            if not (_is_plausible(line.seq, last, later) if later else lost):
+            # at the beginning of a part there is nothing to say which of two is wrong
+            asked = later[: 1 if last else 3]
+            if not (2 * sum(n > line.seq for n in asked) > len(asked) if asked else lost):
                 line = line._replace(event=None, problem=LEAPS.format(line.seq))
         lost = bool(line.problem)
         last = max(last, line.seq) if not line.problem else last
         yield line
-
-
-def _is_plausible(seq: int, last: int, later: list[int]) -> bool:
-    """Whether as many events can be read with a number that leaps as without it."""
-    with_it = 1 + _longest_rise(number for number in later if number > seq)
-    without = _longest_rise(later)
-    return with_it > without or (with_it == without and (not last or min(later) > last + 2))
-
-
-def _longest_rise(numbers: Iterable[int]) -> int:
-    """How many of the numbers, in their order, can be kept so that each is above the one before."""
-    ends: list[int] = []
-    """Of the rises of each length, the smallest last number."""
-    for number in numbers:
-        index = bisect_left(ends, number)
-        ends[index : index + 1] = [number]
-    return len(ends)
 
 
 def _whole_groups(lines: Iterator[JournalLine]) -> Iterator[JournalLine]:

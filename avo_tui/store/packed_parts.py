@@ -21,7 +21,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import zstandard
 
-from avo_tui.store.files import open_regular
+from avo_tui.store.files import open_regular, read_regular
 
 CHUNK: Final = 1 << 20
 """Bytes of a plain part that are read from the disk at a time."""
@@ -114,6 +114,22 @@ def part_file(path: Path) -> Path:
 def read_part(path: Path) -> bytes:
     """All lines of a part; those of damaged blocks are missing. Raises OSError."""
     return b"".join(chunk for chunk in part_chunks(path) if isinstance(chunk, bytes))
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether some of a part cannot be read. Raises OSError."""
+    return any(isinstance(chunk, LostBlock) for chunk in part_chunks(path))
+
+
+def forms_differ(path: Path) -> bool:
+    """Whether a part is there as lines and compressed, and the two differ. Raises OSError."""
+    packed = packed_path(path)
+    if not (path.is_file() and packed.is_file()):
+        return False
+    try:
+        return read_regular(path) != unpack(read_regular(packed))
+    except FileNotFoundError:  # removed just now
+        return False
 
 
 def read_lines_of(path: Path) -> bytes:
