@@ -425,6 +425,27 @@ async def test_what_is_hidden_is_not_there_wherever_it_is_installed(
     assert "secret" not in outcome.stdout, outcome
 
 
+async def test_a_link_in_a_folder_that_is_shown_may_be_named(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Such as /usr/local/cuda in /usr, also where it leads out of the folder."""
+    shown, elsewhere = tmp_path / "shown", tmp_path / "elsewhere"
+    for folder in (shown, elsewhere):
+        folder.mkdir()
+    (elsewhere / "tool").write_text("the tool")
+    (shown / "link").symlink_to(elsewhere)
+    for path in (tmp_path, shown, elsewhere):
+        path.chmod(0o755)
+    with sandbox.scratch() as folder:
+        job = Job(
+            command=("/bin/cat", f"{shown}/link/tool"),
+            scratch=folder,
+            read=(str(shown), str(shown / "link")),
+        )
+        outcome = await sandbox.run(job)
+    assert outcome.stdout == "the tool", outcome
+
+
 async def test_no_compiler_sees_the_program_where_it_is_installed_beside_its_headers(
     sandbox: Sandbox,
 ) -> None:

@@ -119,7 +119,16 @@ def readable(job: Job) -> list[str]:
     program = job.command[0]
     if program.startswith("/"):
         paths += toolchain(program)
-    return list(dict.fromkeys(paths))
+    folders = [path for path in paths if not Path(path).is_symlink()]
+    return list(dict.fromkeys(_behind_link(path, folders) for path in paths))
+
+
+def _behind_link(path: str, folders: list[str]) -> str:
+    """What a link leads to, where a readable folder shows the link already, such as
+    /usr/local/cuda; else the path itself."""
+    if Path(path).is_symlink() and any(path.startswith(f"{folder}/") for folder in folders):
+        return os.path.realpath(path)
+    return path
 
 
 def toolchain(program: str) -> list[str]:
