@@ -97,7 +97,7 @@ def export_session(folder: Path, form: str, version: int | None, to: Path) -> st
 def services(shown: Callable[[], Path | None] = lambda: None) -> Services:
     """What the app may call. `shown` returns the folder of the session on the screen."""
     return Services(
-        exports=tuple(ExportChoice(f.name, f.label, f.of_version) for f in FORMS),
+        exports=tuple(ExportChoice(f.name, f.label, f.of_version, f.repository) for f in FORMS),
         export=export_session,
         is_own=known_sessions.is_known,
         agree=known_sessions.remember,

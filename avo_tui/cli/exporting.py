@@ -23,6 +23,8 @@ class ExportForm:
     """Whether it is made from one version, so that `--version` applies."""
     of_package: bool = False
     """Whether it is compiled, so that `--arch`, `--shape` and `--function` apply."""
+    repository: bool | None = None
+    """Whether it is for repositories alone (True) or for kernels alone (False)."""
 
 
 FORMS = (
@@ -31,6 +33,7 @@ FORMS = (
         "branch",
         "of a repository: a branch on its base, tried on a clean clone, with a pull request's text",
         of_version=True,
+        repository=True,
     ),
     ExportForm("html", "a report page"),
     ExportForm(
@@ -38,18 +41,21 @@ FORMS = (
         "the best kernel as one file for its compiler, with functions that C can call",
         of_version=True,
         of_package=True,
+        repository=False,
     ),
     ExportForm(
         "torch",
         "the best kernel as a Python package with an operator of torch",
         of_version=True,
         of_package=True,
+        repository=False,
     ),
     ExportForm(
         "hf-kernel",
         "the same in the layout that Hugging Face's kernels loads",
         of_version=True,
         of_package=True,
+        repository=False,
     ),
     ExportForm("recording", "the agent's conversation, to be played again"),
 )

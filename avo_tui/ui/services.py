@@ -48,6 +48,8 @@ class ExportChoice:
     label: str = ""
     of_version: bool = False
     """Whether the export is made from a single version."""
+    repository: bool | None = None
+    """Whether it is for repositories alone (True) or for kernels alone (False)."""
 
 
 class Hit(Protocol):

@@ -39,7 +39,11 @@ SERVICES = Services(
     start_engine=lambda folder: None,
     create_session=lambda form: Path("/nonexistent"),
     tasks=lambda: [TASK],
-    exports=(ExportChoice("git", "a repository"), ExportChoice("kernel", "the kernel", True)),
+    exports=(
+        ExportChoice("git", "a repository"),
+        ExportChoice("branch", "of a repository", True, repository=True),
+        ExportChoice("kernel", "the kernel", True, repository=False),
+    ),
     export=lambda folder, form, version, to: f"{to}: written",
     operators=lambda: (
         OperatorChoice("tuner", "classical search", models=()),

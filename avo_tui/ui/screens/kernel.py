@@ -106,7 +106,9 @@ class KernelScreen(DetailScreen):
                 group="export",
             )
 
-        host.ask(ExportDialog(services.exports, source.name, self.version), wished)
+        repository = bool(source.state.session.task.tree)
+        choices = [form for form in services.exports if form.repository in {None, repository}]
+        host.ask(ExportDialog(choices, source.name, self.version), wished)
 
     ACTIONS: ClassVar[Sequence[Action[Any]]] = (*act, *but("copy"))
 
