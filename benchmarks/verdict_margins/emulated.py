@@ -25,6 +25,7 @@ Round = Callable[[torch.Tensor], torch.Tensor]
 
 TASKS = (
     "mha_forward",
+    "mha_forward_lse",
     "gqa_forward",
     "sparse_rnn",
     "dropout_attention",
@@ -116,6 +117,8 @@ class Attention:
     """Applied to the sum of weights after each tile."""
     output: Round = keep
     """Applied before the output is rounded."""
+    lse: bool = False
+    """Whether it writes the log-sum-exp of each row, too."""
 
     def __call__(self, configuration: Configuration, inputs: Tensors) -> Tensors:
         q, k, v = (inputs[n].float().transpose(1, 2) for n in ("q", "k", "v"))
@@ -130,10 +133,13 @@ class Attention:
             self._part(q, k, v, causal, starts[i : i + each]) for i in range(0, len(starts), each)
         ]
         top = torch.stack([m for m, _, _ in done]).amax(0).clamp_min(-1e30)
-        total = sum(torch.exp2(m - top) * s for m, s, _ in done)
+        total = torch.as_tensor(sum(torch.exp2(m - top) * s for m, s, _ in done))
         out = sum(torch.exp2(m - top) * o for m, _, o in done)
         result = self.output(torch.as_tensor(out) / total)
-        return {"o": result.to(inputs["q"].dtype).transpose(1, 2)}
+        outputs = {"o": result.to(inputs["q"].dtype).transpose(1, 2)}
+        if self.lse:
+            outputs["lse"] = (top + torch.log2(total))[..., 0] * math.log(2.0)
+        return outputs
 
     def _part(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool, starts: list[int]
@@ -186,12 +192,12 @@ WRONG = {
 }
 
 
-def attention() -> Iterator[Variant]:
-    """Kernels of mha_forward and gqa_forward."""
+def attention(lse: bool = False) -> Iterator[Variant]:
+    """Kernels of mha_forward and gqa_forward; with `lse`, of mha_forward_lse."""
     for name, how in HONEST.items():
-        yield Variant(name, True, how)
+        yield Variant(name, True, replace(how, lse=lse))
     for name, how in WRONG.items():
-        yield Variant(name, False, how, "precision")
+        yield Variant(name, False, replace(how, lse=lse), "precision")
 
 
 @dataclass(frozen=True)

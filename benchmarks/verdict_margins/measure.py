@@ -3,10 +3,10 @@
     python benchmarks/verdict_margins/measure.py [SETTING...] [--draws 200] [--whole 10] [--under]
 
 Settings: `attention_cpu`, each problem of `small_suite` (`softmax`, ...) as `avo task from` makes a
-task of it, `template` (what `avo task new` writes), and `mha_forward`, `gqa_forward`,
-`sparse_rnn`, `dropout_attention`, `dropout_attention_fp8` and `attention_backward`, whose kernels
-torch emulates on the processor: no GPU is needed. Each line is one way to compute: of an honest one
-the largest error of all draws in units of the tolerance (above 1 it would have been refused), of a
+task of it, `template` (what `avo task new` writes), and `mha_forward`, `mha_forward_lse`,
+`gqa_forward`, `sparse_rnn`, `dropout_attention`, `dropout_attention_fp8` and `attention_backward`,
+whose kernels torch emulates on the processor: no GPU is needed. Each line is one way to compute: of
+an honest one the largest error of all draws in units of the tolerance (above 1 it would have been refused), of a
 wrong one the smallest over the draws of the largest error in a draw's cases (below 1 an evaluation
 would have let it pass).
 
@@ -16,8 +16,8 @@ here, in processes of their own: a library adds otherwise on another machine, an
 taken from the library. `--seconds` ends each setting in time: the table says of how many draws it
 is. On a machine with 16 cores, all of it in about seven minutes:
 
-    for s in attention_cpu mha_forward gqa_forward sparse_rnn dropout_attention template \
-        $(cd benchmarks/small_suite/problems; ls *.py | sed "s/.py$//"); do echo $s; done |
+    for s in attention_cpu mha_forward mha_forward_lse gqa_forward sparse_rnn dropout_attention \
+        template $(cd benchmarks/small_suite/problems; ls *.py | sed "s/.py$//"); do echo $s; done |
         xargs -P 14 -I{} python benchmarks/verdict_margins/measure.py {} --under --seconds 130
 
 Exits with 1 where an honest one passes 0.8 or a wrong one falls below 1.
@@ -96,7 +96,8 @@ def emulate(name: str, folder: Path) -> Setting:
     if name.startswith("dropout_attention"):
         kernels = tuple(emulated.dropped(fp8_operands=name.endswith("_fp8")))
         return Setting(task, kernels, small=2e9, most=1e10)
-    return Setting(task, tuple(emulated.attention()), small=6e8, most=8e9)
+    variants = tuple(emulated.attention(lse=name == "mha_forward_lse"))
+    return Setting(task, variants, small=6e8, most=8e9)
 
 
 def derived(name: str, folder: Path) -> Setting:
