@@ -6,9 +6,9 @@ Settings: `attention_cpu`, each problem of `small_suite` (`softmax`, ...) as `av
 task of it, `template` (what `avo task new` writes), and `mha_forward`, `mha_forward_lse`,
 `gqa_forward`, `sparse_rnn`, `dropout_attention`, `dropout_attention_fp8` and `attention_backward`,
 whose kernels torch emulates on the processor: no GPU is needed. Each line is one way to compute: of
-an honest one the largest error of all draws in units of the tolerance (above 1 it would have been refused), of a
-wrong one the smallest over the draws of the largest error in a draw's cases (below 1 an evaluation
-would have let it pass).
+an honest one the largest error of all draws in units of the tolerance (above 1 it would have been
+refused), of a wrong one the smallest over the draws of the largest error in a draw's cases (below 1
+an evaluation would have let it pass).
 
 Small cases are drawn `--draws` times; all cases, with the large ones, `--whole` times; wrong
 kernels only there. `--under` repeats it with the instruction sets that the libraries can be held to
