@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """avo-tui without any package beside it."""
-    monkeypatch.setattr(metadata, "entry_points", lambda group: ())
     for known in (evaluators.SITES, registry.BACKENDS):
-        monkeypatch.delitem(known.__dict__, "_installed", raising=False)
-        known.names()  # looked up once, while there are none
-        monkeypatch.setattr(known, "_installed", {})
+        # An item, not an attribute: where nothing was looked up before, nothing is left behind.
+        monkeypatch.setitem(known.__dict__, "_installed", {})
 
 
 @pytest.mark.usefixtures("alone")
