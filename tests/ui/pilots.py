@@ -65,33 +65,34 @@ def make_app(source: MemorySource, *, notice: str = "", **options: Any) -> AvoAp
     return AvoApp(HostOptions(clock=lambda: moment, **options), source=source, notice=notice)
 
 
-def at_rest(app: AvoApp) -> bool:
-    """True where nothing is under way: no message, no repaint, nothing being read."""
+def under_way(app: AvoApp) -> str:
+    """What the app has still to do: a message, a repaint, something being read; "" at rest."""
     if app._exit or not app.screen_stack:
-        return True
-    if any(not worker.is_finished for worker in app.workers):
-        return False
+        return ""
+    for worker in app.workers:
+        if not worker.is_finished:
+            return f"the worker {worker}"
     if app.typed.waiting:
-        return False
+        return "typed text that waits"
     latest = app.latest
     if latest is not None and latest is not app.ticker.shown:
-        return False
+        return "a picture of the run that is not shown"
     for screen in app.screen_stack:
         if isinstance(getattr(screen, "loader", None), Loader) and screen.loader._pending:  # type: ignore[attr-defined]
-            return False
+            return f"what {screen} reads"
         if isinstance(screen, RunScreen) and screen.run.settled != screen.run.cursor:
-            return False
+            return "a place on the run screen that is not settled"
     top = app.screen
     if top._layout_required or top._repaint_required or top._scroll_required:
-        return False
+        return f"the layout or repaint of {top}"
     if top._dirty_widgets or top._callbacks:
-        return False
-    pumps = [app, top, *top.walk_children()]
-    return all(
-        p._is_mounted and p._message_queue.empty() and not p._next_callbacks
-        for p in pumps
-        if p is not app or not p._closing
-    )
+        return f"the repaint of {top._dirty_widgets}, or {top._callbacks}"
+    for pump in (app, top, *top.walk_children()):
+        if pump is app and pump._closing:
+            continue
+        if not pump._is_mounted or not pump._message_queue.empty() or pump._next_callbacks:
+            return f"the messages of {pump}"
+    return ""
 
 
 class Hands:
@@ -110,12 +111,13 @@ class Hands:
         app.notify = told  # type: ignore[method-assign]
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
-        """Wait for a condition; a test fails when it does not come."""
+        """Wait for a condition; a test fails when it does not come, and says what is under way."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
         while not condition():
             if loop.time() > deadline:
-                raise AssertionError(f"it did not come true in time: {what or condition}")
+                why = f"{what or condition}; under way: {under_way(self.app) or 'nothing'}"
+                raise AssertionError(f"it did not come true in time: {why}")
             await asyncio.sleep(0.005)
 
     async def rest(self) -> None:
@@ -124,7 +126,7 @@ class Hands:
 
         def settled() -> bool:
             nonlocal calm
-            calm = calm + 1 if at_rest(self.app) else 0
+            calm = 0 if under_way(self.app) else calm + 1
             return calm >= 3
 
         await self.until(settled, "the app never came to rest")
