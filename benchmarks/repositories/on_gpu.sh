@@ -1,5 +1,5 @@
 #!/bin/sh
-# A CUDA repository through its own build: adopted, tried, and one change measured, in two minutes.
+# A CUDA repository through its own build: adopted, tried, and one change measured, in three minutes.
 #
 #     sh benchmarks/repositories/on_gpu.sh FOLDER
 #
@@ -13,6 +13,9 @@ avo() { "${PYTHON:-python3}" -m avo_tui.cli "$@"; }
 mkdir -p "$to"
 export XDG_DATA_HOME="$to/data" AVO_CACHE="$to/cache"
 cp -r "$here/cuda" "$to/sums"
+# Which part of the sandbox is in the way, if one is.
+cp -r "$here/cuda" "$to/plain" && make -s -C "$to/plain"
+"${PYTHON:-python3}" "$here/gpu_in_sandbox.py" "$to/plain"
 avo adopt "$to/sums" --benchmark './bench_sum {seed}' --format json
 avo adopt "$to/sums" --check
 avo evaluate "$to/sums" "$here/cuda-faster"
