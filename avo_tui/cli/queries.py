@@ -464,6 +464,8 @@ def _score_table(score: Score) -> None:
     rows.append(["all", f"{score.geomean:.1f}", "", *(f"{ratio:.4f}" for ratio in ratios)])
     baselines = [f"of {name}" for name in (score.reference_baseline, *others)]
     table(rows, ["configuration", score.unit, "p20–p80", *baselines])
+    if score.errors:
+        say(plain(", ".join(score.errors), 600))
 
 
 def _source(reader: SessionReader, number: int) -> tuple[Candidate | None, str, str]:

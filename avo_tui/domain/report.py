@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -107,9 +108,23 @@ class ConfigurationCheck(Value):
     ok: bool
     error: float | None = None
     """Largest error as a multiple of the tolerance: up to 1 passes."""
+    error_ratio: float | None = None
+    """Root mean square error over that of the library whose error is the measure, the largest of
+    several outputs. None where that makes no error, where outputs are compared exactly, where the
+    configuration is hidden, and in old records."""
     detail: Safe = ""
     distribution: Safe = ""
     """Kind of the inputs, such as `peaked`; "" where it is hidden or the only one."""
+
+
+def error_ratios(checks: Iterable[ConfigurationCheck]) -> dict[str, float]:
+    """Kind of inputs → largest `error_ratio` of its checks, the largest first."""
+    worst: dict[str, float] = {}
+    for check in checks:
+        if check.error_ratio is not None:
+            kind = check.distribution
+            worst[kind] = max(worst.get(kind, 0.0), check.error_ratio)
+    return dict(sorted(worst.items(), key=lambda item: -item[1]))
 
 
 class EvaluationReport(Value):

@@ -70,6 +70,18 @@ class Score(Value):
     unit: str
     reference_baseline: str
     configurations: tuple[ConfigurationScore, ...] = ()
+    error_ratios: dict[str, float] = Field(default_factory=dict)
+    """Kind of inputs → root mean square error over the library's own, the largest of the public
+    cases; the largest first. Empty where outputs are compared exactly, and in old records."""
+
+    @property
+    def errors(self) -> list[str]:
+        """The error beside the library's for each kind of inputs, phrases of one list."""
+        phrases: list[str] = []
+        for kind, ratio in self.error_ratios.items():
+            figure = f"{ratio:.2f} ×" if phrases else f"error {ratio:.2f} × the library's"
+            phrases.append(f"{figure} ({kind})" if kind else figure)
+        return phrases
 
     @property
     def correct(self) -> bool:

@@ -34,7 +34,7 @@ from avo_tui.domain.questions import (
     SeedQuestion,
     Text,
 )
-from avo_tui.domain.report import EvaluationReport
+from avo_tui.domain.report import EvaluationReport, error_ratios
 from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation import task_dynamic_checks
 from avo_tui.evaluation.backends.base import (
@@ -255,7 +255,8 @@ class Pipeline:
             if not backend.check_needs_device:
                 await held.enter_async_context(self._device(run))
             async with run.stage("benchmark"):
-                run.score = await backend.benchmark(task, compiled, context)
+                score = await backend.benchmark(task, compiled, context)
+            run.score = score.replaced(error_ratios=error_ratios(run.checks))
 
     @asynccontextmanager
     async def _device(self, run: EvaluationRun, *, more: bool = False) -> AsyncIterator[None]:

@@ -80,6 +80,8 @@ def as_text(report: EvaluationReport) -> str:
             lines.append(
                 f"  {c.name:<16}{c.throughput:>12.2f}{spread:>20}{c.ratio:>8.3f}  {others}{flags}"
             )
+        if report.score.errors:
+            lines.append(f"  {', '.join(report.score.errors)}")
         prepared = [c for c in report.score.configurations if c.prepare_milliseconds]
         if prepared:
             times = ", ".join(f"{c.name} {c.prepare_milliseconds:.3g} ms" for c in prepared)

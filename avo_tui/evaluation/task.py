@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -104,6 +104,9 @@ class Task(ABC):
     tolerance: ClassVar[Tolerance] = Tolerance()
     tolerances: ClassVar[Mapping[str, Tolerance]] = {}
     """Outputs that have a tolerance of their own."""
+    max_error_ratio: ClassVar[float | None] = None
+    """Largest root mean square error of a correct candidate, over the library's own; None: what the
+    tolerances allow."""
     jumping: ClassVar[tuple[str, ...]] = ()
     """Floating-point outputs that jump where the reference chooses between nearly equal numbers:
     they are judged where it is sure. Of whole numbers and truth values that is always so."""
@@ -186,7 +189,10 @@ class Task(ABC):
         return metric_of(self.unit)
 
     def tolerance_of(self, output: str) -> Tolerance:
-        return self.tolerances.get(output, self.tolerance)
+        tolerance = self.tolerances.get(output, self.tolerance)
+        if self.max_error_ratio is None:
+            return tolerance
+        return replace(tolerance, max_error_ratio=self.max_error_ratio)
 
     def quick_cases(self) -> tuple[CheckCase, ...]:
         """The part of the check that is cheap: what is not scored, and at least one case that is

@@ -35,6 +35,7 @@ def score_form(score: Score | None) -> Form | None:
         "geomean": score.geomean,
         "unit": score.unit,
         "reference_baseline": score.reference_baseline,
+        "error_ratios": score.error_ratios,
         "configurations": [
             c.model_dump(mode="json", include=_MEASURED) for c in score.configurations
         ],

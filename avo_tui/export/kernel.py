@@ -81,12 +81,13 @@ def score_rows(score: Score, aggregate: float, ratio: str, every: str) -> list[l
 
 
 def score_table(version: Version) -> str:
-    """The score of a version as a Markdown table."""
+    """The score of a version as a Markdown table, and its error beside the library's."""
     reference = f"ratio to {version.score.reference_baseline}"
     rows = score_rows(version.score, version.aggregate, reference, "all (geometric mean)")
-    return "\n".join(
-        f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    )
+    lines = [f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]]
+    if errors := version.score.errors:
+        lines += ["", f"Root mean square {safe(', '.join(errors))}."]
+    return "\n".join(lines)
 
 
 def _readme(state: SessionState, version: Version, files: list[str], source: SingleSource) -> str:

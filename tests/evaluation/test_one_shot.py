@@ -30,6 +30,8 @@ def test_one_evaluation_from_the_command_line(scratch_base: Path) -> None:
     assert report["verdict"] == "correct"
     assert report["score"]["correct"] is True and report["score"]["aggregate"] > 0
     assert {"compile", "check", "benchmark", "other"} <= set(report["seconds"])
+    told = {c["distribution"]: c["error_ratio"] for c in report["checks"] if c["error_ratio"]}
+    assert report["score"]["error_ratios"].keys() == told.keys() and "" not in told
 
 
 def test_wrong_use_is_one_line(scratch_base: Path, tmp_path: Path) -> None:

@@ -141,7 +141,14 @@ class CheckRecord:
         """What may be reported of each case."""
         return tuple(self._results)
 
-    def add(self, case: CheckCase, ok: bool, error: float | None, detail: str = "") -> None:
+    def add(
+        self,
+        case: CheckCase,
+        ok: bool,
+        error: float | None,
+        detail: str = "",
+        error_ratio: float | None = None,
+    ) -> None:
         """Adds a result. `error` is a multiple of the tolerance, None or infinite if unknown."""
         if case.hidden:
             if not ok:  # how many passed before would tell which it was
@@ -154,6 +161,7 @@ class CheckRecord:
                 name=case.configuration.name,
                 ok=ok,
                 error=error if known else None,
+                error_ratio=error_ratio,
                 detail=detail,
                 distribution=case.distribution,
             )

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from avo_tui.evaluation.measurement import dtypes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
@@ -54,6 +54,9 @@ class Tolerance:
     """Mean rule: times the library's root mean square error."""
     rms_floor: float = 1e-6
     """Mean rule: times the scale, beyond that."""
+    max_error_ratio: float | None = None
+    """Mean rule: times the library's root mean square error that it may be at most, floor or not,
+    beyond what chance explains."""
     per_row: bool = True
     """False takes the whole tensor for one row."""
     bias: float = 0.5
@@ -72,6 +75,9 @@ class Judgement:
     """Where and by how much it fails, for a person; empty where it passes. Tells the shape."""
     reason: str = ""
     """What fails, in one sentence that tells nothing of the shape."""
+    error_ratio: float | None = None
+    """Root mean square error over the library's own; None where that makes none, where the output
+    is compared exactly, and where single values are wrong."""
 
     @property
     def ok(self) -> bool:
@@ -138,10 +144,26 @@ def expect(
     rounding = ONE_ROUNDING * torch.finfo(own_wide.dtype).eps
     rms_limit = tolerance.rms_factor * max(rms, rounding) + tolerance.rms_floor
     chance = CHANCE * max(rms, rounding) / math.sqrt(max(1, scale.numel()))
+    if tolerance.max_error_ratio is not None:
+        rms_limit = min(rms_limit, tolerance.max_error_ratio * max(rms, rounding) + chance)
     bias_limit = abs(bias) + tolerance.bias * rms_limit + chance
     return Expected(
         reference, tolerance, tuple(axes), False, limit, scale, rms_limit, bias_limit, rms
     )
+
+
+def judge_each(
+    outputs: Mapping[str, torch.Tensor], expected: Mapping[str, Expected], salt: int = 0
+) -> Judgement:
+    """Of the first output that fails; where none does, the largest figures of all."""
+    error, ratios = 0.0, []
+    for name, output in outputs.items():
+        judgement = judge(name, output, expected[name], salt)
+        if not judgement.ok:
+            return judgement
+        error = max(error, judgement.error)
+        ratios.append(judgement.error_ratio)
+    return Judgement(error, error_ratio=max((r for r in ratios if r is not None), default=None))
 
 
 def judge(name: str, output: torch.Tensor, expected: Expected, salt: int = 0) -> Judgement:
@@ -187,15 +209,17 @@ def _judge_all(name: str, output: torch.Tensor, expected: Expected, salt: int) -
         return _wrong_values(name, out, error, ratio, expected)
     by_mean, by_bias = _quotient(rms, expected.rms_limit), _quotient(abs(bias), expected.bias_limit)
     worst = max(largest, by_mean, by_bias)
+    ratio_of_means = rms / expected.own_rms if expected.own_rms else None
     if worst <= 1:
-        return Judgement(worst)
+        return Judgement(worst, error_ratio=ratio_of_means)
     if by_mean > 1:
-        times = f", {rms / expected.own_rms:.2f} times the library's" if expected.own_rms else ""
+        times = "" if ratio_of_means is None else f", {ratio_of_means:.2f} times the library's"
         return Judgement(
             by_mean,
             f"{name}: the root mean square error is {rms:.3g} of a row's scale{times}; "
             f"{expected.rms_limit:.3g} is allowed: precision is lost somewhere",
             "Its root mean square error is beyond the tolerance: precision is lost.",
+            ratio_of_means,
         )
     side = "away from" if bias > 0 else "towards"
     return Judgement(
@@ -203,6 +227,7 @@ def _judge_all(name: str, output: torch.Tensor, expected: Expected, salt: int) -
         f"{name}: the errors lean {side} zero by {abs(bias):.3g} of a row's scale on average; "
         f"{expected.bias_limit:.3g} is allowed: something truncates where it should round",
         "Its errors lean to one side: something truncates where it should round.",
+        ratio_of_means,
     )
 
 

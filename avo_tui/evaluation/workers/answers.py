@@ -188,6 +188,8 @@ def _amounts(report: EvaluationReport) -> Iterator[float]:
     yield from (seconds.waiting, seconds.start_up)
     for phases in seconds.phases.values():
         yield from phases.values()
+    if report.score is not None:
+        yield from report.score.error_ratios.values()
     for c in report.score.configurations if report.score is not None else ():
         yield from (c.p20, c.p80, c.ratio_p20, c.ratio_p80, c.milliseconds, c.prepare_milliseconds)
         yield from (c.samples, *c.baselines.values())

@@ -46,6 +46,8 @@ def score_table(score: Score, paired: PairedGains | None = None) -> str:
         if c.flags:
             line += f" [{'; '.join(c.flags)}]"
         lines.append(line)
+    if score.errors:
+        lines.append(f"  {', '.join(score.errors)}")
     return "\n".join(lines)
 
 
@@ -82,6 +84,8 @@ def check_lines(report: EvaluationReport) -> str:
         line = f"  {c.name}{of}: {'ok' if c.ok else 'WRONG'}"
         if c.error is not None:
             line += f", largest error {c.error:.3g} of the tolerance"
+        if c.error_ratio is not None:
+            line += f", {c.error_ratio:.2f} × the library's in the mean"
         if c.detail and not c.ok:
             line += f" ({c.detail})"
         lines.append(line)

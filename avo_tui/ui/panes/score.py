@@ -386,7 +386,10 @@ class ScorePainter(PanePainter):
         if span is not None:
             view = replace(view, since=self._since())
         self.pane.set_info(self._title(snapshot))
-        self.pane.set_columns(list(filter(None, [snapshot.session.task.measured_by])))
+        errors = snapshot.best.score.errors if snapshot.best is not None else []
+        self.pane.set_columns(
+            [*filter(None, [snapshot.session.task.measured_by]), *map(one_line, errors)]
+        )
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
         by_time = view.over == "time" or span is not None

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from avo_tui.domain.report import EvaluationProgress
+from avo_tui.domain.report import EvaluationProgress, error_ratios
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement.cases import CheckCase, CheckRecord, public_first
 
@@ -18,9 +18,10 @@ def test_hidden_cases_come_behind_all_others() -> None:
 def test_neither_error_nor_words_nor_moment_of_a_hidden_case_is_told() -> None:
     told: list[EvaluationProgress] = []
     record = CheckRecord(3, told.append)
-    record.add(PUBLIC, True, 0.25)
+    record.add(PUBLIC, True, 0.25, error_ratio=1.5)
     assert [(p.configuration, p.index, p.error) for p in told] == [("small", 1, 0.25)]
-    record.add(HIDDEN, True, 0.1337)
+    record.add(HIDDEN, True, 0.1337, error_ratio=2.1337)
+    assert error_ratios(record.results) == {"peaked": 1.5}
     record.add(HIDDEN, False, 13.37, "1337 elements differ")
     assert len(told) == 1
     record.tell()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.evaluation.measurement import dtypes
-from avo_tui.evaluation.measurement.judge import Expected, Tolerance, expect, judge
+from avo_tui.evaluation.measurement.judge import Expected, Tolerance, expect, judge, judge_each
 from avo_tui.evaluation.tasks import find_tasks
 
 TOLERANCE = Tolerance(factor=4, floor=4e-5, rms_factor=4, rms_floor=1.5e-5)
@@ -155,6 +155,34 @@ def test_an_error_that_leans_fails_though_it_is_small() -> None:
     leaning = judge("y", (reference - 1e-3 * reference.sign()).float(), expected)
     assert not leaning.ok
     assert "towards zero" in leaning.detail
+
+
+@pytest.mark.parametrize(
+    ("times", "most", "passes"),
+    [(1.0, None, True), (1.2, None, True), (1.2, 1.1, False), (1.05, 1.1, True), (0.8, 0.9, True)],
+)
+def test_the_error_is_told_beside_the_library_s_and_may_be_limited(
+    times: float, most: float | None, passes: bool
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    reference = torch.randn(8192, 64, generator=generator, dtype=torch.float64)
+    noise = 1e-3 * torch.randn(8192, 64, generator=generator, dtype=torch.float64)
+    tolerance = Tolerance(4, 1e-2, 1.4, 1e-2, max_error_ratio=most)
+    expected = {"y": expect(reference, reference + noise, tolerance)}
+    judged = judge_each({"y": reference - times * noise.flip(0)}, expected)
+    assert judged.error_ratio == pytest.approx(times, rel=0.01)
+    assert judged.ok is passes
+
+
+def test_no_error_is_told_beside_a_library_that_makes_none(reference: torch.Tensor) -> None:
+    every = {"y": expect(reference, reference.clone(), TOLERANCE), "bins": expect(
+        reference.int(), reference.int(), TOLERANCE
+    )}  # fmt: skip
+    judged = judge_each({"y": reference.float().double(), "bins": reference.int()}, every)
+    assert judged.ok and judged.error_ratio is None
+    with_error = {"z": expect(reference, reference.float(), TOLERANCE), **every}
+    judged = judge_each({"z": reference.float(), "bins": reference.int()}, with_error)
+    assert judged.error_ratio == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", INTEGERS)

@@ -64,6 +64,12 @@ def test_no_text_of_a_report_moves_the_cursor() -> None:
     assert not set("\x1b\x07\u202e") & set(told.model_dump_json(ensure_ascii=False))
 
 
+def inaccurate(ratio: float) -> dict[str, Any]:
+    answer = report()
+    answer["score"]["error_ratios"] = {"normal": ratio}
+    return answer
+
+
 @pytest.mark.parametrize(
     ("op", "answer"),
     [
@@ -100,6 +106,7 @@ def test_a_sound_report_is_passed_on(op: str, answer: dict[str, Any]) -> None:
         ("evaluate", scored(ratio_p80=-1.0), "negative, or none"),
         ("evaluate", scored(baselines={"library": float("nan")}), "negative, or none"),
         ("remeasure", report(paired=pair(1.0, 1.0, 1.0, rounds={"small": -4})), "negative, or"),
+        ("evaluate", inaccurate(-1.0), "negative, or none"),
         ("evaluate", report(score=twice()), "scored twice"),
         ("evaluate", deep(), "nested too deep"),
         ("evaluate", {**report(), "x": [0] * 200_000}, "more than 100,000 values"),

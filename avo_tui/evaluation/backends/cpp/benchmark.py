@@ -31,7 +31,7 @@ from avo_tui.evaluation.backends.cpp.candidate_process import (
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.process import Stopped, in_thread
 from avo_tui.evaluation.measurement import statistics, verdicts
-from avo_tui.evaluation.measurement.judge import Expected, Glance, judge
+from avo_tui.evaluation.measurement.judge import Expected, Glance, judge_each
 from avo_tui.evaluation.measurement.statistics import drift, median, paired_orders, quantile
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Sample, fresh_seed, make_expected
@@ -215,11 +215,10 @@ class Bench:
         tell: bool = True,
     ) -> None:
         """Raises Rejected for the first output that is wrong; without values unless `tell`."""
-        for name, output in answer.outputs.items():
-            verdict = judge(name, output, expected[name], answer.salt)
-            if not verdict.ok:
-                timed = self.configuration.name
-                raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=tell))
+        verdict = judge_each(answer.outputs, expected, answer.salt)
+        if not verdict.ok:
+            timed = self.configuration.name
+            raise _of(subject, verdicts.wrong_when_timed(timed, verdict, tell=tell))
 
     def _pretend(self, subject: CandidateProcess, timed: Tensors) -> None:
         """Run and judge one call with a check case, of no larger inputs than those `timed`.

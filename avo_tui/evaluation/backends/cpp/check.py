@@ -31,7 +31,7 @@ from avo_tui.evaluation.measurement.cases import (
     noticed,
     public_first,
 )
-from avo_tui.evaluation.measurement.judge import judge
+from avo_tui.evaluation.measurement.judge import Judgement, judge_each
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool, Sample
 from avo_tui.evaluation.task import CheckCase, Task
@@ -63,17 +63,15 @@ def _run(subject: CandidateProcess, this: _Case, inputs: Tensors, watch: Stopwat
             ) from damage
 
 
-def _judge(subject: CandidateProcess, this: _Case, watch: Stopwatch) -> float:
-    """Run one case with all its tests; returns the error as a multiple of the tolerance."""
+def _judge(subject: CandidateProcess, this: _Case, watch: Stopwatch) -> Judgement:
+    """Run one case with all its tests. Raises _Wrong for what fails."""
     case, sample = this.case, this.sample
     answer = _run(subject, this, sample.inputs, watch)
-    error = 0.0
     with watch.phase("judging"):
-        for name, output in answer.outputs.items():
-            judgement = judge(name, output, sample.expected[name], answer.salt)
-            error = max(error, judgement.error)
-            if not judgement.ok:
-                raise _Wrong(verdicts.wrong_result(case, judgement), judgement.error)
+        judgement = judge_each(answer.outputs, sample.expected, answer.salt)
+    error = judgement.error
+    if not judgement.ok:
+        raise _Wrong(verdicts.wrong_result(case, judgement), error)
     if case.repeat:
         again = _run(subject, this, sample.inputs, watch)
         difference = differing(answer.outputs, again.outputs)
@@ -84,7 +82,7 @@ def _judge(subject: CandidateProcess, this: _Case, watch: Stopwatch) -> float:
         leak = noticed(sample.perturbation, answer.outputs, changed.outputs)
         if leak is not None:
             raise _Wrong(verdicts.wrong_result(case, leak), error)
-    return error
+    return judgement
 
 
 async def check(
@@ -113,7 +111,7 @@ async def check(
                 tried.append(this)
                 work = functools.partial(_judge, subject, this, watch)
                 try:
-                    error = await in_thread(work, subject.runner.running, cpu=stage.cpu)
+                    judged = await in_thread(work, subject.runner.running, cpu=stage.cpu)
                 except _Wrong as wrong:
                     feedback = wrong.ruling.feedback
                     record.add(this.case, False, wrong.error, feedback.detail)
@@ -122,7 +120,7 @@ async def check(
                         raise first from wrong
                     until = min(until, time.monotonic() + MORE_SECONDS)
                 else:
-                    record.add(this.case, True, error)
+                    record.add(this.case, True, judged.error, error_ratio=judged.error_ratio)
             if first is not None:
                 raise first
             subject.refuse_leftovers()

@@ -24,7 +24,7 @@ from avo_tui.evaluation.backends.cuda.process import (
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes, verdicts
 from avo_tui.evaluation.measurement.cases import CheckCase, noticed
-from avo_tui.evaluation.measurement.judge import Judgement, judge
+from avo_tui.evaluation.measurement.judge import Judgement, judge_each
 from avo_tui.evaluation.pool import make_expected
 
 if TYPE_CHECKING:
@@ -159,15 +159,9 @@ def judge_outputs(task: CudaTask, taken: Taken) -> Judgement:
     torch.backends.cuda.matmul.allow_tf32 = False
     inputs = task.make_inputs(taken.configuration, taken.seed, taken.distribution)
     every = make_expected(task, taken.configuration, inputs)
-    worst = Judgement(0.0)
-    for name, out in taken.outputs.items():
-        expected = every[name]
-        judged = judge(name, out.to(expected.reference.device), expected)
-        if judged.error >= worst.error:
-            worst = judged
-        if not judged.ok:
-            break
-    del every
+    outputs = {n: out.to(every[n].reference.device) for n, out in taken.outputs.items()}
+    worst = judge_each(outputs, every)
+    del every, outputs
     if worst.ok and taken.perturbed is not None:
         change = task.perturb(taken.configuration, inputs, taken.seed)
         if change is not None:

@@ -118,7 +118,7 @@ class Check:
 
     async def _finish(self, case: CheckCase, judgement: asyncio.Task[Judgement]) -> None:
         judged = await judgement
-        self._record.add(case, judged.ok, judged.error, judged.detail)
+        self._record.add(case, judged.ok, judged.error, judged.detail, judged.error_ratio)
         if judged.ok:
             return
         self._wrong = self._wrong or Rejected(*verdicts.wrong_result(case, judged))
