@@ -134,6 +134,8 @@ def _status_lines(reader: SessionReader, run_state: RunState) -> Iterator[str]:
             f"{best.score.geomean:.1f} {best.score.unit}; head v{session.head}; "
             f"{len(state.versions)} versions"
         )
+        if best.under_load:
+            yield f"v{best.number} was committed on a busy machine ({plain(best.under_load, 200)})"
     yield from _gate_lines(state)
     if fallen := [f"v{v.number}" for v in state.versions.values() if not v.holds]:
         yield f"does not hold, by an audit: {', '.join(fallen)}"
@@ -252,7 +254,7 @@ def lineage(name: Name, as_json: Json = False) -> None:
         return
     rows, versions = [], state.versions.values()
     for v in sorted(versions, key=lambda version: version.number):
-        marks = ("★" * (v is state.best)) + "◀" * (v.number == state.session.head)
+        marks = (v.star * (v is state.best)) + "◀" * (v.number == state.session.head)
         rows.append([
             f"v{v.number}{marks}{'' if v.holds else '✕'}",
             "" if v.parent is None else f"v{v.parent}",
@@ -265,7 +267,8 @@ def lineage(name: Name, as_json: Json = False) -> None:
     unit, baseline = state.session.task.unit, state.session.task.reference_baseline
     table(rows, ["version", "parent", f"of {baseline}", unit, "at the gate", "author", "idea"])
     fallen = any(not v.holds for v in versions)
-    say("★ best  ◀ head" + ("  ✕ does not hold, by an audit" if fallen else ""))
+    loaded = "  ☆ best, timed on a busy machine alone" * any(v.under_load for v in versions)
+    say("★ best  ◀ head" + loaded + ("  ✕ does not hold, by an audit" if fallen else ""))
     if any(v.gate.remeasured for v in versions):
         say(
             f"of {baseline}, {unit}: from one run of each version; at the gate: its gain over the"

@@ -116,6 +116,12 @@ class DeviceHealth(Value):
             for reason, share in sorted(self.throttled.items(), key=lambda item: -item[1])
             if share >= NOTICEABLE_SHARE
         ]
+        return "; ".join(filter(None, [*parts, self.busy]))
+
+    @property
+    def busy(self) -> str:
+        """What others took of the processor; empty if little, or if it is not known."""
+        parts = []
         if self.steal is not None and self.steal >= NOTICEABLE_SHARE:
             parts.append(f"the hypervisor took {self.steal:.0%} of the processor")
         if self.pressure is not None and self.pressure >= NOTICEABLE_PRESSURE:

@@ -128,6 +128,15 @@ class Comparison(Value):
                 sums[name] = round(sums.get(name, 0.0) + seconds, 3)
         return dict(sorted(sums.items(), key=lambda part: -part[1]))
 
+    @property
+    def busy(self) -> str:
+        """What made the machine busy in half of the replicates or more, by the latest of them; ""
+        if it was quiet in most, or if that is not known."""
+        busy = [replicate.busy for replicate in self.replicates if replicate.busy]
+        if not busy or 2 * len(busy) < len(self.replicates):
+            return ""
+        return f"{busy[-1]} in {len(busy)} of {len(self.replicates)} pairs"
+
 
 @dataclass(frozen=True)
 class Prior:

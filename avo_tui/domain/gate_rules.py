@@ -101,6 +101,8 @@ class GateDecision(Value):
     spent: dict[str, float] = Field(default_factory=dict)
     """What the comparison's measurements were spent on, such as `benchmark samples` → seconds, of
     all replicates; empty in old records."""
+    busy: str = ""
+    """`Comparison.busy`."""
 
     @property
     def time(self) -> str:
@@ -134,6 +136,8 @@ class GateDecision(Value):
             parts.append(f"may err in {self.error:.3%} of cases")
         if self.budget_left is not None:
             parts.append(f"{self.budget_left:.2%} of the run's {ERROR:.0%} left")
+        if self.busy:
+            parts.append(f"busy machine: {self.busy}")
         return " · ".join(parts)
 
 
@@ -430,6 +434,8 @@ class AuditFinding(Value):
     interval: tuple[float, float] | None = None
     """95% interval of `gain`, relative."""
     replicates: int = 0
+    busy: str = ""
+    """`Comparison.busy`."""
 
 
 def judge_audit(comparison: Comparison, ledger: Ledger, rival: int) -> AuditFinding | None:

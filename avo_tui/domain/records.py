@@ -71,7 +71,7 @@ class Audit(AuditFinding):
     @property
     def line(self) -> str:
         words = {"holds": "holds", "fails": "does not hold", "unclear": "unclear"}[self.outcome]
-        return f"{words}: {self.reason}"
+        return f"{words}: {self.reason}" + (f"; busy machine: {self.busy}" if self.busy else "")
 
 
 class Note(Value):
@@ -152,6 +152,19 @@ class Version(Value):
         """True unless its latest decisive audit found it wrong or no faster."""
         decided = [audit for audit in self.audits if audit.outcome != "unclear"]
         return not decided or decided[-1].outcome == "holds"
+
+    @property
+    def under_load(self) -> str:
+        """What made the machine busy while the gate timed it; empty if nothing did, or if an audit
+        on a quiet machine has decided since. Load is a condition: what is faster under it need not
+        be so without."""
+        quiet = any(audit.outcome != "unclear" and not audit.busy for audit in self.audits)
+        return "" if quiet else self.gate.busy
+
+    @property
+    def star(self) -> str:
+        """The sign of the best version, where it is this one."""
+        return "☆" if self.under_load else "★"
 
     def score_under(self, conditions: str) -> Score:
         """The latest score measured under these conditions; the one at the gate without any."""

@@ -161,6 +161,9 @@ class PairedMeasurement(Value):
     parts: dict[str, float] = Field(default_factory=dict)
     """What the seconds were spent on, such as `benchmark samples` → seconds; empty in old
     records."""
+    busy: str = ""
+    """What made the machine busy meanwhile, in a phrase; empty if nothing did, or if that is not
+    known."""
 
     @property
     def gain(self) -> float:

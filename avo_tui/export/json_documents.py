@@ -47,6 +47,7 @@ def version_form(version: Version) -> Form:
     return version.model_dump(mode="json", include=_PLAIN) | {
         "origin": version.origin or None,
         "holds": version.holds,
+        "under_load": version.under_load or None,
         "score": score_form(version.score),
         "idea": version.idea or None,
         "created": moment(version.created),

@@ -111,7 +111,7 @@ def _versions(state: SessionState) -> str:
         marks = "".join(
             mark
             for mark, here in (
-                (" ★", best is not None and number == best.number),
+                (f" {version.star}", best is not None and number == best.number),
                 (" head", number == state.session.head),
             )
             if here

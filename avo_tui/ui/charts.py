@@ -27,6 +27,8 @@ class Point:
     """The best of all versions up to it: the area rises, or falls, to it."""
     tried: bool = False
     """True for a rejected attempt; `number` then does not name a version."""
+    star: str = "★"
+    """Its sign where it is the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ def _points(data: ChartData, ordered: Sequence[Point], scale: Scale) -> dict[tup
         if point.number == data.selected:
             rank, drawn = 3, ("◆", "warn")
         elif point.number == best:
-            rank, drawn = 2, ("★", "best")
+            rank, drawn = 2, (point.star, "best")
         elif point.leads:
             continue
         if (row, column) not in points or points[row, column][0] <= rank:

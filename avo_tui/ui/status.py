@@ -204,7 +204,7 @@ def best_spans(snapshot: Snapshot) -> list[Span]:
     value = snapshot.aggregates.get(best.number, 0.0)
     reference = snapshot.session.task.reference_baseline
     spans: list[Span] = [
-        ("★ ", "best"),
+        (f"{best.star} ", "best"),
         (f"v{best.number} ", "best"),
         (formats.ratio(value), "strong"),
         (f" {reference}", "dim"),

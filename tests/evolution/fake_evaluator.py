@@ -11,6 +11,7 @@ from typing import Any, cast
 from avo_tui.domain import tunables as tn
 from avo_tui.domain.base import Value, now
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.device import DeviceHealth, DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
     Answer,
@@ -95,6 +96,8 @@ class FakeEvaluator(Evaluator):
         """Source → what it fails with, one a measurement beside a candidate, until used up."""
         self.fails_alone: dict[str, Verdict] = {}
         self.conditions = "pretend-1"
+        self.pressure = 0.0
+        """Share of the time that programs wait for a core, while pairs are measured and between."""
         self.score_bias = 1.0
         """Factor on every score."""
         self.hold_paired: int | None = None
@@ -116,6 +119,10 @@ class FakeEvaluator(Evaluator):
         self._gone_on.set()
 
     async def start(self) -> None: ...
+
+    async def devices(self) -> tuple[DeviceState, ...]:
+        state = DeviceState(name="cpu pretend", at=now(), pressure=self.pressure)
+        return (state,) if self.pressure else ()
 
     async def close(self) -> None:
         self.closed = True
@@ -196,7 +203,8 @@ class FakeEvaluator(Evaluator):
         paired = PairedMeasurement(
             configurations=dict.fromkeys(names, (gain * 0.999, gain, gain * 1.001))
         )
-        told = {"paired": paired, "seconds": Seconds(benchmark=0.25)}
+        health = DeviceHealth(name="cpu pretend", pressure=self.pressure)
+        told = {"paired": paired, "seconds": Seconds(benchmark=0.25), "health": health}
         return self._report(candidate, scored=False).model_copy(update=told)
 
     def _report(self, candidate: Candidate, *, scored: bool) -> EvaluationReport:

@@ -117,6 +117,36 @@ async def test_an_audit_is_due_after_so_many_evaluations(make_lab: MakeLab) -> N
     assert first.audit.evaluations == lab.state.session.spend.evaluations == 3
 
 
+async def test_what_was_committed_under_load_is_measured_again_when_it_is_quiet(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
+    lab.evaluator.pressure = 0.9
+    lab.start(Scripted(commits(ALGORITHM="1"), over))
+    await lab.until(lambda: lab.state.session.step == 3)
+    version = lab.state.versions[1]
+    assert "waited for a core 90% of the time in 2 of 2 pairs" in version.under_load
+    assert version.under_load in version.gate.basis and version.star == "☆"
+    assert lab.state.best is not None and lab.state.best.number == 1, "the best, with another sign"
+    assert not lab.of(ev.VersionAudited), "the machine is still busy"
+    await lab.stop()
+    lab.evaluator.pressure = 0.0
+    first = await audited(lab, Scripted(over))
+    assert (first.number, first.audit.outcome, first.audit.busy) == (1, "holds", "")
+    assert lab.state.versions[1].star == "★" and not lab.state.versions[1].under_load
+    lab.check_whole()
+
+
+async def test_an_audit_under_load_settles_nothing(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.evaluator.pressure = 0.9
+    await committed(lab)
+    lab.evaluator.conditions = "pretend-2"
+    first = await audited(lab, Scripted(over))
+    assert first.audit.outcome == "holds" and first.audit.busy in first.audit.line
+    assert first.audit.busy and lab.state.versions[2].star == "☆"
+
+
 @pytest.mark.parametrize(
     ("beside", "alone", "loses"),
     [

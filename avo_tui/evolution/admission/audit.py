@@ -10,6 +10,7 @@ from __future__ import annotations
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.base import now
+from avo_tui.domain.device import busy_text
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.gate_rules import AuditFinding, Rival, judge_audit
 from avo_tui.domain.questions import EvaluateQuestion
@@ -110,6 +111,8 @@ class Auditor:
                 due.append((version.number, "the harness or the machine has changed"))
             elif used - last >= every:
                 due.append((version.number, f"{used - last} evaluations since the last audit"))
+            elif version.under_load and not version.audits and not busy_text(self._run.devices):
+                due.append((version.number, "it was committed while the machine was busy"))
         return due
 
     def _conditions(self, version: Version) -> str:
@@ -169,7 +172,7 @@ class Auditor:
         while True:
             finding = judge_audit(comparison, ledger, rival.number)
             if finding is not None:
-                return finding
+                return finding.replaced(busy=comparison.busy)
             cut = run.control.interrupts_job
             comparison = await self._comparisons.replicate(entrant, comparison, cut)
 

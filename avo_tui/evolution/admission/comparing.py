@@ -94,7 +94,8 @@ class Comparisons:
         while True:
             decision = decide(gate, rival, comparison, self.ledger, begun)
             if decision is not None:
-                return decision.replaced(spent=comparison.spent()), comparison
+                told = {"spent": comparison.spent(), "busy": comparison.busy}
+                return decision.replaced(**told), comparison
             self.foresee(comparison, rival, begun)
             comparison = await self.replicate(entrant, comparison, cut)
 
@@ -149,8 +150,9 @@ class Comparisons:
             names = ", ".join(sorted(report.paired.configurations))
             raise NotComparableError(f"measured again on other configurations: {names}")
         parts = {name: round(seconds, 3) for name, seconds in report.seconds.parts().items()}
+        busy = report.health.busy if report.health is not None else ""
         took = report.paired.model_copy(
-            update={"seconds": round(report.seconds.total, 3), "parts": parts}
+            update={"seconds": round(report.seconds.total, 3), "parts": parts, "busy": busy}
         )
         row = comparison.replaced(replicates=(took,))
         run.record(ev.PairMeasured(attempt=entrant.attempt, comparison=row))

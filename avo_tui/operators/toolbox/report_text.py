@@ -159,6 +159,8 @@ def version_line(version: Version, head: int, best: int) -> str:
         for word, here in (("head", version.number == head), ("best", version.number == best))
         if here
     ]
+    if version.under_load:
+        marks.append("timed on a busy machine, to be measured again")
     line = f"v{version.number}"
     if version.parent is not None:
         line += f" ← v{version.parent}"

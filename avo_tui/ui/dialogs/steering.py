@@ -156,7 +156,7 @@ class RewindDialog(Dialog[str]):
             out += [BLANK, line((count, "warn"))]
             for number in left[:7]:
                 best = snapshot.best is not None and number == snapshot.best.number
-                mark = ("★ ", "best") if best else ("○ ", "lane-dead")
+                mark = (f"{versions[number].star} ", "best") if best else ("○ ", "lane-dead")
                 title = (cut(one_line(versions[number].title), width - 18), "dim")
                 out.append(line(mark, fit(f"v{number}", 6), f"{ratio(number):>8}  ", title))
             if len(left) > 7:

@@ -218,7 +218,7 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
     version = context.versions[drawn.row.number]
     number = version.number
     if number == context.best:
-        glyph, role = "★", "best"
+        glyph, role = version.star, "best"
     elif number == context.head:
         glyph, role = "●", "head"
     else:

@@ -191,7 +191,8 @@ def _versions(snapshot: Snapshot, view: ChartView, axis: _Axis) -> list[Point]:
         if view.configuration is not None:
             value = version.ratios.get(view.configuration, 0.0)
         x = float(number) if view.over == "versions" else axis.place(version.created)
-        point = Point(x, value, number, number in alive, number in snapshot.leaders)
+        leads = number in snapshot.leaders
+        point = Point(x, value, number, number in alive, leads, star=version.star)
         if axis.holds(version.created):
             points.append(point)
         elif point.leads and view.since is not None:

@@ -190,7 +190,7 @@ def _work(told: Happenings, width: int) -> list[Line]:
     if best is not None:
         sentence = f"{formats.many(len(versions), 'new version')}, best v{best.number}"
         sentence += f" at {formats.ratio(best.aggregate)}: {one_line(best.title)}"
-        rows = prose(sentence.rstrip(": "), width, "strong", ("★ ", "best"))
+        rows = prose(sentence.rstrip(": "), width, "strong", (f"{best.star} ", "best"))
         out += opening(rows, key_of_version(best.number))
     if tried:
         steps = formats.many(len(told.of(ev.StepFinished)), "finished step")

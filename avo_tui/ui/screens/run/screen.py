@@ -60,7 +60,8 @@ class RunScreen(AvoScreen):
     PANES = {  # noqa: RUF012
         "lineage": (
             "Lineage",
-            "Versions as a graph: ★ best, ● head, ○ version, ✕ rejected, "
+            "Versions as a graph: ★ best (☆ timed on a busy machine alone), ● head, ○ version, "
+            "✕ rejected, "
             "◌ running, · no decision of the gate. Ratio to the baseline from one run of the "
             "version; its gain, as the gate measured it by timing both in turn (≈ where two "
             "separate runs are compared); what was tried. "

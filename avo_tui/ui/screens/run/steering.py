@@ -175,12 +175,10 @@ def stop(run: Run) -> None:
 def _kept(run: Run) -> list[Line]:
     snapshot, rows = run.known, [line("")]
     if snapshot.best is not None:
-        number = snapshot.best.number
+        number, star = snapshot.best.number, snapshot.best.star
         value = formats.ratio(snapshot.aggregates.get(number, 0.0))
         reference = one_line(snapshot.session.task.reference_baseline)
-        rows.append(
-            line(("★ ", "best"), (f"v{number}", "best"), f"  {value} ", (f"of {reference}", "dim"))
-        )
+        rows.append(line((f"{star} v{number}", "best"), f"  {value} ", (f"of {reference}", "dim")))
     counts = f"{len(snapshot.versions)} versions, {len(snapshot.attempts)} attempts are kept"
     return [*rows, line((counts, "dim"))]
 
