@@ -32,13 +32,15 @@ _TAG = re.compile(
     rf"|{_HIDDEN.join('supervisor')}(?!\w))",
     re.IGNORECASE,
 )
-_LOOK = str.maketrans("‹〈аеорѕсіѵոοερτυνι", "<<aeopscivnoeptuvi")
+_LOOK = str.maketrans("‹〈⟨❮˂аеорѕсіѵոօοερτυνιⲟᴏı", "<<<<<aeopscivnooeptuviooi")
 """Characters that look like those of a mark."""
 
 
 def _plain(character: str) -> str:
-    """The ASCII character that this one looks like, such as for one of full width; else itself."""
-    plain = unicodedata.normalize("NFKC", character).translate(_LOOK)
+    """The ASCII character that this one looks like, such as for one of full width or with an
+    accent; else itself."""
+    parts = unicodedata.normalize("NFKD", character.translate(_LOOK))
+    plain = "".join(part for part in parts if not unicodedata.combining(part)).translate(_LOOK)
     return plain if len(plain) == 1 else character
 
 
