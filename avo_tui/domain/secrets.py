@@ -148,10 +148,17 @@ def _clean(given: Any, free: bool) -> Any:
 
 
 def _pattern(value: str) -> str:
-    escaped = re.escape(value)
+    escaped = "".join(map(_written, value))
     if _WORD.fullmatch(value):
         return rf"(?<![A-Za-z0-9_]){escaped}(?![A-Za-z0-9_])"
     return escaped
+
+
+def _written(character: str) -> str:
+    """A pattern of the ways in which an address or JSON writes a character of a secret."""
+    if character.isalnum() or character in "-_.~" or not character.isascii():
+        return re.escape(character)
+    return rf"(?:\\?{re.escape(character)}|(?:%|\\u00)(?i:{ord(character):02x}))"
 
 
 def _without_scheme(value: str) -> str:

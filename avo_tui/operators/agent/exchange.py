@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from avo_tui.domain.plain import plain
 from avo_tui.operators.agent.bill import Bill
 from avo_tui.operators.agent.conversation.chunks import Chunker
 from avo_tui.operators.agent.conversation.heal import THINKING
@@ -26,6 +27,9 @@ from avo_tui.operators.toolbox.tool import cut_middle
 
 LEAST_OUTPUT = 1024
 """An answer limited to fewer output tokens than this cannot contain a useful tool call."""
+
+MOST_OF_A_FAULT = 600
+"""Largest number of characters of what is said of a fault."""
 
 MOST_OF_A_SUMMARY = 16_000
 """Largest number of characters of the agent's own summary; it is asked for at most 900 words."""
@@ -240,7 +244,7 @@ class Exchange:
         `paid`: a part of the answer had come. `beside`: it was not part of the conversation.
         """
         transcript = self.transcript
-        sentence = transcript.redact(fault.sentence)
+        sentence = plain(transcript.redact(fault.sentence), MOST_OF_A_FAULT)
         if self._shorten(fault):
             transcript.trouble(
                 "model", f"{sentence}; asked again for at most {self.most_output} tokens"
@@ -339,8 +343,8 @@ class Exchange:
             self._estimated = True
             self.transcript.trouble(
                 "cost",
-                f"the server's usage cannot be true: {json.dumps(usage, default=str)[:200]};"
-                " such answers are counted from their length",
+                "the server's usage cannot be true, so such answers are counted from their length:"
+                f" {json.dumps(usage, default=str)}",
             )
         return {"input_tokens": self.talk.tokens(), "output_tokens": sink.characters // 4}
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from avo_tui.domain.budget import exhausted
 from avo_tui.domain.events import ToolReturned
+from avo_tui.domain.plain import plain
 from avo_tui.domain.records import Author, Hint, Intervention
 from avo_tui.domain.secrets import Redact
 from avo_tui.operators.agent import review
@@ -265,7 +266,8 @@ class AgentStep:
 
     def _refusal(self, reply: Reply) -> StepOutcome | None:
         self._refused += 1
-        detail = f" ({reply.stop_detail})" if reply.stop_detail else ""
+        detail = plain(self.redact(reply.stop_detail), 600)
+        detail = f" ({detail})" if detail else ""
         self.transcript.trouble("model", f"the model refused to go on{detail}")
         if self._refused >= self.settings.refusal_limit:
             return StepOutcome(

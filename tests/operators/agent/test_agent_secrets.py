@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +19,7 @@ from avo_tui.domain.secrets import redactor, secret_values
 from avo_tui.operators.agent import make
 from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import step, work
+from tests.operators.agent.test_agent_odd_servers import RawServer, response
 from tests.operators.fake_workbench import FakeWorkbench
 from tests.operators.toy_task import source
 
@@ -73,6 +76,37 @@ def test_secrets_are_found_where_they_are_set() -> None:
     found = secret_values(env)
     assert set(found) == {"sk-one-11111", "token-22222", "header-33333"}
     assert redactor(found)("a sk-one-11111 b") == "a [redacted] b"
+    replace = redactor(["ab+cd/ef=="])
+    for written in ("ab+cd/ef==", "ab%2Bcd%2fef%3D%3D", r"ab\u002Bcd\/ef\u003d="):
+        assert replace(f"?key={written}&") == "?key=[redacted]&"
+
+
+@pytest.mark.parametrize("before", [20, 45, 150, 185, 285, 490, 590, 1990])
+async def test_no_part_of_a_key_is_left_where_a_text_is_cut(
+    before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server repeats is redacted before it is made shorter."""
+    key = "0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    long = "y" * before + key
+    call = f'<tool_call>{{"name": "recall", "arguments": ["{long}"]}}</tool_call>'
+    refusal = Answer([], stop="refusal", details={"category": long, "explanation": key})
+    script: list[Any] = [
+        Status(500, "api_error", long),
+        response(long.encode(), "text/plain", 503),
+        Answer([text("hm"), {"type": long}, {**tool("recall"), "name": long}], usage={long: -1}),
+        Answer([text(call)]),
+        Answer([tool("recall")], broken_json='{"a' + long),
+        *[refusal] * 3,
+    ]
+    bench = FakeWorkbench()
+    async with RawServer(script) as server:
+        outcome = await step(bench, server)
+    assert "refused 3 times" in outcome.reason
+    written = (
+        "".join(e.model_dump_json() for e in bench.journal) + str(bench.objects) + str(outcome)
+    )
+    assert "y" * before in written and not re.search("y[0-9a]", written)
 
 
 async def test_the_key_is_nowhere_after_a_crash(tmp_path: Path, key: str) -> None:

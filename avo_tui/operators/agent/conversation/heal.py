@@ -67,7 +67,7 @@ def heal(
         elif kind in _PLAIN:
             healed = _PLAIN[kind](block, redact)
         else:
-            result.remarks.append(f"a block of the unknown kind {kind[:60]!r} was left out")
+            result.remarks.append(f"a block of the unknown kind {redact(kind)[:60]!r} was left out")
             healed = None
         if healed is not None:
             result.content.append(healed)
@@ -190,9 +190,8 @@ def _call(
     taken.add(identity)
     name = tool_name(redact(clean_text(str(block.get("name") or ""))), tools)
     if name != block.get("name"):
-        result.remarks.append(
-            f"the model called the tool {clean_text(str(block.get('name')))[:60]!r}; read as {name}"
-        )
+        called = redact(clean_text(str(block.get("name"))))[:60]
+        result.remarks.append(f"the model called the tool {called!r}; read as {name}")
     if broken is not None:
         result.broken[identity] = redact(clean_text(broken))[:2000]
     try:
@@ -206,7 +205,7 @@ def _call(
         result.broken[identity] = str(error)
         arguments = {}
     if not isinstance(arguments, dict):
-        result.broken.setdefault(identity, repr(arguments)[:500])
+        result.broken.setdefault(identity, redact(repr(arguments))[:500])
         arguments = {}
     return {
         "type": "tool_use",

@@ -76,7 +76,7 @@ def classify(error: Exception) -> Fault:
             return Fault("connection", sentence)
         return Fault("timeout", "no byte came from the model's server in time (read_timeout)")
     if isinstance(error, anthropic.APIResponseValidationError):
-        return Fault("malformed", f"the answer cannot be read: {_short(error)}")
+        return Fault("malformed", f"the answer cannot be read: {_text(error)}")
     if isinstance(error, anthropic.APIConnectionError):
         cause = error.__cause__
         if isinstance(cause, Fault):  # limits set in this program on what a server may send
@@ -87,17 +87,15 @@ def classify(error: Exception) -> Fault:
     if isinstance(error, httpx2.TransportError):
         return Fault("connection", f"the connection was lost in mid-stream: {_short(error)}")
     if isinstance(error, anthropic.CredentialsError):
-        return Fault("auth", f"credentials: {_short(error)}")
+        return Fault("auth", f"credentials: {_text(error)}")
     if (cloud := _cloud_fault(error)) is not None:
         return cloud
     if isinstance(error, TypeError) and "authentication" in str(error):
         return Fault("auth", "no credentials for the model's server")
     if isinstance(error, json.JSONDecodeError | UnicodeError):
-        return Fault("malformed", f"the stream is not valid: {_short(error)}")
+        return Fault("malformed", f"the stream is not valid: {_text(error)}")
     log.warning("an answer could not be read", exc_info=error)
-    return Fault(
-        "malformed", f"the stream cannot be read: {type(error).__name__}: {_short(error)[:120]}"
-    )
+    return Fault("malformed", f"the stream cannot be read: {type(error).__name__}: {_text(error)}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -112,7 +110,7 @@ def _unconnected(error: Exception) -> Fault:
         if isinstance(cause, ssl.SSLError) and any(words in str(cause) for words in _NO_TRUST):
             return Fault(
                 "endpoint",
-                f"no secure connection to the model's server is possible: {_short(cause)}. Look at"
+                f"no secure connection to the model's server is possible: {_text(cause)}. Look at"
                 " the address, this machine's date and, where a company's proxy reads along, at"
                 " SSL_CERT_FILE, which names the certificates that are trusted",
             )
@@ -126,9 +124,9 @@ def _cloud_fault(error: Exception) -> Fault | None:
     """A fault in obtaining a cloud's credentials. The cloud's package is not imported for this."""
     package = type(error).__module__.partition(".")[0]
     if package == "google" and type(error).__name__ == "TransportError":
-        return Fault("connection", f"Google's token server is not reached: {_short(error)}")
+        return Fault("connection", f"Google's token server is not reached: {_text(error)}")
     if package in {"google", "botocore"} or "credentials from session" in str(error):
-        return Fault("auth", f"the cloud's credentials: {_short(error)}")
+        return Fault("auth", f"the cloud's credentials: {_text(error)}")
     return None
 
 
@@ -137,7 +135,7 @@ def _status(error: anthropic.APIStatusError) -> Fault:
     if 300 <= error.status_code < 400:
         return _redirect(error, str(headers.get("location", "")))
     kind = _status_kind(error)
-    message = error.api_message or _short(error)
+    message = error.api_message or _text(error)
     if kind == "endpoint":
         return Fault(
             kind,
