@@ -191,8 +191,8 @@ class Exchange:
     # -- staying within the context
 
     async def _fit(self) -> bool:
-        """Clear or summarise if that is worthwhile or necessary. Returns False if summarising
-        failed."""
+        """Clear or summarise if that is worthwhile or necessary. Returns False if the model was
+        asked for a summary, so that the caps are to be checked before it is asked again."""
         talk = self.talk
         by_server = "context editing" in self.model.features and not talk.stubbed
         if talk.anchors and not by_server and not talk.stubbed:
@@ -205,13 +205,13 @@ class Exchange:
         if decision.action == "clear":
             self._clear(decision.calls, by_server=by_server)
             return True
-        text: str | None = self._summary.mechanical()
-        if not self._too_long:
-            text = await self._own_summary()
-            if text is None:
-                return False
-        self._compact(text or self._summary.mechanical())
-        return True
+        if self._too_long:
+            self._compact(self._summary.mechanical())
+            return True
+        text = await self._own_summary()
+        if text is not None:
+            self._compact(text or self._summary.mechanical())
+        return False
 
     def _clear(self, calls: tuple[str, ...], *, by_server: bool) -> None:
         kept = self.settings.thinking == "budget" or "block binding" in self.model.features

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.events import (
     AttemptFinished,
     HintDelivered,
@@ -13,6 +14,7 @@ from avo_tui.domain.events import (
     ToolReturned,
     VersionCommitted,
 )
+from avo_tui.domain.run_settings import RunSettings
 from tests.loopback.server import Answer, Behaviour, Server, text, thinking, tool
 from tests.operators.agent.helpers import answers, results, step, well_formed, whole
 from tests.operators.fake_workbench import FakeWorkbench
@@ -179,6 +181,30 @@ async def test_the_local_summary_is_asked_for_and_replaces_the_conversation() ->
     final = server.requests[-1]["messages"]
     assert len(final) == 1 and "keep me" in final[0]["content"][1]["text"]
     assert "<summary>" in final[0]["content"][1]["text"]
+
+
+@pytest.mark.parametrize("cap", [90_000, None], ids=["cap", "no cap"])
+async def test_a_long_summary_is_asked_for_once_and_within_the_cap(cap: int | None) -> None:
+    bench = FakeWorkbench(RunSettings(budget=Budget(run=Caps(tokens=cap))))
+    asked: list[bool] = []
+
+    def answer(n: int, body: dict[str, Any]) -> Behaviour:
+        last = str(body["messages"][-1]["content"][-1])
+        asked.append("about to be replaced by a summary" in last)
+        if asked[-1]:
+            return Answer([text("long " * 5_000)], usage={"input_tokens": 100_000})
+        if any(asked):
+            return Answer([tool("end_step", reason="the summary was there")])
+        words = {"query": "long " * 3_000}
+        return Answer(
+            [tool("search_knowledge", **words)], usage={"input_tokens": 4_000 + 2_000 * n}
+        )
+
+    async with Server(answer) as server:
+        outcome = await step(bench, server, clear_at=7_000, compact_at=8_000)
+    assert asked.count(True) == 1
+    assert asked[-1] == (cap is not None), "nothing is asked for when the cap is reached"
+    assert outcome.outcome == ("stopped" if cap else "nothing")
 
 
 async def test_a_failed_edit_leaves_the_candidate_as_it_was(tmp_path: object) -> None:

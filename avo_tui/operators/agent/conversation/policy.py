@@ -64,8 +64,9 @@ def decide(
     if tokens >= limits.compact_at:
         if calls and tokens - freed <= limits.compact_at * FULL_AFTER:
             return clear
-        if talk.size_after(0) / talk.ratio >= limits.compact_at * LEAST_FREED_WHEN_FULL:
-            return SUMMARISE  # else the opening fills it, and a summary would free nothing
+        rest = talk.size_after(0) / talk.ratio if talk.grown else 0.0
+        if rest >= limits.compact_at * LEAST_FREED_WHEN_FULL:
+            return SUMMARISE  # else opening and summary fill it, and another would free nothing
     if tokens >= limits.clear_at and freed >= limits.clear_at * LEAST_FREED_WHEN_FULL:
         return clear
     if freed >= limits.clear_at * LEAST_FREED and talk.rent >= rewriting(talk, last, freed, price):
