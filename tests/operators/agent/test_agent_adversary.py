@@ -186,6 +186,20 @@ async def test_an_empty_body(kind: str) -> None:
     await after(response(b"", kind))
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        Answer([text("<tool_call>{" * 60_000)], piece=10**6),
+        Status(400, "invalid_request_error", "a" * 3_000_000),
+    ],
+    ids=["calls that never end", "one word of digits"],
+)
+async def test_a_text_that_repeats_itself_keeps_nothing_busy(first: Behaviour) -> None:
+    """A pattern that begins anew at each repetition would take hours."""
+    async with Server([first, *work()]) as server:
+        assert (await step(FakeWorkbench(), server)).outcome == "committed"
+
+
 async def test_a_tool_call_of_a_megabyte_is_no_flood() -> None:
     big = "// a long line of a kernel\n" * 40_000
     call = Answer([tool("write_file", file="kernel.cpp", text=big)], piece=60_000)

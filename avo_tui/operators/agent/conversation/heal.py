@@ -93,9 +93,6 @@ def _fallback(block: Mapping[str, Any], redact: Callable[[str], str]) -> Block |
     return kept if redact_json(kept, redact) == kept else None
 
 
-_WRITTEN = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
-
-
 def _with_written_calls(
     content: list[Block], tools: Mapping[str, Mapping[str, Any]], result: Healed
 ) -> list[Block]:
@@ -105,10 +102,13 @@ def _with_written_calls(
         return content
     calls: list[Block] = []
     for block in content:
-        for written in _WRITTEN.findall(str(block.get("text") or "")):
+        for part in str(block.get("text") or "").split("<tool_call>")[1:]:
+            written, end, _ = part.partition("</tool_call>")
             try:
-                call = json.loads(written)
+                call = json.loads(written) if end else None
             except (ValueError, RecursionError):
+                continue
+            if not isinstance(call, dict):
                 continue
             if (name := tool_name(str(call.get("name")), tools)) in tools:
                 arguments = call.get("arguments", call.get("parameters", {}))

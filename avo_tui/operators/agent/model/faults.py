@@ -38,17 +38,21 @@ FOR_THE_PERSON: frozenset[FaultKind] = frozenset({"auth", "billing", "model", "e
 
 LONGEST_RETRY_AFTER = 24 * 3600.0
 """Longest `retry-after` that is obeyed, in seconds; after that the request is tried again
+MOST_OF_A_SENTENCE = 10_000
+"""Largest number of characters that are looked at of what a server says of a fault."""
+
 anyway."""
 
 
 class Fault(Exception):  # noqa: N818 - a fault of the way to the model, not of the program
     def __init__(self, kind: FaultKind, sentence: str, retry_after: float | None = None) -> None:
-        sentence = clean_text(sentence)  # it quotes the server and is written to the journal
+        sentence = clean_text(sentence[:MOST_OF_A_SENTENCE])
         super().__init__(sentence)
         self.kind: FaultKind = kind
         self.sentence = sentence
         self.retry_after = retry_after
         """Seconds to wait, as asked by the server; None if it did not say."""
+        """What is wrong. It quotes the server, which may repeat a secret in it."""
 
 
 @dataclass

@@ -147,7 +147,7 @@ class Remedies:
 
     def next(self, message: str, *, thinks: bool) -> Remedy:
         """The remedy to try. `thinks`: the conversation contains thinking."""
-        words = re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", message.lower())
+        words = re.sub(r"(?<![0-9a-f])[0-9a-f]*\d[0-9a-f]*", "#", message.lower())
         if words == self.words:
             self.features.restore(self.probed)
         self.probed, self.words = (), words
