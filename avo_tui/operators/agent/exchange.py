@@ -328,6 +328,7 @@ class Exchange:
                 outcome="nothing", reason=f"the endpoint refuses the conversation: {sentence}"
             )
             self._ladder.answered()
+            self._setup.most_output = None  # shorter answers did not help either
 
     async def _pause(self, sentence: str) -> None:
         await self.bench.control.pause_for(sentence)

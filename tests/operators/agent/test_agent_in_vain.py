@@ -7,7 +7,7 @@ import pytest
 
 from avo_tui.domain.events import SupervisorIntervened
 from avo_tui.operators.agent.model.bounds import ENOUGH_OUTPUT, shorter
-from tests.loopback.server import Answer, Behaviour, Server, Status, text, tool
+from tests.loopback.server import Answer, Behaviour, Broken, Server, Status, text, tool
 from tests.operators.agent.helpers import last_user, step, work
 from tests.operators.agent.test_agent_steering import intervention
 from tests.operators.agent.test_agent_unattended import steps
@@ -234,6 +234,7 @@ async def test_a_review_that_a_hint_interrupts_is_asked_for_again() -> None:
         reviews += 1
         if reviews == 1:
             bench.queue_hint("look at the loads", delivery="now")
+            return Broken("hang", events=2)
         return Answer([text(json.dumps(REVIEW))])
 
     bench.on_boundary, script = press, work()

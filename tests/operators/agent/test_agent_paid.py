@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,14 @@ import anthropic
 import httpx2
 import pytest
 
+from avo_tui.domain.events import AgentText
 from avo_tui.operators.agent.model.classify import classify
 from avo_tui.operators.agent.model.faults import Backoff, Fault
 from avo_tui.operators.ports import StepEnded
-from tests.loopback.server import Answer, Behaviour, Body, Broken, Server, Status, events_of
-from tests.operators.agent.helpers import bills, step, work
+from tests.loopback.server import Answer, Body, Broken, Server, Status, events_of, text
+from tests.operators.agent.helpers import answers, bills, step, work
 from tests.operators.agent.helpers import well_formed as valid
-from tests.operators.agent.test_agent_odd_servers import Raw, RawServer, response
+from tests.operators.agent.test_agent_odd_servers import Raw, RawServer, response, stream
 from tests.operators.fake_workbench import FakeWorkbench
 
 
@@ -67,6 +68,61 @@ async def test_a_complete_answer_is_used_whatever_its_stream_does_next(
     assert not bench.parked and not bench.troubles()
 
 
+Events = list[Any]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: e.insert(1, e.pop()),
+        lambda e: e.insert(1, e.pop(-2)),
+        lambda e: e.extend(e[-2:]),
+        lambda e: e.__setitem__(slice(None), e[: len(e) // 2] + e),
+        lambda e: e.__setitem__(slice(None), [x for x in e if x[0] != "content_block_stop"]),
+        lambda e: e.pop(0),
+    ],
+    ids=["stop first", "reason first", "end twice", "begun anew", "blocks stay open", "no start"],
+)
+async def test_events_in_an_odd_order_are_an_answer(change: Callable[[Events], None]) -> None:
+    bench = FakeWorkbench()
+    async with RawServer([stream(change, a) for a in work()]) as server:  # type: ignore[misc]
+        outcome = await step(bench, server)
+    assert outcome.outcome == "committed" and len(server.requests) == 4
+    assert not bench.parked
+
+
+async def test_events_that_are_no_objects_are_passed_over() -> None:
+    def among(answer: Answer) -> Raw:
+        odd = b"event: odd\ndata: null\n\n: comment\n\nevent: odd\ndata: [1]\n\n"
+        whole = stream(lambda events: None, answer)
+        return Raw(
+            whole.data.replace(b"event: content_block_stop", odd + b"event: content_block_stop")
+        )
+
+    async with RawServer([among(a) for a in work()]) as server:  # type: ignore[misc]
+        assert (await step(FakeWorkbench(), server)).outcome == "committed"
+    assert len(server.requests) == 4
+
+
+async def test_a_complete_answer_outlasts_a_pause() -> None:
+    """The person interrupts while the server keeps the stream of a whole answer open."""
+    bench = FakeWorkbench()
+
+    class Interrupting(EndingServer):
+        async def _break(self, what: Broken, writer: asyncio.StreamWriter) -> None:
+            await writer.drain()
+            while not any("thinks" in e.text for e in bench.of(AgentText)):  # ends: it is read
+                await asyncio.sleep(0.01)
+            bench.cut("pause now")
+            await super()._break(what, writer)
+
+    plan, *rest = work()
+    plan.content = [text("It thinks."), *plan.content]
+    async with Interrupting([Ended(plan, "hang"), *rest]) as server:  # type: ignore[list-item]
+        outcome = await step(bench, server)
+    assert outcome.outcome == "committed" and len(server.requests) == answers(bench) == 4
+
+
 async def test_an_answer_without_its_reason_is_used() -> None:
     def without_reason(answer: Answer) -> Raw:
         events = [e for e in events_of(answer) if e[0] != "message_delta"]
@@ -111,6 +167,8 @@ async def test_a_stream_under_a_wrong_name_is_used() -> None:
     [
         ({"choices": []}, "chat completions"),
         ({"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, "overloaded"),
+        ({"error": {"message": "no worker is free", "code": 503}}, "failed: no worker is free"),
+        ({"detail": "the model is loading"}, "the model is loading"),
         ([1], "no message"),
         ({"content": [{"type": "text", "text": 3}, 4]}, ""),
     ],
@@ -133,17 +191,23 @@ def stop_at_pause(bench: FakeWorkbench) -> None:
         (Broken("reset", events=3), 12, "each of them paid"),
         (Broken("eof", events=3), 12, "each of them paid"),
         (Broken("eof", events=0), 12, "ended before"),
+        (Broken("error", events=3), 24, "each of them paid"),
+        (Broken("reset", events=0), 12, "lost in mid-stream"),
+        (Raw(b""), 24, "no answer over HTTP"),
+        (Raw(b"SSH-2.0-OpenSSH_9.6\r\n"), 24, "no answer over HTTP"),
+        (Raw(b"HTTP/1.1 200 OK\r\nx: " + b"x" * 200_000), 24, "no answer over HTTP"),
+        (response(b"event: message_start\ndata: [1]\n\n", "text/event-stream"), 6, "no event"),
         (Broken("hang", events=0), 12, "read_timeout"),
         (Broken("garbage", events=3), 6, "not valid"),
     ],
-    ids=["500", "reset", "eof", "nothing", "hang", "garbage"],
+    ids=str,
 )
 async def test_what_never_passes_is_not_asked_for_without_end(
-    fault: Behaviour, most: int, words: str
+    fault: Any, most: int, words: str
 ) -> None:
     bench = FakeWorkbench()
     stop_at_pause(bench)
-    async with Server(lambda n, body: fault) as server:
+    async with RawServer(lambda n, body: fault) as server:
         with pytest.raises(StepEnded):
             await asyncio.wait_for(step(bench, server, read_timeout=0.1), 60)
     assert len(server.requests) == most
@@ -163,6 +227,30 @@ def test_time_mends_what_is_not_the_servers_own_failure() -> None:
     patience = Backoff(1, 2, breaker=3)
     for kind in ("rate_limit", "overloaded", "unavailable", "connection"):
         assert not any(patience.breaks(Fault(kind, "x"), paid=False) for _ in range(100))
+    assert any(patience.breaks(Fault("overloaded", "x"), paid=True) for _ in range(12))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "words"),
+    [
+        (502, "unavailable", "<html><title>502 Bad Gateway</title><h1>No</h1></html>", "502 Bad"),
+        (429, "billing", '{"error": {"type": "insufficient_quota", "message": "pay"}}', "pay"),
+        (500, "server", '{"error": {"message": "%s"}}' % ("line\\n" * 500_000), "line line"),
+    ],
+    ids=["page", "quota", "megabytes"],
+)
+async def test_an_error_is_one_clear_sentence(
+    status: int, kind: str, body: str, words: str
+) -> None:
+    bench = FakeWorkbench()
+    stop_at_pause(bench)
+    bench.on_boundary = lambda place: bench.end("stopped", "seen") if bench.parked else None
+    async with RawServer(lambda n, b: response(body.encode(), "text/html", status)) as server:  # type: ignore[arg-type,return-value]
+        with pytest.raises(StepEnded):
+            await step(bench, server)
+    (said,) = bench.troubles()
+    assert words in said and len(said) <= 600 and "<" not in said and "\n" not in said
+    assert bool(bench.paused) == (kind == "billing")
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -51,9 +51,7 @@ class Assembly:
     def complete(self) -> bool:
         """Whether nothing of the answer is missing: it was ended, or every block of it was and the
         reason why it stopped has come."""
-        if self.stopped and self._parts:
-            return True
-        return self._started and self._reason and not self._open
+        return self.stopped or (self._started and self._reason and not self._open)
 
     def take(self, event: Mapping[str, Any]) -> int:
         """Add one event; returns the characters of progress, 0 for an event that brings nothing.
@@ -65,6 +63,8 @@ class Assembly:
             return 0
         match event.get("type"):
             case "message_start":
+                self._parts.clear()  # of an answer that a gateway gave up, to begin another
+                self._open.clear()
                 self._message = dict(_object(event.get("message")))
                 self._started = True
                 self._count(self._message.get("usage"))
@@ -84,7 +84,7 @@ class Assembly:
                 self._count(event.get("usage"))
                 return 1
             case "message_stop":
-                self.stopped = True
+                self.stopped = bool(self._parts) or self._reason
             case _:
                 pass
         return 0

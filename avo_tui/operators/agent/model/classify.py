@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import socket
 import ssl
 import time
@@ -31,6 +32,10 @@ _TOO_LONG = (
     "prompt too long",
     "reduce the length of",
 )
+
+_TITLE = re.compile(r"<title>\s*(\S[^<]*)", re.IGNORECASE)
+
+_NO_MONEY = ("spend_limit", "credit balance", "insufficient_quota")
 
 _NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL")
 """Names of TLS errors that come again at every try."""
@@ -85,7 +90,7 @@ def classify(error: Exception) -> Fault:
             return Fault("auth", "the key cannot be sent: it holds a character that no header may")
         return _unconnected(error)
     if isinstance(error, httpx2.TransportError):
-        return Fault("connection", f"the connection was lost in mid-stream: {_short(error)}")
+        return Fault("cut_off", f"the connection was lost in mid-stream: {_text(error)}")
     if isinstance(error, anthropic.CredentialsError):
         return Fault("auth", f"credentials: {_text(error)}")
     if (cloud := _cloud_fault(error)) is not None:
@@ -117,7 +122,11 @@ def _unconnected(error: Exception) -> Fault:
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return Fault("host", "the model's server is not found: no machine has this name")
     cause = error.__cause__ or error
-    return Fault("connection", f"no connection to the model's server: {_short(cause)}")
+    if isinstance(cause, httpx2.NetworkError | httpx2.ProtocolError) and not isinstance(
+        cause, httpx2.ConnectError
+    ):
+        return Fault("server", f"the model's server gave no answer over HTTP: {_text(cause)}")
+    return Fault("connection", f"no connection to the model's server: {_text(cause)}")
 
 
 def _cloud_fault(error: Exception) -> Fault | None:
@@ -168,7 +177,7 @@ def _status_kind(error: anthropic.APIStatusError) -> FaultKind:
     # An error event in a stream comes with status 200, so the error's type is checked first.
     code, kind = error.status_code, str(error.type or "")
     message = f"{error.api_message or ''} {error}".lower()
-    if "spend_limit" in str(error.error_code or "") or "credit balance" in message:
+    if any(words in f"{error.error_code} {kind} {message}" for words in _NO_MONEY):
         return "billing"
     if kind in {"rate_limit_error", "throttlingException"} or code == 429:
         return "rate_limit"
@@ -227,6 +236,8 @@ def _finite(seconds: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:299] + "…"
+def _text(error: BaseException) -> str:
+    text = str(error)
+    if (title := _TITLE.search(text)) is not None:  # a page of a gateway
+        text = title[1]
+    return " ".join(text.split()) or type(error).__name__

@@ -12,8 +12,8 @@ FaultKind = Literal[
     "rate_limit",  # 429: wait as long as the server asks
     "overloaded",  # 529, or the same error within a stream
     "unavailable",  # 502, 503, 504, 408, 409, 425: a gateway or a server that starts
-    "server",  # 500, and other errors of the server
-    "connection",  # refused, reset
+    "server",  # 500, other errors of the server, a connection that it closed without an answer
+    "connection",  # refused, or not made in time
     "host",  # name not found: a misspelt address, unless the endpoint has answered before
     "timeout",  # no data or no progress for too long
     "cut_off",  # the stream ended without a stop event
@@ -26,21 +26,23 @@ FaultKind = Literal[
     "endpoint",  # an address that does not speak the Messages API, or redirects elsewhere
 ]
 
-PASSING: frozenset[FaultKind] = frozenset({"rate_limit", "overloaded", "unavailable"})
-"""Faults that pass by themselves: they never pause the run, however long they last. Neither does a
-connection that cannot be made; one that is lost when an answer had begun is paid for."""
-LONGER: dict[FaultKind, int] = {"server": 4, "connection": 2, "timeout": 2, "cut_off": 2}
+PASSING: frozenset[FaultKind] = frozenset({"rate_limit", "overloaded", "unavailable", "connection"})
+"""Faults that pass by themselves: they never pause the run, however long they last, unless an
+answer had begun each time, which is paid for."""
+LONGER: dict[FaultKind, int] = {
+    "server": 4, "overloaded": 4, "rate_limit": 4, "unavailable": 4, "timeout": 2, "cut_off": 2,
+}  # fmt: skip
 """How many times the usual number of faults in a row is borne before the run pauses: a server that
 fails for an hour may recover, one that fails longer in the same way has a reason to."""
 
 FOR_THE_PERSON: frozenset[FaultKind] = frozenset({"auth", "billing", "model", "endpoint"})
 """Faults that only the person can fix."""
 
-LONGEST_RETRY_AFTER = 24 * 3600.0
-"""Longest `retry-after` that is obeyed, in seconds; after that the request is tried again
 MOST_OF_A_SENTENCE = 10_000
 """Largest number of characters that are looked at of what a server says of a fault."""
 
+LONGEST_RETRY_AFTER = 24 * 3600.0
+"""Longest `retry-after` that is obeyed, in seconds; after that the request is tried again
 anyway."""
 
 
@@ -50,9 +52,9 @@ class Fault(Exception):  # noqa: N818 - a fault of the way to the model, not of 
         super().__init__(sentence)
         self.kind: FaultKind = kind
         self.sentence = sentence
+        """What is wrong. It quotes the server, which may repeat a secret in it."""
         self.retry_after = retry_after
         """Seconds to wait, as asked by the server; None if it did not say."""
-        """What is wrong. It quotes the server, which may repeat a secret in it."""
 
 
 @dataclass
@@ -82,8 +84,8 @@ class Backoff:
 
         `paid`: the answer had begun, so that waiting for a better one costs money each time.
         """
-        passes = {"connection": not paid, "host": self.answered}
-        if fault.kind in PASSING or passes.get(fault.kind, False):
+        passes = fault.kind in PASSING or (fault.kind == "host" and self.answered)
+        if passes and not paid:
             return False
         self.broken += 1
         return self.broken >= self.breaker * LONGER.get(fault.kind, 1)

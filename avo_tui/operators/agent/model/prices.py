@@ -50,7 +50,7 @@ UNKNOWN = Price(input=10.0, output=50.0, cache_read=1.0, cache_write=12.5)
 """Price for a model without a known price: the most expensive tier, so that a cap is reached too
 early rather than too late."""
 
-MOST_TOKENS = 50_000_000
+MOST_TOKENS = 10_000_000
 """Largest believable token count in a usage; no model takes or produces that many at once."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from avo_tui.domain.plain import plain
 from avo_tui.operators.agent.model.endpoint import AnthropicModel
 from avo_tui.operators.agent.model.faults import Fault
 from avo_tui.operators.agent.model.features import Remedies
@@ -81,7 +82,7 @@ async def _ask(model: AnthropicModel, settings: AgentSettings) -> list[ProbeResu
             rejected = fault.kind == "rejected"
             if rejected and ladder.next(fault.sentence, thinks=False) in {"without", "ask again"}:
                 continue
-            return [*answers, ProbeResult("fail", f"{fault.sentence}.")]
+            return [*answers, ProbeResult("fail", f"{plain(fault.sentence, 600)}.")]
         usd += model.spend(reply.usage, reply.model).usd
         seconds = time.monotonic() - began
         return [*answers, *_learned(model, reply, seconds, usd)]

@@ -15,7 +15,7 @@ from avo_tui.operators.agent.model.faults import Fault
 from avo_tui.operators.agent.model.port import Reply, Request, Sink
 from avo_tui.operators.agent.settings import AgentSettings
 
-CHARACTERS_PER_TOKEN = 24
+CHARACTERS_PER_TOKEN = 40
 """An answer with more characters than this per allowed token is taken to be endless."""
 
 DRAIN = 1.0
@@ -71,7 +71,7 @@ async def read_answer(
         ):
             watch = _Watch(clock, settings.progress_timeout, most)
             await _read(client, arguments, watch, answer)
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:  # cancelled: the person paused the run
         if not answer.complete:
             if isinstance(error, TimeoutError):
                 raise _too_slow(settings, whole.expired()) from error
@@ -106,6 +106,8 @@ async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, answer
                 _take_whole(json.loads(body), response, answer)
                 return
         async for event in stream:
+            if not isinstance(event, anthropic.BaseModel):
+                continue  # its data is no object, so it belongs to no answer
             watch.progress(answer.take(event.to_dict(mode="json", warnings=False)))
             if answer.complete:
                 watch.end(DRAIN if answer.stopped else LAST_EVENT)
@@ -122,7 +124,7 @@ async def _read(client: Client, arguments: dict[str, Any], watch: _Watch, answer
 
 def _take_whole(body: Any, response: httpx2.Response, answer: Assembly) -> None:
     """Take an answer that a server sent in one piece, as gateways do that do not stream."""
-    if isinstance(body, dict) and body.get("type") == "error":
+    if isinstance(body, dict) and "content" not in body and body.keys() & {"error", "detail"}:
         raise anthropic.APIStatusError(str(body)[:500], response=response, body=body)
     if not isinstance(body, dict) or not isinstance(body.get("content"), list):
         raise Fault("malformed", f"the server's answer is no message {_FOREIGN}")
