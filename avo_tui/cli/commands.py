@@ -128,6 +128,16 @@ class Root(Group):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**{**attributes, "commands": Commands()})
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the shell that is named behind `--install-completion`; typer takes the one that
+        calls, whichever is named."""
+        words = " ".join(args).replace("=", " ").split()
+        if len(words) == 2 and words[0] in ("--install-completion", "--show-completion"):
+            for option in self.params:
+                if words[0] in option.opts and option.callback:
+                    option.callback(ctx, option, words[1])
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands under their headings, one line each; the rarer ones by name."""
         width = max(map(len, self.commands))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, BadParameter, Context, Exit, Option, Typer
@@ -259,10 +259,14 @@ def _show_memory(reader: SessionReader, as_json: bool) -> None:
     say(f"{size(notes)} of {limit} characters")
 
 
-def _options(context: Context) -> Iterable[str]:
-    """The options of the session that stands on the line already, each with its `=`."""
+def _options(context: Context) -> Iterator[str]:
+    """The options of the session that stands on the line already, each with its `=`, and with the
+    value it has: a shell writes a space behind an answer that is the only one."""
     settings = opened(context.params["name"]).state.session.settings
-    return [f"{option.name}=" for option in _known(settings)]
+    for option in _known(settings):
+        value = settings.option(option.name)
+        yield f"{option.name}="
+        yield f"{option.name}={option.default if value is None else value}"
 
 
 def _known(settings: RunSettings) -> Sequence[OptionInfo]:

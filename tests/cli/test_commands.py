@@ -97,8 +97,22 @@ def test_names_on_the_line_are_completed(own_places: Path, done: Path) -> None:
     assert "mha_forward" in completed("run mha_f")
     assert completed("docs first") == ["first-agent", "first-kernel", "first-repository"]
     assert "supervisor.attempts=" in completed("set done supervisor")
+    assert completed("set done audit.ev") == ["audit.every=", "audit.every=40"]
     assert completed("campaign sta") == ["status"]
     assert completed("clear-") == ["clear-hint"]
+
+
+@pytest.mark.parametrize("option", ["--install-completion zsh", "--install-completion=zsh"])
+def test_completion_is_installed_for_the_shell_that_is_named(
+    option: str, tmp_path: Path, avo: Avo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever shell calls, which typer takes."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert avo(*option.split()).code == 0
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert made == {".zfunc/_avo", ".zshrc"}
+    assert avo("--show-completion", "fish").out.startswith("complete --command avo")
+    assert "tcsh is not supported" in avo("--install-completion", "tcsh").out
 
 
 def test_completing_a_command_loads_none() -> None:
