@@ -20,6 +20,7 @@ PAGES = sorted(
     ]
 )  # fmt: skip
 MOST_WORDS = 1500
+MOST_OF_A_PARAGRAPH = 700  # characters
 WHY_LONG = "A long page in one piece:"
 
 
@@ -60,6 +61,13 @@ def test_a_long_page_says_why(page: Path) -> None:
     assert len(text.split()) <= MOST_WORDS or WHY_LONG in text
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def test_no_paragraph_is_a_wall(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    parts = re.split(r"\n\s*(?=\n)|\n(?=\s*(?:[-*|] ?|\d+\. ))", text)
+    assert not [part.strip()[:80] for part in parts if len(part.strip()) > MOST_OF_A_PARAGRAPH]
+
+
 @pytest.mark.slow
 def test_the_site_is_built(tmp_path: Path) -> None:
     pytest.importorskip("material")
@@ -70,6 +78,8 @@ def test_the_site_is_built(tmp_path: Path) -> None:
     commands = (tmp_path / "commands.html").read_text(encoding="utf-8")
     assert "avo campaign" in commands and "--against" in commands
     assert "From nothing to a CUDA kernel" in (tmp_path / "search/search_index.json").read_text()
-    unread = [p.name for p in tmp_path.glob("*.html") if "<p>```" in p.read_text(encoding="utf-8")]
-    assert not unread, "blocks of code that are shown as text"
-    assert "softmax.cpp</span>" in (tmp_path / "first-kernel.html").read_text(encoding="utf-8")
+    markdown = re.compile(r"<p>```|^- <", re.MULTILINE)  # of a list without a blank line before it
+    pages = {page.name: page.read_text(encoding="utf-8") for page in tmp_path.glob("*.html")}
+    unread = [name for name, text in pages.items() if markdown.search(text)]
+    assert not unread, "blocks of code or lists that are shown as text"
+    assert "softmax.cpp</span>" in pages["first-kernel.html"]
