@@ -54,9 +54,10 @@ from avo_tui.evaluation.locks import measuring_text
 from avo_tui.evaluation.ports import ProgressSink
 from avo_tui.operators.toolbox import quick_tools, variants
 from avo_tui.operators.toolbox.variants import Ask, Timed, Variant
+from avo_tui.patches import ChangeError
 from avo_tui.settings import settings
 from avo_tui.store import SessionReader
-from avo_tui.worktree import ChangeError, read_change
+from avo_tui.worktree import read_change
 
 LOOK_SECONDS = 0.3
 """Seconds over which the load of the processor is looked at."""

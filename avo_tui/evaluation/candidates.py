@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from avo_tui.domain.candidate import MAX_FILE_BYTES, MAX_FILES, Candidate
 from avo_tui.domain.task import TaskInfo
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.patches import ChangeError
 from avo_tui.user_paths import without_links
-from avo_tui.worktree import ChangeError, read_change
+from avo_tui.worktree import read_change
 
 MOST_SEEN = 10_000
 """Files and folders that are looked at below a folder, hidden ones apart from what is in them."""

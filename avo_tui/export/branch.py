@@ -17,8 +17,9 @@ from avo_tui.domain.repository import Proof
 from avo_tui.domain.task import TaskInfo
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
 from avo_tui.export.kernel import version_of
+from avo_tui.git_command import GitError, committed, git
 from avo_tui.store import SessionReader
-from avo_tui.worktree import GitError, committed, git, lay
+from avo_tui.worktree import editable_files, lay
 
 CLONE, TEXT, PATCH = "repository", "PULL_REQUEST.md", "changes.patch"
 _SUBJECT = 72
@@ -83,9 +84,9 @@ def as_branch(
     with new_folder(target) as folder:
         try:
             clone = folder / CLONE
-            base = _start(clone, origin, branch, task)
+            base, tree = _start(clone, origin, branch, task), clone / origin.prefix
             for version in versions:
-                lay(reader.candidate(version.candidate), clone / origin.prefix, task)
+                lay(reader.candidate(version.candidate), tree, editable_files(tree, task.editable))
                 git(clone, "add", "--all", "--force", "--", *_changed(clone))
                 git(clone, "commit", "--quiet", "--allow-empty", "--message", _message(version))
             write(folder, PATCH, git(clone, "format-patch", "--stdout", base).decode())

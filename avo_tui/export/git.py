@@ -10,8 +10,8 @@ from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.records import Version
 from avo_tui.domain.state import SessionState
 from avo_tui.export.folder import Exported, ExportError, new_folder
+from avo_tui.git_command import GitError, git
 from avo_tui.store import SessionReader
-from avo_tui.worktree import GitError, git
 
 MAIN = "main"
 NOTES = "refs/notes/commits"

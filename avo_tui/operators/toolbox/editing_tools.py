@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import Field
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.difference import unified
-from avo_tui.operators.toolbox import patch
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.placeholder import is_placeholder
 from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
-from avo_tui.worktree import numbered
+from avo_tui.patches import ChangeError, apply_patch, check_name, numbered
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with a change is told to the agent."""
+    try:
+        yield
+    except ChangeError as error:
+        raise ToolError(str(error)) from None
+
 
 _FILE = Field(default=None, description="File of the candidate; needed if it has several.")
 
@@ -80,7 +92,8 @@ async def write_file(
     name = file
     if name is None:
         name, _ = space.file(None)
-    patch.check(name)
+    with _told():
+        check_name(name)
     if is_placeholder(text):
         raise ToolError(
             "That text is the pointer that stands for a file cleared from the conversation, not a"
@@ -115,7 +128,8 @@ async def apply_diff(
 ) -> str:
     """Apply a unified diff to the working candidate. Context must match exactly, line numbers may
     be off; all hunks apply or none."""
-    changed, what = patch.apply_patch(space.working, diff)
+    with _told():
+        changed, what = apply_patch(space.working, diff)
     return space.change(changed, what)
 
 

@@ -17,7 +17,8 @@ from avo_tui.domain.plain import safe
 from avo_tui.operators.toolbox.errors import ToolError
 from avo_tui.operators.toolbox.tool import tool
 from avo_tui.operators.toolbox.workspace import Workspace
-from avo_tui.worktree import MARK, ChangeError, numbered, read_change
+from avo_tui.patches import ChangeError, numbered
+from avo_tui.worktree import MARK, read_change
 
 _MOST_LISTED, _MOST_HITS, _MOST_BYTES = 300, 120, 2 << 20
 _LINE = 240

@@ -10,7 +10,7 @@ import pytest
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.command import base as bases
 from avo_tui.evaluation.backends.command.base import MOST_BASE_BYTES, take_base
-from avo_tui.evaluation.backends.command.project import read_project
+from avo_tui.evaluation.backends.command.project import parse_project, read_project
 from avo_tui.evaluation.ports import EvaluatorError
 from tests.evaluation.repositories.conftest import Repository
 
@@ -86,5 +86,7 @@ def test_a_base_that_is_too_large_says_what_to_leave_out(
         file.truncate(MOST_BASE_BYTES + 1)
     with pytest.raises(EvaluatorError, match='exclude = \\["data"\\]'):
         bases.copied(repository.folder)
-    assert bases.copied(repository.folder, ("data.bin",)).files
+    toml = (repository.folder / "avo.toml").read_text()
+    without = parse_project(toml.replace("[build]", 'exclude = ["data.bin"]\n[build]'), "avo.toml")
+    assert bases.copied(repository.folder, without).files
     assert not list(bases.bases().glob(".new-*"))

@@ -6,7 +6,8 @@ import pytest
 
 from avo_tui.domain.repository import editable
 from avo_tui.domain.task import Configuration, TaskInfo
-from avo_tui.worktree import ChangeError, make_worktree, read_change, seed_of
+from avo_tui.patches import ChangeError
+from avo_tui.worktree import make_worktree, read_change, seed_of
 
 FILES = {
     "src/a.c": "one\ntwo\nthree\n",

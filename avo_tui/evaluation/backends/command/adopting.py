@@ -466,8 +466,7 @@ def pin(folder: Path) -> str:
     if named[1] == "HEAD" and not base:
         raise EvaluatorError(f'{folder} has no commit; write base = "copy" into {path}')
     if not base:
-        copy = bases.copied(folder, project.project.exclude, project.test.hidden)
-        base = f"sha256:{copy.id[:16]}"
+        base = f"sha256:{bases.copied(folder, project).id[:16]}"
     path.write_text(text.replace(named[0], f'base = "{base}"'), encoding="utf-8")
     return f"its base is {base} from now on"
 

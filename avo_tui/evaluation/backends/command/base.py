@@ -16,10 +16,12 @@ from pathlib import Path, PurePosixPath
 
 import platformdirs
 
-from avo_tui.domain.candidate import MOST_BYTES, MOST_FILES, Candidate
+from avo_tui.domain.candidate import Candidate
 from avo_tui.evaluation.backends.command.project import FILE, Project
 from avo_tui.evaluation.ports import EvaluatorError
-from avo_tui.worktree import JUNK, GitError, git, takes
+from avo_tui.git_command import GitError, git
+from avo_tui.patches import ChangeError
+from avo_tui.worktree import JUNK, text_below
 
 MOST_BASE_BYTES = 4 << 30
 MOST_BASE_FILES = 200_000
@@ -52,24 +54,12 @@ class Base:
     def bytes(self) -> int:
         return sum(entry.size for entry in self.files.values())
 
-    def editable(self, patterns: tuple[str, ...]) -> dict[str, Path]:
-        """Name → file of all that a candidate may change: text under a plain name."""
-        paths = {name: self.tree / name for name in self.files}
-        return {name: path for name, path in paths.items() if takes(name, path, patterns)}
-
     def seed(self, patterns: tuple[str, ...]) -> Candidate:
         """The editable files as they are in the base. Raises EvaluatorError."""
-        files = self.editable(patterns)
-        if not files:
-            told = ", ".join(patterns)
-            raise EvaluatorError(f"no text file of the base is covered by editable = {told}")
-        total = sum(self.files[name].size for name in files)
-        if len(files) > MOST_FILES or total > MOST_BYTES:
-            raise EvaluatorError(
-                f"editable covers {len(files)} files, {total >> 20} MiB; {MOST_FILES} files and"
-                f" {MOST_BYTES >> 20} MiB are the most: name fewer folders"
-            )
-        return Candidate(files={name: path.read_bytes().decode() for name, path in files.items()})
+        try:
+            return text_below(self.tree, patterns)
+        except ChangeError as error:
+            raise EvaluatorError(str(error)) from error
 
     @cached_property
     def foreign_links(self) -> tuple[str, ...]:
@@ -133,12 +123,12 @@ def take_base(folder: Path, project: Project) -> Base:
 
     Raises EvaluatorError where it is not there.
     """
-    wanted, exclude = project.project.base, project.project.exclude
+    wanted, apart = project.project.base, _Apart(folder, project)
     if wanted.startswith("sha256:"):
         known = open_base(wanted.removeprefix("sha256:"))
         if known is not None:
             return known
-        base = copied(folder, exclude, project.test.hidden)
+        base = copied(folder, project)
         if f"sha256:{base.id}".startswith(wanted):
             return base
         raise EvaluatorError(
@@ -146,83 +136,83 @@ def take_base(folder: Path, project: Project) -> Base:
             f' them back, or write base = "sha256:{base.id[:12]}" into {FILE}'
         )
     commit = _resolved(folder, wanted)
-    secret = _secret(folder, project.test.hidden)
-    key = hashlib.sha256(repr((commit, exclude, secret)).encode()).hexdigest()[:24]
+    key = hashlib.sha256(repr((commit, apart.folders)).encode()).hexdigest()[:24]
     note = bases() / f"commit-{key}"
     if note.is_file() and (known := open_base(note.read_text().strip())) is not None:
         return known
-
-    def checked_out(tree: Path) -> None:
-        _check_out(folder, commit, tree)
-        for path in sorted(tree.rglob("*"), reverse=True):
-            name = path.relative_to(tree).as_posix()
-            if covered(name, exclude) or (secret and _below(name, secret)):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-    base = _stored(checked_out)
+    base = _stored(lambda tree: _check_out(folder, commit, tree, apart, ""))
     note.write_text(base.id)
     return base
 
 
-def covered(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether one of the patterns names a path, or a folder above it."""
-    return any(_below(name, pattern.rstrip("/*")) for pattern in patterns)
+class _Apart:
+    """What is left out of a base: what the person excludes, and hidden tests within the tree."""
 
+    def __init__(self, folder: Path, project: Project | None) -> None:
+        self.folders = [FILE]  # what it says is not a part of what it is about
+        if project is None:
+            return
+        self.folders += [pattern.rstrip("/*") for pattern in project.project.exclude]
+        hidden, real = (folder / project.test.hidden).resolve(), folder.resolve()
+        if project.test.hidden and hidden.is_relative_to(real):
+            self.folders.append(hidden.relative_to(real).as_posix())
 
-def _below(name: str, folder: str) -> bool:
-    return name == folder or name.startswith(f"{folder}/")
-
-
-def _secret(folder: Path, hidden: str) -> str:
-    """The hidden tests' folder where it lies in the repository, relative to it."""
-    if not hidden:
-        return ""
-    path, real = (folder / hidden).resolve(), folder.resolve()
-    return path.relative_to(real).as_posix() if path.is_relative_to(real) else ""
+    def covers(self, name: str) -> bool:
+        return any(name == folder or name.startswith(f"{folder}/") for folder in self.folders)
 
 
 def _resolved(folder: Path, name: str) -> str:
     commit = is_commit(folder, name)
     if not commit:
+        shallow = _asked(folder, "rev-parse", "--is-shallow-repository") == "true"
         raise EvaluatorError(
-            f"{folder} has no commit {name!r}, or git is not installed; write the base's commit"
-            f" into {FILE}, or leave the file away and adopt the folder again"
+            f"{folder} has no commit {name!r}"
+            + (f"; the clone is shallow: git -C {folder} fetch --unshallow" if shallow else "")
+            + f", or git is not installed; write the base's commit into {FILE}, or leave the file"
+            " away and adopt the folder again"
         )
     return commit
 
 
-def _check_out(folder: Path, commit: str, tree: Path) -> None:
-    """Write a commit's files to `tree`, submodules included; the checkout stays as it is."""
+def _check_out(folder: Path, commit: str, tree: Path, apart: _Apart, above: str) -> None:
+    """Write a commit's files to `tree`, submodules included; the checkout stays as it is. `above`
+    is the path of a submodule in the base, with a slash."""
     prefix = _asked(folder, "rev-parse", "--show-prefix").rstrip("/")
     treeish = f"{commit}:{prefix}" if prefix else commit
     # In a folder below it, git would look for that folder within the tree that is written.
     top = Path(_asked(folder, "rev-parse", "--show-toplevel"))
+    names, modules = [], {}
     with tempfile.TemporaryDirectory() as temporary:
         own = {"GIT_INDEX_FILE": str(Path(temporary) / "index")}
         try:
             git(top, "read-tree", treeish, more=own)
-            git(top, "checkout-index", "--all", "--quiet", f"--prefix={tree}/",
-                more=own)  # fmt: skip
             listed = git(top, "ls-tree", "-r", "-z", treeish).decode(errors="surrogateescape")
+            for line in listed.rstrip("\0").split("\0"):
+                facts, _, name = line.partition("\t")
+                if facts.startswith("160000"):
+                    modules[name] = facts.split()[2]
+                elif name and not apart.covers(above + name):
+                    names.append(name)
+            git(top, "checkout-index", "--quiet", "-z", "--stdin", f"--prefix={tree}/", more=own,
+                given="\0".join(names).encode(errors="surrogateescape"))  # fmt: skip
         except GitError as error:
             raise EvaluatorError(f"{folder}: the base cannot be written: {error}") from error
-    for line in listed.split("\0"):
-        facts, _, name = line.partition("\t")
-        if not facts.startswith("160000"):
+    for name, wanted in modules.items():
+        module = folder / name
+        if apart.covers(above + name):
             continue
-        module, wanted = folder / name, facts.split()[2]
         if not (module / ".git").exists() or is_commit(module, wanted) != wanted:
             raise EvaluatorError(
                 f"the submodule {name} of {folder} is not checked out; say: git -C {folder}"
                 f" submodule update --init {name}"
             )
         (tree / name).mkdir(parents=True, exist_ok=True)
-        _check_out(module, wanted, tree / name)
+        _check_out(module, wanted, tree / name, apart, f"{above}{name}/")
 
 
-def copied(folder: Path, exclude: tuple[str, ...] = (), hidden: str = "") -> Base:
+def copied(folder: Path, project: Project | None = None) -> Base:
     """A copy of a folder as it is now, without histories and what builds leave."""
-    secret, real = _secret(folder, hidden), folder.resolve()
+    apart, real = _Apart(folder, project), folder.resolve()
     size = count = 0
 
     def ignore(inside: str, names: list[str]) -> list[str]:
@@ -230,14 +220,12 @@ def copied(folder: Path, exclude: tuple[str, ...] = (), hidden: str = "") -> Bas
         left = []
         for name in names:
             path = Path(inside, name)
-            whole = path.relative_to(real).as_posix()
             # `.git` is a file in a submodule and in a further worktree
             junk = (name in JUNK and path.is_dir()) or name == ".git"
             junk = junk or name.endswith((".egg-info", ".pyc"))
             # a pipe or a socket cannot be held by a copy
             kept = path.is_symlink() or path.is_file() or path.is_dir()
-            apart = whole == FILE or covered(whole, exclude) or (secret and whole == secret)
-            if junk or apart or not kept:
+            if junk or not kept or apart.covers(path.relative_to(real).as_posix()):
                 left.append(name)
             elif not path.is_dir():
                 size, count = size + path.lstat().st_size, count + 1
@@ -267,14 +255,10 @@ def _stored(fill: Callable[[Path], object]) -> Base:
         fill(tree)
         files: dict[str, Entry] = {}
         for path in sorted(tree.rglob("*")):
-            if path.name == FILE and path.parent == tree:
-                path.unlink()  # what it says is not a part of what it is about
-                continue
             entry = mark_of(path)
             os.utime(path, ns=(_OLD, _OLD), follow_symlinks=False)
-            if entry is None:
-                continue
-            files[path.relative_to(tree).as_posix()] = entry
+            if entry is not None:
+                files[path.relative_to(tree).as_posix()] = entry
         _require_size(sum(entry.size for entry in files.values()), len(files), "the base")
         if not files:
             raise EvaluatorError("the base has no files")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,21 +39,18 @@ class RepositoryTask(Task):
         self.folder = folder
         self.project = project
         self.base = base
+        self._seed = base.seed(project.project.editable)
         self.__dict__.update(  # what a kernel's task says in its class
             name=name,
             title=project.project.title,
             unit=project.unit or "1",
             device=project.benchmark.device,
-            description=_description(project, base),
+            description=_description(project, base, self._seed.files),
         )
 
     @property
     def configurations(self) -> tuple[Configuration, ...]:
         return self.project.configurations
-
-    @cached_property
-    def _seed(self) -> Candidate:
-        return self.base.seed(self.project.project.editable)
 
     def seed(self) -> Candidate:
         return self._seed
@@ -98,9 +94,8 @@ def load_repository(name: str) -> RepositoryTask:
     return RepositoryTask(name, folder, project, take_base(folder, project))
 
 
-def _description(project: Project, base: Base) -> str:
+def _description(project: Project, base: Base, files: Mapping[str, str]) -> str:
     about = project.project
-    files = base.editable(about.editable)
     lines = [about.goal.strip() or "Make the benchmark below faster; behaviour stays the same.", ""]
     lines.append(
         f"The candidate is a change to a repository of {len(base.files)} files: of the"
@@ -134,10 +129,10 @@ def _description(project: Project, base: Base) -> str:
     return "\n".join(lines)
 
 
-def _map(files: Mapping[str, Path]) -> list[str]:
+def _map(files: Mapping[str, str]) -> list[str]:
     """The files with their lines; of many, the folders with their number of files."""
     if len(files) <= _SHOWN:
-        return [f"- `{n}`, {len(p.read_bytes().splitlines())} lines" for n, p in files.items()]
+        return [f"- `{n}`, {len(text.splitlines())} lines" for n, text in files.items()]
     folders = Counter(str(Path(name).parent) for name in files)
     rows = [f"- `{folder}/`, {count} files" for folder, count in folders.most_common(_SHOWN)]
     rest = len(folders) - len(rows)

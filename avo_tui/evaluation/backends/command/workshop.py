@@ -24,6 +24,7 @@ from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Isolation, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.sandbox.scratch import remove_tree, scratch_folder
+from avo_tui.worktree import lay
 
 KEPT_TREES = 4
 """Built candidates that a worker keeps."""
@@ -105,7 +106,6 @@ class Workshop:
         self._built: Tree | None = None
         self.touched: frozenset[str] = frozenset()
         """Protected files that the base's own build writes: nothing can be told from them."""
-        self.editables = base.editable(project.project.editable)
         self.seed = base.seed(project.project.editable)
 
     @property
@@ -173,7 +173,7 @@ class Workshop:
             await _copy(
                 self.base.tree if whole else base.folder, scratch / "tree" if whole else scratch
             )
-            self._apply(candidate, scratch / "tree")
+            lay(candidate, scratch / "tree", self.seed.files)
             ran = await self._build(scratch)
             if not ran.outcome.ok:
                 verdict, words = self.ending("the build", ran.outcome, self.project.build.seconds)
@@ -192,7 +192,7 @@ class Workshop:
         for name in candidate.files:
             if not editable(name, patterns):
                 summary = f"{name} is not editable"
-            elif name in self.base.files and name not in self.editables:
+            elif name in self.base.files and name not in self.seed.files:
                 summary = f"{name} is no text file in the base, so it stays as it is"
             else:
                 continue
@@ -204,22 +204,6 @@ class Workshop:
                     hint="Tests, benchmarks and what steers the build stay as in the base.",
                 ),
             )
-
-    def _apply(self, candidate: Candidate, tree: Path) -> None:
-        for name in self.editables:
-            if name not in candidate.files:
-                (tree / name).unlink(missing_ok=True)
-        for name, text in candidate.files.items():
-            data = text.encode()
-            known = self.base.files.get(name)
-            if known is not None and known.mark == sha256(data).hexdigest():
-                continue
-            path = tree / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink() or path.exists():
-                path.unlink()
-            path.write_bytes(data)
-            path.chmod(0o755 if known is not None and known.executable else 0o644)
 
     async def _build(self, scratch: Path, first: bool = False) -> Ran:
         build = self.project.build
@@ -251,7 +235,7 @@ class Workshop:
         """A scratch folder with a candidate's files, of which nothing is built."""
         with scratch_folder() as scratch:
             await _copy(self.base.tree, scratch / "tree")
-            self._apply(candidate, scratch / "tree")
+            lay(candidate, scratch / "tree", self.seed.files)
             yield scratch
 
     async def root(self, scratch: Path) -> str:
@@ -333,7 +317,7 @@ class Workshop:
         return listing
 
     def _protected(self) -> Iterable[str]:
-        return (n for n in self.base.files if n not in self.editables and n not in self.touched)
+        return (n for n in self.base.files if n not in self.seed.files and n not in self.touched)
 
     def _changed(self, tree: Path) -> Iterable[str]:
         return (n for n in self._protected() if mark_of(tree / n) != self.base.files[n])

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.difference import unified
-from avo_tui.operators.toolbox.errors import ToolError
-from avo_tui.operators.toolbox.patch import apply_patch
+from avo_tui.patches import ChangeError, apply_patch
 
 TEXT = "".join(f"line {n}\n" for n in range(1, 41))
 
@@ -37,7 +36,7 @@ def test_a_diff_with_wrong_line_numbers_applies() -> None:
     ],
 )
 def test_bad_diffs_say_what_is_wrong(diff: str, words: str) -> None:
-    with pytest.raises(ToolError) as caught:
+    with pytest.raises(ChangeError) as caught:
         apply_patch(candidate(TEXT), diff)
     assert words in str(caught.value)
 
@@ -46,7 +45,7 @@ def test_all_hunks_apply_or_none() -> None:
     good = "@@ -1,1 +1,1 @@\n-line 1\n+first\n"
     wrong = "@@ -30,1 +30,1 @@\n-no such line\n+x\n"
     before = candidate(TEXT)
-    with pytest.raises(ToolError, match=r"Hunk 2 of k\.cpp"):
+    with pytest.raises(ChangeError, match=r"Hunk 2 of k\.cpp"):
         apply_patch(before, f"--- a/k.cpp\n+++ b/k.cpp\n{good}{wrong}")
     assert before.files["k.cpp"] == TEXT
 
