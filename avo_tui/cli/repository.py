@@ -100,6 +100,7 @@ def adopt(
             f"note: {tool} is not where the commands look; install it, or name its folder:"
             f' path = ["…"] under [environment] in {file}'
         )
+    take_base(path, project).seed(project.project.editable)  # says what a session would find out
     called = store.adopt(path)
     tell(*(f"agreed: {called} {grant}" for grant in project.grants))
     tried = asyncio.run(_try(path, mutants, weak)) if check else None

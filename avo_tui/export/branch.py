@@ -19,7 +19,7 @@ from avo_tui.export.folder import Exported, ExportError, new_folder, write
 from avo_tui.export.kernel import version_of
 from avo_tui.git_command import GitError, committed, git
 from avo_tui.store import SessionReader
-from avo_tui.worktree import editable_files, lay
+from avo_tui.worktree import editable_files, lay, seed_of
 
 CLONE, TEXT, PATCH = "repository", "PULL_REQUEST.md", "changes.patch"
 _SUBJECT = 72
@@ -86,12 +86,14 @@ def as_branch(
             clone = folder / CLONE
             base, tree = _start(clone, origin, branch, task), clone / origin.prefix
             for version in versions:
-                lay(reader.candidate(version.candidate), tree, editable_files(tree, task.editable))
+                own = _own(clone, origin.prefix, reader.candidate(version.candidate), task)
+                lay(own, tree, editable_files(tree, task.editable))
                 git(clone, "add", "--all", "--force", "--", *_changed(clone))
                 git(clone, "commit", "--quiet", "--allow-empty", "--message", _message(version))
             write(folder, PATCH, git(clone, "format-patch", "--stdout", base).decode())
             wanted = reader.candidate(best.candidate)
-            _require_held(folder, branch, origin.prefix, wanted)
+            held = _own(clone, origin.prefix, wanted, task)
+            _require_held(folder, branch, origin.prefix, held)
         except GitError as error:
             raise ExportError(str(error)) from error
         write(folder, TEXT, _text(task, versions, prove(wanted), branch, origin))
@@ -110,6 +112,23 @@ def _start(clone: Path, origin: Origin, branch: str, task: TaskInfo) -> str:
     shutil.copytree(Path(task.tree), clone, symlinks=True)
     committed(clone, f"Base of {task.name}", branch)
     return git(clone, "rev-parse", "HEAD").decode().strip()
+
+
+def _own(clone: Path, prefix: str, candidate: Candidate, task: TaskInfo) -> Candidate:
+    """A candidate without the files of submodules, which no branch can hold. Raises ExportError
+    where it changes one."""
+    listed = git(clone, "ls-tree", "-r", "-z", f"HEAD:{prefix}").decode(errors="surrogateescape")
+    links = [row.partition("\t")[2] for row in listed.split("\0") if row.startswith("160000")]
+    files, seed = candidate.files, seed_of(task).files if links else {}
+    for link in links:
+        below = {name for name in files.keys() | seed.keys() if name.startswith(f"{link}/")}
+        if name := next((n for n in sorted(below) if files.get(n) != seed.get(n)), ""):
+            raise ExportError(
+                f"{name} is in the submodule {link}, of which a branch of this repository holds no"
+                " files; adopt the submodule's folder as a repository of its own"
+            )
+        files = {name: text for name, text in files.items() if name not in below}
+    return Candidate(files=files) if links else candidate
 
 
 def _changed(clone: Path) -> list[str]:

@@ -120,6 +120,25 @@ def test_a_branch_of_a_checkout_begins_at_its_commit(reader: SessionReader, tmp_
     assert git(home, "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("module", ["vendored", "src/c"])
+def test_a_branch_says_which_change_is_in_a_submodule(
+    reader: SessionReader, tmp_path: Path, module: str
+) -> None:
+    """Elsewhere a submodule stays what it is."""
+    home = tmp_path / "home"
+    subprocess.run(["cp", "-r", reader.state.session.task.tree, home], check=True)
+    git(home, "init", "-q", ".")
+    git(home, "add", "-A")
+    git(home, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},{module}")
+    git(home, "commit", "-qm", "base")
+    origin = Origin(folder=home, commit=git(home, "rev-parse", "HEAD").strip())
+    if module == "src/c":
+        with pytest.raises(ExportError, match=r"src/c/n\.c is in the submodule src/c"):
+            as_branch(reader, tmp_path / "out", None, origin, proof)
+    else:
+        assert as_branch(reader, tmp_path / "out", None, origin, proof).versions == (1, 2)
+
+
 def test_what_does_not_hold_from_nothing_is_not_offered(
     reader: SessionReader, tmp_path: Path
 ) -> None:

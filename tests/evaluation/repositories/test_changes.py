@@ -99,6 +99,27 @@ def test_a_worktree_is_taken_as_a_whole(task: TaskInfo, tmp_path: Path) -> None:
         read_change(tree, task)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("src/picture.bin", b"\0\2", "src/picture.bin is a binary file"),
+        ("src/picture.bin", None, "src/picture.bin was deleted"),
+        ("tests/t.c", None, "tests/t.c was deleted"),
+    ],
+)
+def test_what_a_worktree_must_not_change_is_named(
+    task: TaskInfo, tmp_path: Path, name: str, data: bytes | None, words: str
+) -> None:
+    """A link out of the tree that the base has is no change."""
+    (Path(task.tree) / "link").symlink_to("/etc/hostname")
+    tree = tmp_path / "tree"
+    make_worktree(tree, task, None)
+    assert read_change(tree, task) == seed_of(task)
+    (tree / name).unlink() if data is None else (tree / name).write_bytes(data)
+    with pytest.raises(ChangeError, match=words):
+        read_change(tree, task)
+
+
 def test_a_link_out_of_a_folder_is_not_followed(task: TaskInfo, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("token")

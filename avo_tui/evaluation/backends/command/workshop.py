@@ -135,7 +135,7 @@ class Workshop:
                 if not ran.outcome.ok:
                     words = self.ending("the build", ran.outcome, self.project.build.seconds)[1]
                     raise EvaluatorError(
-                        f"the base does not build: {words}{_told(ran)}{self._fetching(ran.text)}"
+                        f"the base does not build: {words}{self._fetching(ran.text)}{_told(ran)}"
                     )
                 changed = sorted(self._changed(scratch / "tree"))
                 remove_tree(home)
@@ -151,10 +151,16 @@ class Workshop:
         return self._built
 
     def _fetching(self, text: str) -> str:
-        """What to do about a build that wanted the network and had none."""
-        if self.project.build.network or not _WANTS_NETWORK.search(text):
+        """What to do about a build that found no network."""
+        if not _WANTS_NETWORK.search(text):
             return ""
-        return "\nThe sandbox has no network; where the build fetches something: network = true"
+        keep = "keep what it needs in the repository (such as cargo vendor does)"
+        if self.project.build.network:
+            return f"; it was given the network, and cannot reach what it fetches from here: {keep}"
+        return (
+            "; the sandbox has no network; where the build fetches something: network = true under"
+            f" [build], or {keep}"
+        )
 
     async def built(self, candidate: Candidate) -> Tree:
         """A candidate, built on top of the built base. Raises Rejected where it does not build."""
