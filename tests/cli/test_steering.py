@@ -116,7 +116,7 @@ def test_budget(avo: Avo, live: Path) -> None:
     }  # fmt: skip
     avo("budget", "live", "--evaluations", "3", "--per-step")
     form = avo("budget", "live", "--json").json
-    assert form["budget"]["step"]["evaluations"] == 3
+    assert form["budget"]["step"] == {**dict.fromkeys(form["budget"]["run"]), "evaluations": 3}
     assert form["budget"]["run"]["hours"] == 2.0
     avo("budget", "live", "--none", "--steps", "100")
     assert avo("budget", "live").out.endswith(" of 100 steps\n")

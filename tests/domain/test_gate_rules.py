@@ -34,9 +34,10 @@ from avo_tui.domain.gate_rules import (
     Rival,
     decide,
     judge_audit,
+    may_settle,
     scores_bear_out,
 )
-from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.domain.state import SessionState
 from tests.session_life import score, session_record
 
@@ -71,6 +72,15 @@ def test_a_gain_within_its_uncertainty_is_measured_further_then_unclear() -> Non
     assert "2 of at most 32 pairs are measured" in first.reason and "will not pass" in first.reason
     again = asked("strict", wild, begun=first.replicates)
     assert again.replicates == next_look(first.replicates), "a second submission adds one look"
+    last = [asked("strict", wild, begun=count).reason for count in (16, 24)]
+    assert "% after these 24 pairs, about +" in last[0] and "% after 32" in last[0]
+    assert last[1].endswith("% after these 32 pairs"), "no look is left"
+    for replicates, most, may in (
+        (2, 3, False), (2, 4, True), (16, 23, False), (24, 32, True), (32, 99, False),
+    ):  # fmt: skip
+        held = first.replaced(replicates=replicates)
+        assert may_settle(held, most) is may
+        assert not may_settle(held.replaced(outcome="refused"), most) and not may_settle(None, most)
     slight = asked("strict", [paired(1.012 if i % 2 else 1.018) for i in range(32)])
     assert slight.accepted and slight.replicates > LOOKS[0]
 
@@ -415,12 +425,38 @@ def test_a_ledger_tells_of_the_latest_comparisons_with_a_spread() -> None:
     assert list(twice.spent().items()) == [("samples", 8.0), ("compile", 3.0)]
 
 
-def test_scores_that_do_not_bear_a_gain_out() -> None:
-    decision = asked("strict", [paired(1.30), paired(1.31)])
-    assert scores_bear_out(decision, score(1.3), score(1.0))
-    assert scores_bear_out(decision, score(1.25), score(1.0))
-    assert not scores_bear_out(decision, score(1.0), score(1.0)), "the gain is of the gate alone"
-    assert not scores_bear_out(decision, score(2.0), score(1.0)), "the score is too good"
+@given(st.floats(1.2, 2.0), st.floats(0, 0.05), st.floats(0, 0.05), st.floats(0.5, 2.0))
+def test_scores_that_do_not_bear_a_gain_out(
+    gain: float, ours: float, theirs: float, before: float
+) -> None:
+    """They may differ by 5%, thrice the noise of both and half of the gain's interval."""
+    decision = asked("strict", [paired(gain), paired(gain * 1.01)])
+    assert decision.gain is not None and decision.interval is not None
+    low, high = map(math.log1p, decision.interval)
+    rival = noisy_score(before, theirs)
+    allowed = 0.05 + 3 * (ours + theirs) + (high - low) / 2
+    for off, borne in ((0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
+        new = noisy_score(before * (1 + decision.gain) * math.exp(off * allowed), ours)
+        assert scores_bear_out(decision, new, rival) is borne
+    nothing = score(1.0).replaced(configurations=())
+    assert scores_bear_out(decision, nothing, rival) and scores_bear_out(decision, new, nothing)
+
+
+def noisy_score(ratio: float, noise: float) -> Score:
+    """Of one configuration, whose ratio spreads by this much to both sides."""
+    (one,) = score(1.0).configurations[:1]
+    ends = {"ratio_p20": ratio * (1 - noise), "ratio_p80": ratio * (1 + noise)}
+    return score(1.0).replaced(configurations=(one.replaced(ratio=ratio, **ends),))
+
+
+def test_gains_are_told_from_one_pair_on() -> None:
+    ledger = Ledger([_comparisons((1.1, 1.2), first=1)[0].replaced(replicates=(paired(1.1, 1.2),))])
+    told = ledger.gains(f"{1:064x}", {"b" * 64: 4})
+    assert told is not None and (told.version, told.pairs) == (4, 1)
+    assert [told.gains[name][0] for name in ("c0", "c1")] == pytest.approx([0.1, 0.2])
+    gain, low, high = told.whole
+    assert low < gain < high and gain == pytest.approx(math.sqrt(1.32) - 1)
+    assert ledger.gains("c" * 64, {"b" * 64: 4}) is None and ledger.gains(f"{1:064x}", {}) is None
 
 
 @given(gains, gains)

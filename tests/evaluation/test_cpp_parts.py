@@ -11,6 +11,8 @@ import shutil
 import struct
 import subprocess
 import sysconfig
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,14 @@ from avo_tui.evaluation.backends.cpp.elf import (
     read_object,
     read_shared_object,
 )
-from avo_tui.evaluation.backends.cpp.memory import PAGE, Arena, Layouts, place
+from avo_tui.evaluation.backends.cpp.memory import (
+    PAGE,
+    Addresses,
+    Arena,
+    Layouts,
+    Tensor,
+    place,
+)
 from avo_tui.evaluation.backends.cpp.process import Call
 from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
@@ -228,6 +237,35 @@ def test_a_tensor_ends_at_its_guard_page(rows: int, columns: int) -> None:
     at = place("x", (rows, columns), "float32", 3 * PAGE)
     assert at.shift % 64 == 0
     assert 0 <= at.pages_bytes - at.shift - at.bytes < 64
+
+
+def test_neither_the_place_nor_the_address_of_a_tensor_can_be_foreseen() -> None:
+    """Each place of a configuration comes about as often; an address comes again in half the calls,
+    else it is anywhere; tensors of one stretch never touch."""
+    task = find_tasks().get("attention_cpu")
+    layouts, addresses, calls = Layouts(task), Addresses(), 200
+    configuration = task.configurations[0]
+    most = layouts.most_calls(configuration)
+    stretch = [next(iter(s.inputs.values())).offset for s in layouts.draw(configuration, most)]
+    assert len(set(stretch)) == most, "no two calls of a stretch share a place"
+    used: Counter[int] = Counter()
+    kept, before, seen = 0, dict[object, int](), set[int]()
+    for _ in range(calls):
+        (slot,) = layouts.draw(configuration, 1)
+        (arguments,) = addresses.draw([slot])
+        tensors = [one for one in arguments if isinstance(one, Tensor)]
+        spans = sorted((one.address, one.address + one.place.pages_bytes) for one in tensors)
+        assert all(end + PAGE <= begin for (_, end), (begin, _) in pairwise(spans))
+        assert {one.descriptor for one in tensors if one.place.name in slot.inputs} == {11}
+        first = tensors[0]
+        used[first.place.offset] += 1
+        kept += before.get(key := first.place, -1) == first.address
+        before[key] = first.address
+        seen.add(first.address)
+    assert len(used) == most if most < 5 else len(used) > most / 2
+    assert max(used.values()) < 4 * calls / len(used) and len(seen) > calls / 4
+    again = calls - len(used)
+    assert 0.3 * again < kept < 0.7 * again
 
 
 def test_a_write_outside_an_output_is_seen() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from avo_tui.evaluation.sandbox.isolation_level import Level
@@ -246,6 +247,20 @@ async def test_the_end_of_the_worker_ends_the_tree(scratch_base: Path) -> None:
         worker.wait()
     assert await gone(marker)
     assert sweep() == 1
+
+
+async def test_the_end_of_the_launcher_ends_what_it_confined(sandbox: Sandbox) -> None:
+    """Process 1 of the namespace dies with it, and with that whatever is inside."""
+    if (await sandbox.level()).isolation is not Isolation.NAMESPACES:
+        pytest.skip("only namespaces have a process of ours inside")
+    marker = f"92{os.getpid()}{time.monotonic_ns() % 10**6}"
+    script = f"setsid sleep {marker} & sleep {marker}"
+    task = asyncio.create_task(shell(sandbox, script, seconds=600))
+    assert await until(lambda: len(_processes(marker)) >= 2), "the command never began"
+    (launcher,) = psutil.Process().children()
+    launcher.kill()
+    assert not (await task).ok
+    assert await gone(marker)
 
 
 async def test_many_processes_are_refused(sandbox: Sandbox) -> None:

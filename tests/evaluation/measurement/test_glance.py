@@ -50,6 +50,26 @@ def test_what_no_rounding_explains_does_not_pass(damage: str) -> None:
         assert not scaled.look("o", output * unit, own * unit).ok
 
 
+@given(seed=st.integers(0, 10**6), noise=st.floats(1e-6, 1e-4))
+def test_a_glance_leaves_half_as_much_again_as_the_full_judgement(seed: int, noise: float) -> None:
+    """Beside the library's own error, which the two outputs may have in opposite directions."""
+    reference, exact = _pair(seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    own = (exact + noise * torch.randn(exact.shape, generator=generator)).float()
+    expected = expect(reference, own, Tolerance(factor=4.0, floor=4e-5, rms_factor=4.0))
+    glance = Glance.of(expected, own)
+    assert expected.limit is not None
+    largest = reference.abs().amax(-1, keepdim=True)
+    most = float((expected.limit / largest).max())
+    most += float(((own.double() - reference).abs() / largest).max())
+    assert glance.largest == pytest.approx(1.5 * most, rel=1e-4)
+    error = (own.double() - reference).square().mean().sqrt() / reference.square().mean().sqrt()
+    assert glance.mean == pytest.approx(1.3 * (expected.rms_limit + float(error)), rel=0.3)
+    single = own.clone()
+    single[3, 4] += 1.01 * glance.largest * float(own[3].abs().max())
+    assert not glance.look("o", single, own).ok
+
+
 def glance_of(unit: float) -> Glance:
     """Limits on the same numbers in another unit."""
     reference, own = _pair(7)

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+import psutil
 import pytest
 
 from avo_tui.evaluation.ports import EvaluatorError
@@ -46,6 +47,28 @@ async def test_a_worker_that_falls_silent_is_killed_and_its_request_is_lost() ->
     pid = link.pid
     await link.close()
     assert pid is not None and link.pid is None
+
+
+STARTS_A_WORKER = """
+import subprocess, sys
+words = [sys.executable, "-m", "avo_tui.evaluation", "--serve"]
+subprocess.Popen(words, stdin=open("/dev/zero")) and sys.stdin.read()
+"""
+
+
+async def test_a_worker_ends_with_the_process_that_started_it() -> None:
+    """Also where its input stays open, as for one that is busy importing torch."""
+    engine = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTS_A_WORKER),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert engine.stdout is not None
+    pid = None
+    while pid is None:  # ends: with the output of both, or the time of the test
+        pid = json.loads(await engine.stdout.readline() or "0").get("pid")
+    worker = psutil.Process(pid)
+    engine.kill()
+    await asyncio.to_thread(worker.wait, 120)
 
 
 async def test_a_worker_that_does_not_start_says_its_last_words() -> None:
