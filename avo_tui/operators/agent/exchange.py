@@ -124,6 +124,7 @@ class Exchange:
             turn=self.talk.answers,
             plain=plain,
             keep_results=self._kept_by_server() if system is None else None,
+            previous=self.talk.last_id,
             schema=schema,
         )
         self.interrupted = self.given_up = False
@@ -155,6 +156,8 @@ class Exchange:
         if due := self.model.features.answered():
             words = f"{', '.join(due)}: tried again"
             self.transcript.degraded(self.model.features.suspended, words)
+        if reply.cache_miss:
+            self.transcript.trouble("cost", f"the prompt cache was missed: {reply.cache_miss}")
         usage = self._believed(reply.usage, sink)
         bill.settle(usage, reply.model)
         return Reply(**{**reply.__dict__, "usage": usage})

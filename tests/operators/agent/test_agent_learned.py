@@ -15,8 +15,10 @@ from avo_tui.operators.agent.model.prices import Pricing, Tokens, plain_name
 from avo_tui.operators.agent.prompts import fenced, material
 from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.agent.settings import AgentSettings
+from avo_tui.operators.toolbox.box import specs
 from tests.loopback.server import Answer, Behaviour, Body, Server, Status, text, thinking, tool
 from tests.operators.agent.helpers import results, step, whole, work
+from tests.operators.agent.test_agent_odd_servers import Raw, RawServer, stream
 from tests.operators.fake_workbench import FakeWorkbench
 
 
@@ -184,6 +186,56 @@ async def test_what_the_model_cannot_do_is_never_sent(monkeypatch: pytest.Monkey
         assert body["thinking"]["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
     assert "thinking-binding" in server.headers[0]["anthropic-beta"]
     assert bench.state.session.degraded == (), "nothing was refused"
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_sources_are_held_to_their_schema_where_the_api_can(
+    monkeypatch: pytest.MonkeyPatch, takes: bool
+) -> None:
+    monkeypatch.setattr(endpoint, "is_official", lambda address: True)
+    script = work()
+
+    def answer(n: int, body: Body) -> Behaviour:
+        if not takes and any("strict" in t for t in body["tools"]):
+            message = "The compiled grammar is too large. Reduce the number of strict tools."
+            return Status(400, "invalid_request_error", message)
+        return script.pop(0)
+
+    bench = FakeWorkbench()
+    async with Server(answer) as server:
+        assert (await step(bench, server)).outcome == "committed"
+    assert bench.state.session.degraded == (() if takes else ("strict tools",))
+    strict = {t["name"]: t["input_schema"] for t in server.requests[-1]["tools"] if "strict" in t}
+    assert set(strict) == (endpoint.STRICT if takes else set())
+    assert '"maxLength":' not in json.dumps(strict), "a keyword that the API refuses"
+    optional = sum(len(set(s["properties"]) - set(s["required"])) for s in strict.values())
+    assert optional <= 24, "the API takes no more"
+    plain = {spec.name: json.dumps(spec.input_schema) for spec in specs()}
+    free = [name for name in endpoint.STRICT if '"additionalProperties": {' in plain[name]]
+    assert not free, "their arguments would be lost"
+
+
+async def test_why_the_prompt_cache_was_missed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "is_official", lambda address: True)
+
+    def numbered(place: int, answer: Answer) -> Raw:
+        kind = ["unavailable", "system_changed", "previous_message_not_found", "weird"][place]
+        reason = {"type": kind, "cache_missed_input_tokens": 1234}
+
+        def change(events: list[Any]) -> None:
+            message = events[0][1]["message"]
+            message.update(id=f"msg_{place}", diagnostics={"cache_miss_reason": reason})
+
+        return stream(change, answer)
+
+    bench = FakeWorkbench()
+    script: Any = [numbered(place, answer) for place, answer in enumerate(work())]
+    async with RawServer(script) as server:
+        assert (await step(bench, server)).outcome == "committed"
+    previous = [body["diagnostics"]["previous_message_id"] for body in server.requests]
+    assert previous == [None, "msg_0", "msg_1", "msg_2"]
+    (told,) = [t for t in bench.troubles() if "cache" in t]
+    assert "system changed, about 1234 tokens" in told
 
 
 async def test_the_notes_between_calls_can_be_all_that_is_shown_of_the_thinking() -> None:

@@ -110,6 +110,8 @@ class Conversation:
     """Keys of the hints and interventions that the agent has been told."""
     hints_seen: list[str] = field(default_factory=list)
     """Hints that were delivered in this step, in order."""
+    last_id: str = ""
+    """The server's id of the last answer; empty once what was sent before it has changed."""
     used_ids: set[str] = field(default_factory=set)
     """Ids of all tool calls of this step, including those replaced by a summary."""
     anchors: list[int] = field(default_factory=list)
@@ -189,6 +191,7 @@ class Conversation:
         turn = Turn(body["content"], calls, body.get("stop_reason", ""))
         self.items.append(turn)
         self.used_ids.update(call.id for call in calls)
+        self.last_id = body.get("id", "")
         self.answers += 1
         return turn
 
@@ -332,6 +335,7 @@ class Conversation:
         touched = any(call.cleared for _, turn in self.turns() for call in turn.calls)
         self.stubbed = self.stubbed or (touched and not by_server)
         self._cleared_answers = self.answers
+        self.last_id = ""
         self.known_tokens = self.known_items = 0
         self.rent = 0.0
 
@@ -340,6 +344,7 @@ class Conversation:
         self.items = [*self.items[:1], Text(text, "summary")]
         self.anchors.clear()
         self.stubbed = False
+        self.last_id = ""
         self.known_tokens = self.known_items = 0
         self.rent = 0.0
 

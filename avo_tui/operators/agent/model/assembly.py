@@ -156,6 +156,7 @@ class Assembly:
             usage=clean_strings(self._usage) or {"output_tokens": None},
             model=str(message.get("model") or ""),
             id=str(message.get("id") or ""),
+            cache_miss=_why_missed(_object(message.get("diagnostics"))),
             stop_detail=_why_refused(_object(message.get("stop_details"))),
             broken=broken,
         )
@@ -200,6 +201,15 @@ def _why_refused(details: Mapping[str, Any]) -> str:
     if other := details.get("recommended_model"):
         text += f" (the server recommends {other})"
     return text
+
+
+def _why_missed(diagnostics: Mapping[str, Any]) -> str:
+    """What has changed in a request since the one before; empty if nothing is known to have."""
+    reason = _object(diagnostics.get("cache_miss_reason"))
+    what = str(reason.get("type")).removesuffix("_changed")
+    if what not in {"model", "system", "tools", "messages"}:
+        return ""
+    return f"{what} changed, about {reason.get('cache_missed_input_tokens')} tokens are paid again"
 
 
 def _object(value: Any) -> Mapping[str, Any]:

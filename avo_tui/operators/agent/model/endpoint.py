@@ -32,6 +32,12 @@ FALLBACK_BETA = "server-side-fallback-2026-07-01"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"
 DISPLAY_BETA = "thinking-display-updates-2026-08-18"
 
+STRICT = frozenset({
+    "write_file", "replace_text", "apply_diff", "remember", "submit",
+})  # fmt: skip
+"""Tools that carry sources and long texts, whose arguments the API holds to their schema. It does
+so for few: together they may have 24 optional arguments, and none an object with free names."""
+
 LIMITS_SECONDS = 10.0
 """How long the first request waits for what the model's limits are."""
 
@@ -67,6 +73,8 @@ class AnthropicModel:
             features.add("system messages")
             if settings.thinking != "off":
                 features.add("block binding")
+        if is_official(self.endpoint):
+            features |= {"strict tools", "cache diagnostics"}
         if settings.cache:
             features.add("cache")
             if settings.cache_ttl == "1h" or (settings.cache_ttl == "auto" and first_party):
@@ -195,6 +203,7 @@ class AnthropicModel:
             "thinking": not (types.adaptive.supported or types.enabled.supported),
             "budget": not types.enabled.supported,
             "structured output": not can.structured_outputs.supported,
+            "strict tools": not can.structured_outputs.supported,
             "context editing": not can.context_management.supported,
         }
         self.features.forgo(feature for feature, lacks in lacking.items() if lacks)
@@ -209,7 +218,10 @@ class AnthropicModel:
             **self.parameters(most),
         }
         if request.tools:
-            arguments["tools"] = request.tools
+            strict = STRICT if "strict tools" in self.features else frozenset()
+            arguments["tools"] = [_strict(t) if t["name"] in strict else t for t in request.tools]
+        if "cache diagnostics" in self.features and not request.plain:
+            arguments["diagnostics"] = {"previous_message_id": request.previous or None}
         if request.schema is not None and "structured output" in self.features:
             output = dict(arguments.get("output_config", {}))
             output["format"] = {"type": "json_schema", "schema": request.schema}
@@ -250,6 +262,11 @@ def _without_fallbacks(messages: list[Block]) -> list[Block]:
     return [
         {**m, "content": [b for b in m["content"] if b["type"] != "fallback"]} for m in messages
     ]
+
+
+def _strict(tool: Block) -> Block:
+    schema = anthropic.transform_schema(tool["input_schema"])
+    return {**tool, "strict": True, "input_schema": schema}
 
 
 def _clearing(keep: int) -> Block:

@@ -20,6 +20,8 @@ Feature = Literal[
     "1h cache",
     "cache",
     "system messages",
+    "strict tools",
+    "cache diagnostics",
     "block binding",
     "display",
     "budget",
@@ -35,6 +37,8 @@ SIGNS: dict[Feature, tuple[str, ...]] = {
     "1h cache": ("ttl",),
     "cache": ("cache_control",),
     "system messages": ("role 'system'", 'role "system"', "system role", ".role"),
+    "strict tools": ("strict tool", ".strict", "grammar", "too complex for compilation"),
+    "cache diagnostics": ("diagnostics",),
     "block binding": ("block_binding", "thinking-binding"),
     "display": ("display",),
     "budget": ("budget_tokens", "thinking.type", "enabled"),
@@ -44,8 +48,9 @@ SIGNS: dict[Feature, tuple[str, ...]] = {
 }
 """Words in an error message that identify a feature, the most specific feature first. `budget`:
 thinking in the form that newer models refuse; `earlier thinking`: that of answers sent back;
-`system messages`: words of the person in messages of their own; `block binding`: the server drops
-thinking whose conversation was changed, instead of refusing it."""
+`system messages`: words of the person in messages of their own; `strict tools`: arguments that the
+server holds to their schema; `cache diagnostics`: why the prompt cache was missed; `block binding`:
+the server drops thinking whose conversation was changed, instead of refusing it."""
 
 BETAS: tuple[Feature, ...] = ("context editing", "fallbacks")
 """Features that are requested by a beta header."""

@@ -35,6 +35,8 @@ class Request:
     """True for a request outside the conversation, whose context the server must not edit."""
     keep_results: int | None = None
     """Number of newest tool uses that the server keeps when it clears; None: it does not clear."""
+    previous: str = ""
+    """Id of the answer before, if the conversation has only grown since."""
     schema: dict[str, Any] | None = None
     """JSON schema that the answer must follow, if the endpoint supports that."""
 
@@ -50,6 +52,8 @@ class Reply:
     id: str = ""
     stop_detail: str = ""
     """Why the model refused: category and explanation, if the server sends them."""
+    cache_miss: str = ""
+    """Why the server could not read what was sent before from its prompt cache."""
     broken: dict[int, str] = field(default_factory=dict)
     """Tool calls whose arguments were not valid JSON: position in `content` → arguments as sent."""
 
