@@ -13,13 +13,16 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references.distributions import (
     DISTRIBUTIONS,
     TIED,
@@ -33,6 +36,7 @@ from avo_tui.evaluation.references.fitting import (
     jumping_outputs,
 )
 from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.hidden_sizes import OTHER_SIZES, near, other_sizes
 from avo_tui.evaluation.references.source import BadReferenceError, Reference, ReferenceSample
 from avo_tui.evaluation.references.spec import ABOVE, Case, ReferenceSpec, Sizes, Tensor
 
@@ -42,9 +46,6 @@ if TYPE_CHECKING:
 PROGRESS = "progress.txt"
 """In the current folder: what is looked at, one line for each part."""
 MOST_TENSORS = 64
-OTHER_SIZES = (3, 17, 46, 1, 131, 79, 36, 101)
-"""Sizes to use for an axis in hidden cases, unless the axis itself is smaller. Those above 16 leave
-every remainder by 4, and most by 8: what is left at the end of a loop is handled apart."""
 SMALLEST = 1
 LARGE = 16
 """A scored size up to this is left as the longest: no kernel takes such an axis in parts."""
@@ -53,6 +54,8 @@ TELLING = 12
 SHORT = 5
 """Size of all other axes where one is longer than what is scored."""
 MOST_HIDDEN = len(OTHER_SIZES)
+DRAWS = 5
+"""Sizes near a hidden case's at which the reference must run for the case to be a pattern."""
 QUICK_FLOPS = 2e8
 """Most operations of a run that is repeated for each distribution."""
 WITH_DATA = 256 << 20
@@ -466,6 +469,21 @@ def _case(name: str, sizes: Sizes, shown: Look) -> Case:
     )
 
 
+def looked(reference: Reference, overrides: Sizes, configuration: Configuration) -> Case:
+    """The reference at the sizes of a hidden configuration.
+
+    Raises EvaluatorError where it does not run at them, which names none.
+    """
+    sizes = {name: int(value) for name, value in configuration.parameters.items()}
+    try:
+        return _case(configuration.name, sizes, look(reference, {**overrides, **sizes}))
+    except BadReferenceError as error:
+        raise EvaluatorError(
+            "the reference does not run at sizes that were drawn for a hidden case: start the run"
+            " again, which draws others, or make the task again with avo task from"
+        ) from error
+
+
 def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[Case, ...]:
     """A second scored configuration: every axis halved, where that runs."""
     sizes = {name: max(SMALLEST, value // 2) for name, value in full.items()}
@@ -473,16 +491,6 @@ def _half(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> tuple[
         return ()
     again = _seen(reference, {**base, **sizes}, like=shown)
     return (_case("half", sizes, again),) if again is not None else ()
-
-
-def other_sizes(full: int) -> list[int]:
-    """Sizes for the hidden cases of an axis that is scored at `full`, none above it.
-
-    Those of `OTHER_SIZES` that fit; where some do not, the sizes just below `full` in their place.
-    """
-    sizes = [size for size in OTHER_SIZES if size <= full]
-    below = [size for size in range(full - 1, max(0, full - 4), -1) if size not in sizes]
-    return [*sizes, *below][: len(OTHER_SIZES)] or [full]
 
 
 def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list[Case]:
@@ -507,7 +515,18 @@ def _hidden(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> list
         again = _seen(reference, {**base, **sizes}, like=shown)
         if again is not None and all(t.numel() for t in again.outputs.values()):
             cases.append(_case(f"odd-{index + 1}", sizes, again))
-    return cases + list(_above(reference, base, full, shown))
+    cases += _above(reference, base, full, shown)
+    return [_pattern(reference, base, full, shown, case) for case in cases]
+
+
+def _pattern(reference: Reference, base: Sizes, full: Sizes, shown: Look, case: Case) -> Case:
+    """The case, as a pattern where the reference runs at sizes that are drawn near it."""
+    chance = random.Random(case.name)  # noqa: S311
+    for _ in range(DRAWS):
+        again = _seen(reference, {**base, **near(case, full, chance)}, like=shown)
+        if again is None or not all(t.numel() for t in again.outputs.values()):
+            return case
+    return case.replaced(pattern=True)
 
 
 def _above(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> Iterator[Case]:

@@ -52,6 +52,8 @@ class Case(Value):
     that any other operation writes."""
     bytes: float
     """Of all inputs and outputs, each once."""
+    pattern: bool = False
+    """True of a hidden case whose sizes are drawn near these: see `hidden_sizes`."""
 
 
 class ReferenceSpec(Value):

@@ -13,6 +13,7 @@ from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.backends.cuda.task import CudaTask
 from avo_tui.evaluation.measurement import dtypes
 from avo_tui.evaluation.measurement.cases import Perturbation
+from avo_tui.evaluation.references.deriving import looked
 from avo_tui.evaluation.references.describing import (
     cpp_description,
     cuda_description,
@@ -24,6 +25,7 @@ from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribut
 from avo_tui.evaluation.references.files import COMPANIONS, Companions
 from avo_tui.evaluation.references.fitting import all_but_last, changed_last_slice, telling_case
 from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.hidden_sizes import with_drawn_sizes
 from avo_tui.evaluation.references.source import Reference, ReferenceSample, in_double
 from avo_tui.evaluation.references.spec import ABOVE, FILE, SOURCE, Case, ReferenceSpec
 from avo_tui.evaluation.task import Argument, CheckCase, PreparedBaseline, Task, Tolerance
@@ -169,16 +171,33 @@ class ReferenceTask(Task):
         device = {name: other[name].to(inputs[name].device) for name in slices.inputs}
         return Perturbation(
             inputs=changed_last_slice(slices, inputs, device),
-            unaffected=all_but_last(slices, dict(self.spec.case(configuration.name).shapes)),
+            unaffected=all_but_last(slices, dict(self.case(configuration).shapes)),
             meaning=f"a slice along {slices.axis} depends on another slice of the inputs",
         )
 
     def check_cases(self) -> tuple[CheckCase, ...]:
         """Odd sizes first, hidden; then what is scored, with every distribution."""
-        return reference_cases(self.spec)
+        return reference_cases(with_drawn_sizes(self.spec))
+
+    def case(self, configuration: Configuration) -> Case:
+        """The reference at a configuration's sizes; looked at here where they are not on record.
+
+        Raises EvaluatorError where it does not run at them.
+        """
+        known = self.spec.case(configuration.name)
+        if known.sizes == configuration.parameters:
+            return known
+        key = configuration.model_dump_json()
+        if key not in self._looked_at:
+            self._looked_at[key] = looked(self.loaded, self.spec.overrides, configuration)
+        return self._looked_at[key]
+
+    @cached_property
+    def _looked_at(self) -> dict[str, Case]:
+        return {}
 
     def _sizes(self, configuration: Configuration) -> dict[str, int]:
-        return {**self.spec.overrides, **self.spec.case(configuration.name).sizes}
+        return {**self.spec.overrides, **self.case(configuration).sizes}
 
     def make_inputs(self, configuration: Configuration, seed: int, distribution: str) -> Tensors:
         """Inputs and weights as the reference draws them, then of that distribution.
@@ -196,7 +215,7 @@ class ReferenceTask(Task):
         return {t.name: every[t.name].detach() for t in self.spec.of_role("input", "weight")}
 
     def outputs(self, configuration: Configuration) -> dict[str, tuple[tuple[int, ...], str]]:
-        shapes = self.spec.case(configuration.name).shapes
+        shapes = self.case(configuration).shapes
         return {t.name: (shapes[t.name], t.dtype) for t in self.spec.of_role("output")}
 
     def reference(self, configuration: Configuration, inputs: Tensors) -> Tensors:
@@ -215,11 +234,11 @@ class ReferenceTask(Task):
 
     def flops(self, configuration: Configuration) -> float:
         """As counted when the reference was derived."""
-        return self.spec.case(configuration.name).flops
+        return self.case(configuration).flops
 
     def bytes_moved(self, configuration: Configuration) -> float:
         """All inputs and outputs, each once."""
-        return self.spec.case(configuration.name).bytes
+        return self.case(configuration).bytes
 
 
 class CppReference(ReferenceTask):
@@ -255,7 +274,7 @@ class CudaReference(ReferenceTask, CudaTask):
             cls.description = cuda_description(cls.spec, reference_text(cls.here))
 
     def tensors(self, configuration: Configuration) -> tuple[TensorSpec, ...]:
-        shapes = self.spec.case(configuration.name).shapes
+        shapes = self.case(configuration).shapes
         return tuple(
             TensorSpec(
                 name=t.name,
@@ -269,7 +288,7 @@ class CudaReference(ReferenceTask, CudaTask):
 
     def names(self, configuration: Configuration) -> dict[str, int | float]:
         """The axes, in capitals, and the number of elements of each tensor as N_NAME."""
-        sizes = {axis.upper(): n for axis, n in self.spec.case(configuration.name).sizes.items()}
+        sizes = {axis.upper(): n for axis, n in self.case(configuration).sizes.items()}
         counts = {f"N_{t.name.upper()}": t.elements for t in self.tensors(configuration)}
         return {**counts, **sizes}
 
@@ -281,7 +300,7 @@ class CudaReference(ReferenceTask, CudaTask):
         Where is settled by the configuration's bytes alone, so that every process of an evaluation
         fills the same numbers. `inputs` are written in place, on the device they are on.
         """
-        large = self.spec.case(configuration.name).bytes > ON_THE_DEVICE
+        large = self.case(configuration).bytes > ON_THE_DEVICE
         device = str(next(iter(inputs.values())).device) if large else "cpu"
         drawn = self.drawn(configuration, seed, distribution, device)
         for name, tensor in inputs.items():

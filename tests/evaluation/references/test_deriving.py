@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -12,13 +13,19 @@ from avo_tui.evaluation import case_coverage, task_dynamic_checks
 from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.case_coverage import gaps
 from avo_tui.evaluation.loading import load_task
-from avo_tui.evaluation.references import adopting
+from avo_tui.evaluation.references import adopting, hidden_sizes
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
-from avo_tui.evaluation.references.deriving import OTHER_SIZES, Wishes, derive, other_sizes
+from avo_tui.evaluation.references.deriving import Wishes, derive
 from avo_tui.evaluation.references.describing import cpp_description
 from avo_tui.evaluation.references.formats import read
+from avo_tui.evaluation.references.hidden_sizes import (
+    OTHER_SIZES,
+    near,
+    other_sizes,
+    with_drawn_sizes,
+)
 from avo_tui.evaluation.references.source import BadReferenceError
-from avo_tui.evaluation.references.spec import ReferenceSpec
+from avo_tui.evaluation.references.spec import Case, ReferenceSpec
 from avo_tui.evaluation.references.task import ReferenceTask, reference_cases
 from avo_tui.evaluation.sandbox.run import Sandbox
 from tests.evaluation.references.examples import LINEAR, PAIR
@@ -52,6 +59,35 @@ def test_hidden_sizes_leave_every_remainder_that_a_tail_can_have(full: int) -> N
     assert all(1 <= size <= full for size in sizes)
     if full > 20:  # the main loop ran before, and the scored size itself is a remainder, too
         assert {size % 4 for size in [*sizes, full] if size > 16} == {0, 1, 2, 3}
+    for size in sizes:
+        case = Case(name="odd-1", sizes={"n": size}, shapes={}, flops=1, bytes=1)
+        for seed in range(5):
+            moved = near(case, {"n": full}, random.Random(seed))["n"]
+            assert 1 <= moved <= full and moved % 8 == size % 8 and (moved > 16) == (size > 16)
+
+
+def test_the_sizes_of_hidden_cases_stand_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = derived(LINEAR.replace("batch = 16", "batch = 900"))
+    assert all(case.pattern for case in spec.hidden)
+    read = {case.sizes["batch"] for case in spec.hidden}
+    drawn = set()
+    for secret in range(8):
+        monkeypatch.setattr(hidden_sizes, "_SECRET", secret)
+        again = with_drawn_sizes(spec)
+        assert again == with_drawn_sizes(spec) and len(again.hidden) == len(spec.hidden)
+        drawn.add(tuple(case.sizes["batch"] for case in again.hidden))
+        above = again.hidden[-1]
+        assert above.name == "above-batch" and above.sizes["batch"] > 900
+    assert len(drawn) == 8, "each process has its own"
+    assert not any(set(sizes) == read for sizes in drawn)
+
+
+def test_a_reference_that_runs_at_few_sizes_keeps_them() -> None:
+    before = "        return torch.relu"
+    few = f"        assert len(x) in (900, 451, 450, 46, 3)\n{before}"
+    spec = derived(LINEAR.replace("batch = 16", "batch = 900").replace(before, few))
+    assert {c.sizes["batch"]: c.pattern for c in spec.hidden} == {3: True, 46: False}
+    assert with_drawn_sizes(spec) == spec
 
 
 def test_a_module_gives_tensors_weights_work_and_axes() -> None:
