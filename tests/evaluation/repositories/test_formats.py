@@ -87,7 +87,7 @@ def test_criterion_reads_its_folder(tmp_path: Path) -> None:
     [
         ("json", "", "printed nothing"),
         ("json", "hello", "not JSON"),
-        ("json", '{"other": 1}', "reports no 'm'"),
+        ("json", '{"other": 1}', "reports no 'm'; it reports other"),
         ("json", '{"m": "NaN"}', "reports nan"),
         ("json", '{"m": 0}', "reports 0"),
         ("json", '{"m": "fast"}', "no number"),

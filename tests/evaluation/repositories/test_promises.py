@@ -63,12 +63,12 @@ async def test_a_flaky_test_is_named_and_not_the_candidates_fault(
     runs: list[str] = []
 
     async def once_failing(
-        self: Workshop, place: Path, command: str, *rest: Any, **more: Any
+        self: Workshop, place: Path, what: str, command: str, *rest: Any, **more: Any
     ) -> Ran:
         if "tests/run.sh" in command and not runs:
             runs.append(command)
             command = "echo 'FAIL: sometimes'; exit 1"
-        return await whole(self, place, command, *rest, **more)
+        return await whole(self, place, what, command, *rest, **more)
 
     monkeypatch.setattr(Workshop, "run", once_failing)
     report = await make().evaluate({"src/time": "10\n"})

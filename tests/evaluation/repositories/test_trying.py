@@ -13,6 +13,7 @@ import pytest
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.command.adopting import propose
+from avo_tui.evaluation.backends.command.executed import changed_lines
 from avo_tui.evaluation.backends.command.project import parse_project
 from avo_tui.evaluation.backends.command.task import RepositoryTask, load_repository
 from avo_tui.evaluation.backends.command.trying import Trial, Tried, prove
@@ -78,6 +79,12 @@ async def test_a_finalist_is_told_which_changed_lines_the_benchmark_executes(mak
         assert "executed by the benchmark: 3" not in report.feedback.detail
     finally:
         await pipeline.close()
+
+
+def test_a_file_that_only_has_another_name_has_no_changed_lines() -> None:
+    base = Candidate(files={"a.c": "one\ntwo\n", "b.c": "b\n"})
+    moved = Candidate(files={"c.c": "one\ntwo\n", "b.c": "b\nnew\n", "d.c": "b\n"})
+    assert list(changed_lines(base, moved)) == [("b.c", 2), ("d.c", 1)]
 
 
 def tried(repository: Repository, mutants: bool = True) -> Tried:

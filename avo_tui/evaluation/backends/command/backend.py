@@ -16,7 +16,7 @@ from avo_tui.domain.score import PairedMeasurement, Score
 from avo_tui.evaluation.backends.base import Compiled, Context, Experiment
 from avo_tui.evaluation.backends.command.checking import Checking
 from avo_tui.evaluation.backends.command.executed import sentence
-from avo_tui.evaluation.backends.command.measuring import PAIRED, SCORED, Measuring
+from avo_tui.evaluation.backends.command.measuring import Measuring
 from avo_tui.evaluation.backends.command.task import RepositoryTask
 from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
 from avo_tui.evaluation.backends.cpp.machine import lock_name
@@ -103,7 +103,7 @@ class CommandBackend:
         assert isinstance(compiled, BuiltTree)
         shop, _, measuring = self._open(task, context.sandbox)
         ours, base = compiled.tree, await shop.built_base()
-        turns = await measuring.turns(ours, base, SCORED, "benchmark", context.progress)
+        turns = await measuring.turns(ours, base, "benchmark", context.progress)
         measuring.require_plausible(turns, ours)
         return measuring.score(turns, task.configurations)
 
@@ -113,9 +113,7 @@ class CommandBackend:
         assert isinstance(compiled, BuiltTree) and isinstance(other, BuiltTree)
         _, _, measuring = self._open(task, context.sandbox)
         began = time.monotonic()
-        turns = await measuring.turns(
-            compiled.tree, other.tree, PAIRED, "remeasure", context.progress
-        )
+        turns = await measuring.turns(compiled.tree, other.tree, "remeasure", context.progress)
         measuring.require_plausible(turns, compiled.tree)
         return measuring.paired(turns, time.monotonic() - began)
 

@@ -82,37 +82,34 @@ class Checking:
                 )  # fmt: skip
         return tuple(checks)
 
-    async def _tested(self, tree: Tree) -> tuple[Ran, list[str]]:
-        """(one run of the tests, names of the failed ones); the tree is gone afterwards."""
+    async def tested(self, tree: Tree) -> tuple[Ran, str]:
+        """(one run of the tests, what failed of them)."""
         test = self._project.test
         async with self._shop.laid_out(tree) as scratch:
-            ran = await self._shop.run(scratch, test.command, test.seconds)
-            self._shop.require_unchanged(ran.tree, "the tests")
-        return ran, failed_tests(ran.text)
+            ran = await self._shop.run(scratch, "the test command", test.command, test.seconds)
+            if tree.candidate:
+                self._shop.require_unchanged(ran.tree, "the tests")
+        return ran, ", ".join(failed_tests(ran.text)[:5])
 
     async def _tests(self, tree: Tree) -> ConfigurationCheck:
         """A candidate is blamed for what fails twice, and not on the base."""
-        seconds = self._project.test.seconds
-        first, names = await self._tested(tree)
-        if first.outcome.ok:
+        first, names = await self.tested(tree)
+        if first.ok:
             return ConfigurationCheck(name="tests", ok=True, detail=_counted(first.text))
-        verdict, words = self._shop.ending("the test command", first.outcome, seconds)
-        again, names_again = await self._tested(tree)
-        if again.outcome.ok:
-            told = f"flaky: {', '.join(names[:5]) or 'the test command'} failed once, then passed"
+        again, names_again = await self.tested(tree)
+        if again.ok:
+            told = f"flaky: {names or 'the test command'} failed once, then passed"
             return ConfigurationCheck(name="tests", ok=True, detail=told)
-        base, _ = await self._tested(await self._shop.built_base())
-        if not base.outcome.ok:
-            on_base = failed_tests(base.text)
+        base, on_base = await self.tested(await self._shop.built_base())
+        if not base.ok:
             raise EvaluatorError(
-                f"the tests fail on the base, too ({', '.join(on_base[:5]) or words}), so nothing"
-                " can be said of a candidate; mend them, or leave them out of the test command"
+                f"the tests fail on the base, too ({on_base or first.words}), so nothing can be"
+                " said of a candidate; mend them, or leave them out of the test command"
             )
-        named = ", ".join(names_again[:5])
         raise Rejected(
-            verdict,
+            first.verdict or Verdict.WRONG_RESULT,
             Feedback(
-                summary=f"tests fail: {named}" if named else words,
+                summary=f"tests fail: {names_again}" if names_again else first.words,
                 detail="They failed twice, and pass on the base.",
                 log=again.text[-12_000:],
             ),
@@ -131,8 +128,7 @@ class Checking:
 
         async def passes(of: Tree) -> bool:
             async with self._shop.laid_out(of, files) as scratch:
-                ran = await self._shop.run(scratch, command, test.seconds)
-            return ran.outcome.ok
+                return (await self._shop.run(scratch, "the tests", command, test.seconds)).ok
 
         if await passes(tree) or await passes(tree):
             return ConfigurationCheck(name=HIDDEN, ok=True)
@@ -175,11 +171,10 @@ class Checking:
     async def _produced(self, tree: Tree, outputs: Outputs, seed: int) -> dict[str, bytes]:
         command = seeded(outputs.command, seed)
         async with self._shop.laid_out(tree) as scratch:
-            ran = await self._shop.run(scratch, command, outputs.seconds, keep=_MOST_FILES)
-            if not ran.outcome.ok:
-                what = "the outputs command"
-                verdict, words = self._shop.ending(what, ran.outcome, outputs.seconds)
-                raise tree.failed(verdict, words, ran.text)
+            ran = await self._shop.run(scratch, "the outputs command", command, outputs.seconds,
+                                       keep=_MOST_FILES)  # fmt: skip
+            if not ran.ok:
+                raise tree.failed(ran.verdict or Verdict.WRONG_RESULT, ran.words, ran.text)
             if not outputs.files:
                 return {"what it prints": ran.outcome.stdout.encode()}
             produced = {}

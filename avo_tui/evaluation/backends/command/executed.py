@@ -101,7 +101,7 @@ async def _run(
     stage = shop.project.test if tests else shop.project.benchmark
     command = stage.command if tests else seeded(stage.command)
     limit = min(stage.seconds * _SLOWER, _MOST_SECONDS)
-    return (await shop.run(scratch, command, limit, variables=variables)).outcome.ok
+    return (await shop.run(scratch, "the command", command, limit, variables=variables)).ok
 
 
 async def _python(shop: Workshop, candidate: Candidate, tests: bool) -> dict[str, set[int]] | None:
@@ -136,12 +136,11 @@ async def _gcov(shop: Workshop, candidate: Candidate, tests: bool) -> dict[str, 
         return None
     flags = dict.fromkeys(("CFLAGS", "CXXFLAGS"), _FLAGS) | {"LDFLAGS": "--coverage"}
     async with shop.unbuilt(candidate) as scratch:
-        build = await shop.run(scratch, shop.project.build.command or "true",
-                               shop.project.build.seconds, variables=flags)  # fmt: skip
-        if not build.outcome.ok or not await _run(shop, scratch, tests):
+        build = await shop.build(scratch, variables=flags)
+        if not build.ok or not await _run(shop, scratch, tests):
             return None
         tell = "find . -name '*.gcda' -exec gcov --json-format --stdout {} + 2>/dev/null"
-        told = await shop.run(scratch, tell, 120.0, keep=64 << 20)
+        told = await shop.run(scratch, "gcov", tell, 120.0, keep=64 << 20)
         root = await shop.root(scratch)
     lines: dict[str, set[int]] = {}
     for text in told.outcome.stdout.splitlines():
@@ -162,11 +161,13 @@ def _inside(here: str, path: str, tree: str) -> str:
 
 
 def changed_lines(base: Candidate, candidate: Candidate) -> Iterator[tuple[str, int]]:
-    """(file, line) of every line that a candidate adds or changes, blank ones apart."""
+    """(file, line) of every line that a candidate adds or changes, blank ones and what only has
+    another name now apart."""
+    renamed = {text for name, text in base.files.items() if name not in candidate.files}
     for name, text in candidate.files.items():
-        before, after = base.files.get(name, "").splitlines(), text.splitlines()
-        if before == after:
+        if text == base.files.get(name) or (name not in base.files and text in renamed):
             continue
+        before, after = base.files.get(name, "").splitlines(), text.splitlines()
         for kind, _, _, start, end in SequenceMatcher(None, before, after, False).get_opcodes():
             if kind in {"replace", "insert"}:
                 yield from ((name, n + 1) for n in range(start, end) if after[n].strip())

@@ -312,7 +312,8 @@ def readings(name: str, given: Given) -> dict[str, Reading]:
     for metric in given.metrics:
         reading = results.get(metric.name)
         if reading is None:
-            there = ", ".join(sorted(results)[:8]) or "none at all"
+            every = FORMATS[name].read(replace(given, metrics=()))
+            there = ", ".join(sorted(every)[:8]) or "none at all"
             raise UnreadableError(f"the benchmark reports no {metric.name!r}; it reports {there}")
         if metric.field:
             if metric.field not in reading.fields:

@@ -31,16 +31,8 @@ _KEEP = 16 << 20
 _MOST_RESULTS = 64 << 20
 
 
-@dataclass(frozen=True)
-class Rounds:
-    fewest: int
-    most: int
-    seconds: float
-    """After which no further round is begun, once the fewest are done."""
-
-
-SCORED = Rounds(2, 5, 10.0)
-PAIRED = Rounds(2, 6, 8.0)
+_FEWEST, _MOST, _SECONDS = 2, 6, 8.0
+"""Rounds of two trees in turn, and the seconds after which no further one is begun."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +47,13 @@ class Turns:
     ours: list[Run] = field(default_factory=list)
     theirs: list[Run] = field(default_factory=list)
 
-    def reversed(self) -> Turns:
-        return Turns(self.theirs, self.ours)
-
 
 class Measuring:
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
         self._benchmark = workshop.project.benchmark
-        self._metrics = dict(
-            zip(
-                (c.name for c in workshop.project.configurations),
-                self._benchmark.metrics,
-                strict=True,
-            )
-        )
+        names = (c.name for c in workshop.project.configurations)
+        self._metrics = dict(zip(names, self._benchmark.metrics, strict=True))
         first = {metric.name: name for name, metric in reversed(self._metrics.items())}
         self._timed = {first[name]: self._metrics[first[name]] for name in first}
         """One metric of each benchmark: several fields of one run stand for the same seconds."""
@@ -82,13 +66,10 @@ class Measuring:
         """One run in a fresh copy. Raises Rejected, EvaluatorError for the base."""
         shop, benchmark = self._shop, self._benchmark
         async with shop.laid_out(tree) as scratch:
-            ran = await shop.run(
-                scratch, seeded(benchmark.command, seed), benchmark.seconds, cpus=cpus, keep=_KEEP
-            )
-            if not ran.outcome.ok:
-                verdict, words = shop.ending("the benchmark", ran.outcome, benchmark.seconds)
-                verdict = Verdict.CRASH if verdict is Verdict.WRONG_RESULT else verdict
-                raise tree.failed(verdict, words, ran.text)
+            ran = await shop.run(scratch, "the benchmark", seeded(benchmark.command, seed),
+                                 benchmark.seconds, cpus=cpus, keep=_KEEP)  # fmt: skip
+            if not ran.ok:
+                raise tree.failed(ran.verdict or Verdict.CRASH, ran.words, ran.text)
             seconds = ran.outcome.inside or ran.outcome.seconds
             try:
                 given = self._given(ran, seconds, metrics)
@@ -128,21 +109,18 @@ class Measuring:
         self,
         ours: Tree,
         theirs: Tree,
-        rounds: Rounds,
         stage: Stage,
         progress: Callable[[EvaluationProgress], None],
     ) -> Turns:
         """Both in turn (A B B A …), until there are enough rounds."""
         cpus, done, began = self.cpus(), Turns(), time.monotonic()
-        while len(done.ours) < rounds.most:
+        while len(done.ours) < _MOST:
             number, seed = len(done.ours), fresh_seed()
             pair = [(ours, done.ours), (theirs, done.theirs)]
             for tree, runs in pair if number % 2 == 0 else reversed(pair):
                 runs.append(await self.run(tree, cpus, self._benchmark.metrics, seed))
             self._tell(done, stage, progress)
-            if len(done.ours) < rounds.fewest:
-                continue
-            if time.monotonic() - began > rounds.seconds:
+            if len(done.ours) >= _FEWEST and time.monotonic() - began > _SECONDS:
                 break
         return done
 

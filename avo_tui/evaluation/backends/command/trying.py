@@ -19,9 +19,9 @@ from avo_tui.domain.outlook import needed_gain
 from avo_tui.domain.report import HIDDEN
 from avo_tui.domain.repository import Proof
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.command.checking import Checking, failed_tests
+from avo_tui.evaluation.backends.command.checking import Checking
 from avo_tui.evaluation.backends.command.executed import Executed, executed, sentence
-from avo_tui.evaluation.backends.command.measuring import PAIRED, Measuring, Turns
+from avo_tui.evaluation.backends.command.measuring import Measuring, Turns
 from avo_tui.evaluation.backends.command.project import SEED, seeded
 from avo_tui.evaluation.backends.command.task import RepositoryTask
 from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
@@ -117,7 +117,7 @@ class Trial:
         async with device_lock(self.shop.device, lambda _: None):
             for _ in range(_PAIRS):
                 began = time.monotonic()
-                turns = await measuring.turns(base, base, PAIRED, "remeasure", lambda _: None)
+                turns = await measuring.turns(base, base, "remeasure", lambda _: None)
                 seconds.append(time.monotonic() - began)
                 gains.append(measuring.paired(turns, 0.0).gain)
                 score = measuring.score(turns, self.shop.project.configurations)
@@ -180,27 +180,19 @@ class Trial:
 
     async def _tests(self) -> float:
         """The tests, twice: what fails once is flaky. Raises EvaluatorError."""
-        test, failures, seconds = self.shop.project.test, [], 0.0
-        base = await self.shop.built_base()
-        for _ in range(2):
-            async with self.shop.laid_out(base) as scratch:
-                ran = await self.shop.run(scratch, test.command, test.seconds)
-            seconds = max(seconds, ran.outcome.seconds)
-            if not ran.outcome.ok:
-                _, words = self.shop.ending("the test command", ran.outcome, test.seconds)
-                failures.append((words, failed_tests(ran.text), ran.text))
-        if len(failures) == 2:
-            words, names, text = failures[1]
+        base, checking = await self.shop.built_base(), Checking(self.shop)
+        runs = [await checking.tested(base) for _ in range(2)]
+        failed = [(names or ran.words, ran.text) for ran, names in runs if not ran.ok]
+        if len(failed) == 2:
+            names, text = failed[1]
             told = "\n".join(text.splitlines()[-12:])
             raise EvaluatorError(
-                f"the tests fail on the base: {', '.join(names[:5]) or words}; leave them out of"
-                f" the test command, or mend them:\n{told}"
+                f"the tests fail on the base: {names}; leave them out of the test command, or mend"
+                f" them:\n{told}"
             )
-        if failures:
-            self.weak.append(
-                f"flaky: {', '.join(failures[0][1][:5]) or 'a test'} failed once of twice"
-            )
-        return seconds
+        if failed:
+            self.weak.append(f"flaky: {failed[0][0]} failed once of twice")
+        return max(ran.outcome.seconds for ran, _ in runs)
 
     async def _mutants(self, ran: Executed | None, tested: float) -> None:
         """Whether the tests notice when executed lines of the editable files compute nonsense."""
@@ -275,10 +267,8 @@ async def prove(task: RepositoryTask, candidate: Candidate, sandbox: Sandbox) ->
         measuring, base = Measuring(shop), await shop.built_base()
         replicates, whole = [], Turns()
         async with device_lock(shop.device, lambda _: None):
-            for number in range(_PROOF_PAIRS):
-                pair = (tree, base) if number % 2 == 0 else (base, tree)
-                turns = await measuring.turns(*pair, PAIRED, "remeasure", lambda _: None)
-                turns = turns if number % 2 == 0 else turns.reversed()
+            for _ in range(_PROOF_PAIRS):
+                turns = await measuring.turns(tree, base, "remeasure", lambda _: None)
                 replicates.append(measuring.paired(turns, 0.0))
                 whole = Turns(whole.ours + turns.ours, whole.theirs + turns.theirs)
         named = {HIDDEN: "hidden tests"}

@@ -83,8 +83,18 @@ class Tree:
 
 @dataclass(frozen=True)
 class Ran:
+    """How one of the project's commands ended."""
+
     outcome: Outcome
     scratch: Path
+    words: str = ""
+    """Where it did not succeed: a sentence that says so."""
+    verdict: Verdict | None = None
+    """What that is; None for an exit code, of which the stage knows what it means."""
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome.ok
 
     @property
     def tree(self) -> Path:
@@ -131,12 +141,10 @@ class Workshop:
         if not (home / "done").is_file():
             with scratch_folder() as scratch:
                 await _copy(self.base.tree, scratch / "tree")
-                ran = await self._build(scratch, first=True)
-                if not ran.outcome.ok:
-                    words = self.ending("the build", ran.outcome, self.project.build.seconds)[1]
-                    raise EvaluatorError(
-                        f"the base does not build: {words}{self._fetching(ran.text)}{_told(ran)}"
-                    )
+                ran = await self.build(scratch, first=True)
+                if not ran.ok:
+                    told = f"{ran.words}{self._fetching(ran.text)}{_told(ran)}"
+                    raise EvaluatorError(f"the base does not build: {told}")
                 changed = sorted(self._changed(scratch / "tree"))
                 remove_tree(home)
                 home.mkdir(parents=True)
@@ -176,15 +184,11 @@ class Workshop:
         with contextlib.ExitStack() as stack:
             scratch = stack.enter_context(scratch_folder())
             # Without mounts every sandbox has another path, and build folders keep paths.
-            await _copy(
-                self.base.tree if whole else base.folder, scratch / "tree" if whole else scratch
-            )
-            lay(candidate, scratch / "tree", self.seed.files)
-            ran = await self._build(scratch)
-            if not ran.outcome.ok:
-                verdict, words = self.ending("the build", ran.outcome, self.project.build.seconds)
-                verdict = Verdict.COMPILE_ERROR if verdict is Verdict.WRONG_RESULT else verdict
-                raise Rejected(verdict, Feedback(summary=words, log=ran.text[-16_000:]))
+            await self._lay_out(scratch, None if whole else base, candidate)
+            ran = await self.build(scratch)
+            if not ran.ok:
+                verdict = ran.verdict or Verdict.COMPILE_ERROR
+                raise Rejected(verdict, Feedback(summary=ran.words, log=ran.text[-16_000:]))
             self.require_unchanged(scratch / "tree", "the build")
             tree = Tree(scratch, ran.text, ran.outcome.seconds, candidate.id)
             self._trees[candidate.id] = (tree, stack.pop_all())
@@ -211,18 +215,32 @@ class Workshop:
                 ),
             )
 
-    async def _build(self, scratch: Path, first: bool = False) -> Ran:
-        build = self.project.build
-        if not build.command:
-            for name in ("home", "tmp"):
-                (scratch / name).mkdir(exist_ok=True)
-            return Ran(Outcome("exited", 0, None, "", "", 0.0), scratch)
-        online = first and build.network
-        return await self.run(
-            scratch, build.command, build.seconds, fixed=not first, network=online
-        )
+    async def build(
+        self, scratch: Path, first: bool = False, variables: Mapping[str, str] | None = None
+    ) -> Ran:
+        """Run the build where a tree was laid out; the first one of a base may fetch."""
+        stage = self.project.build
+        return await self.run(scratch, "the build", stage.command or "true", stage.seconds,
+                              fixed=not first, network=first and stage.network,
+                              variables=variables)  # fmt: skip
 
     # -- commands ---------------------------------------------------------------------------
+
+    async def _lay_out(
+        self, scratch: Path, tree: Tree | None, candidate: Candidate | None = None
+    ) -> None:
+        """Fill a scratch folder with a built tree, or the base's files of which nothing is built,
+        and a candidate's in place of the editable ones."""
+        await _copy(*((tree.folder, scratch) if tree else (self.base.tree, scratch / "tree")))
+        if candidate is not None:
+            lay(candidate, scratch / "tree", self.seed.files)
+
+    @contextlib.asynccontextmanager
+    async def unbuilt(self, candidate: Candidate) -> AsyncIterator[Path]:
+        """A scratch folder with a candidate's files, of which nothing is built."""
+        with scratch_folder() as scratch:
+            await self._lay_out(scratch, None, candidate)
+            yield scratch
 
     @contextlib.asynccontextmanager
     async def laid_out(
@@ -230,18 +248,10 @@ class Workshop:
     ) -> AsyncIterator[Path]:
         """A scratch folder with a fresh copy of a built tree, and further files in it."""
         with scratch_folder() as scratch:
-            await _copy(tree.folder, scratch)
+            await self._lay_out(scratch, tree)
             for name, data in (files or {}).items():
                 (scratch / name).parent.mkdir(parents=True, exist_ok=True)
                 (scratch / name).write_bytes(data)
-            yield scratch
-
-    @contextlib.asynccontextmanager
-    async def unbuilt(self, candidate: Candidate) -> AsyncIterator[Path]:
-        """A scratch folder with a candidate's files, of which nothing is built."""
-        with scratch_folder() as scratch:
-            await _copy(self.base.tree, scratch / "tree")
-            lay(candidate, scratch / "tree", self.seed.files)
             yield scratch
 
     async def root(self, scratch: Path) -> str:
@@ -252,6 +262,7 @@ class Workshop:
     async def run(
         self,
         scratch: Path,
+        what: str,
         command: str,
         seconds: float,
         *,
@@ -261,8 +272,9 @@ class Workshop:
         variables: Mapping[str, str] | None = None,
         keep: int = 256 * 1024,
     ) -> Ran:
-        """Run one of the project's commands in a tree that was laid out; `fixed`: its protected
-        files cannot be written."""
+        """Run one of the project's commands in a tree that was laid out. `what` is what sentences
+        call it; `fixed`: its protected files cannot be written. Raises EvaluatorError where it
+        cannot be started."""
         for name in ("home", "tmp"):
             (scratch / name).mkdir(exist_ok=True)
         root = await self.root(scratch)
@@ -303,7 +315,13 @@ class Workshop:
         )
         if fixed and inside and (names := self._fixed(scratch)):
             job = replace(job, fixed=names)
-        return Ran(await self.sandbox.run(job), scratch)
+        outcome = await self.sandbox.run(job)
+        if outcome.ok:
+            return Ran(outcome, scratch)
+        verdict, words = self._ending(outcome, seconds)
+        if outcome.reason == "error":
+            raise EvaluatorError(f"{what} was not started: {outcome.error}")
+        return Ran(outcome, scratch, f"{what} {words}", verdict)
 
     def _devices(self) -> tuple[str, ...]:
         """What a CUDA project's commands see: its tests need the GPU as its benchmark does, and
@@ -337,22 +355,19 @@ class Workshop:
                 Feedback(summary=f"{who} changed {changed[0]}{more}, which is not the candidate's"),
             )
 
-    def ending(self, what: str, outcome: Outcome, seconds: float) -> tuple[Verdict, str]:
-        """How a command that did not succeed ended, as a verdict and a sentence."""
+    def _ending(self, outcome: Outcome, seconds: float) -> tuple[Verdict | None, str]:
+        """How a command that did not succeed ended."""
         bounds = self.project.limits
-        if outcome.reason == "error":
-            raise EvaluatorError(f"{what} was not started: {outcome.error}")
         code, reason = outcome.exit_code or 0, outcome.reason
         if code and _NO_FORK.search(outcome.stderr[-4000:]):
             reason = "processes"
         if reason in _REASONS:
             verdict, words = _REASONS[reason]
-            told = words.format(seconds=seconds, memory=bounds.memory_gb, disk=bounds.disk_gb,
-                                processes=bounds.processes)  # fmt: skip
-            return verdict, f"{what} {told}"
+            told = {"memory": bounds.memory_gb, "disk": bounds.disk_gb}
+            return verdict, words.format(seconds=seconds, processes=bounds.processes, **told)
         if signal := outcome.signal or max(code - 128, 0):  # a shell adds 128
-            return Verdict.CRASH, f"{what} was ended by signal {signal}"
-        return Verdict.WRONG_RESULT, f"{what} ended with exit code {code}"
+            return Verdict.CRASH, f"was ended by signal {signal}"
+        return None, f"ended with exit code {code}"
 
 
 def _told(ran: Ran) -> str:
