@@ -98,6 +98,10 @@ def evaluate(
     quick: Annotated[
         bool, Option("--quick", help="Compile, and check the small configurations only.")
     ] = False,
+    breadth: Annotated[
+        bool,
+        Option("--breadth", help="Also time it on inputs that are not scored: kinds, sizes."),
+    ] = False,
     arch: Annotated[str | None, Option(help="Compile CUDA for this, such as sm_100a.")] = None,
     weak: Annotated[
         bool, Option("--allow-weak-sandbox", help="Run it also where it cannot be confined.")
@@ -105,6 +109,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score one candidate without a session: compile, check, benchmark."""
+    if quick and breadth:
+        raise Failure("--quick times nothing: leave it or --breadth out")
     info = find_task(task)
     require_torch(info.language)
     candidate = read_any(path, info) if path is not None else None
@@ -125,7 +131,7 @@ def evaluate(
         sink: ProgressSink | None = None if as_json else hear
         async with evaluator:
             given = candidate or await evaluator.ask(info.name, SeedQuestion())
-            question: ReportQuestion = EvaluateQuestion(files=given.files)
+            question: ReportQuestion = EvaluateQuestion(files=given.files, breadth=breadth)
             if quick:
                 question = CheckQuestion(files=given.files, quick=True)
             return await evaluator.ask(info.name, question, sink)

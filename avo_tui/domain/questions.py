@@ -235,6 +235,8 @@ class EvaluateQuestion(ReportQuestion):
     """Compile, check and benchmark. The report has a score if and only if it is `correct`."""
 
     op: Literal["evaluate"] = "evaluate"
+    breadth: bool = False
+    """Also time it on inputs that are not scored; the report has `breadth` then."""
 
 
 class RemeasureQuestion(ReportQuestion):

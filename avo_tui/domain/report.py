@@ -139,6 +139,8 @@ class EvaluationReport(Value):
     resources: Resources = Field(default_factory=Resources)
     score: Score | None = None
     """Set if and only if the verdict is `correct` and the benchmark ran."""
+    breadth: Score | None = None
+    """Speed on inputs that are not scored, a row for each; set where that was asked for."""
     paired: PairedMeasurement | None = None
     """Set by a re-measurement against another candidate."""
     beside: Verdict | None = None

@@ -59,6 +59,9 @@ def _arguments() -> argparse.Namespace:
         "--arch", type=architecture, help="compile CUDA for this architecture, such as sm_100a"
     )
     parser.add_argument(
+        "--breadth", action="store_true", help="also time it on inputs that are not scored"
+    )
+    parser.add_argument(
         "--sanitize", type=_sanitizers, metavar="TOOLS", help="only run compute-sanitizer: all, or "
         "some of memcheck,racecheck,synccheck,initcheck",
     )  # fmt: skip
@@ -105,8 +108,9 @@ def _question(
         return SanitizeQuestion(files=files, tools=options.sanitize)
     if options.quick or options.stage == "check":
         return CheckQuestion(files=files, quick=options.quick)
-    kind = CompileQuestion if options.stage == "compile" else EvaluateQuestion
-    return kind(files=files)
+    if options.stage == "compile":
+        return CompileQuestion(files=files)
+    return EvaluateQuestion(files=files, breadth=options.breadth)
 
 
 async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:

@@ -60,6 +60,7 @@ class EvaluationRun:
     resources: Resources = field(default_factory=Resources)
     log: str = ""
     score: Score | None = None
+    breadth: Score | None = None
     paired: PairedMeasurement | None = None
     beside: Verdict | None = None
     """Verdict on the other version of a paired measurement, where that one failed."""
@@ -180,6 +181,7 @@ class EvaluationRun:
             checks=self.checks,
             resources=self.resources,
             score=self.score if verdict is Verdict.CORRECT else None,
+            breadth=self.breadth if verdict is Verdict.CORRECT else None,
             paired=self.paired if verdict is Verdict.CORRECT else None,
             beside=self.beside,
             seconds=self.seconds(),

@@ -21,6 +21,7 @@ from avo_tui.domain.questions import (
     CheckQuestion,
     CompileQuestion,
     DescribeQuestion,
+    EvaluateQuestion,
     ListingQuestion,
     MachineQuestion,
     ProfileQuestion,
@@ -49,9 +50,11 @@ from avo_tui.evaluation.backends.base import (
     Profiling,
     Rejected,
     Sanitizing,
+    TimingBreadth,
 )
 from avo_tui.evaluation.backends.descriptor import BackendOptions
 from avo_tui.evaluation.backends.registry import make_backend
+from avo_tui.evaluation.breadth import breadth_cases
 from avo_tui.evaluation.evaluation_run import LOG_LIMIT, EvaluationRun, person
 from avo_tui.evaluation.input_files import drawn_inputs
 from avo_tui.evaluation.locks import KeptDevice
@@ -59,7 +62,7 @@ from avo_tui.evaluation.ports import EvaluatorError, ProgressSink
 from avo_tui.evaluation.roots import roots
 from avo_tui.evaluation.sandbox.policy import SandboxError
 from avo_tui.evaluation.sandbox.run import Sandbox
-from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.task import CheckCase, Task
 from avo_tui.evaluation.task_static_checks import raised_at
 from avo_tui.evaluation.tasks import Tasks, find_tasks
 
@@ -227,6 +230,9 @@ class Pipeline:
         candidate lets it."""
         task, backend = run.task, self.backend(run.task)
         beside: Compiled | None = None
+        cases: tuple[CheckCase, ...] = ()
+        if isinstance(question, EvaluateQuestion) and question.breadth:
+            cases = _beside_the_score(task, backend)
         if isinstance(question, RemeasureQuestion):
             other = Candidate(files=question.other)
             try:
@@ -256,6 +262,8 @@ class Pipeline:
                 await held.enter_async_context(self._device(run))
             async with run.stage("benchmark"):
                 score = await backend.benchmark(task, compiled, context)
+                if cases and isinstance(backend, TimingBreadth):
+                    run.breadth = await backend.breadth(task, compiled, context, cases)
             run.score = score.replaced(error_ratios=error_ratios(run.checks))
 
     @asynccontextmanager
@@ -344,6 +352,18 @@ async def _pair(
         run.paired = swapped.reversed()
     if replicate == 0 and isinstance(backend, ExaminingFinalists):
         run.notes = await backend.finalist(run.task, compiled)
+
+
+def _beside_the_score(task: Task, backend: Backend) -> tuple[CheckCase, ...]:
+    """`breadth_cases`. Raises EvaluatorError where they cannot be timed."""
+    if not isinstance(backend, TimingBreadth):
+        raise EvaluatorError(f"--breadth is not there for {task.language}: leave it out")
+    cases = breadth_cases(task)
+    if not cases:
+        raise EvaluatorError(
+            "the check has no inputs beside the scored ones that may be told: leave --breadth out"
+        )
+    return cases
 
 
 def _no_configuration(name: str, scored: Iterable[str]) -> str:

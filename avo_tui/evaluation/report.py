@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from avo_tui.domain.report import EvaluationProgress, EvaluationReport
+from avo_tui.domain.score import Score
 
 
 def form(report: EvaluationReport) -> dict[str, object]:
@@ -71,23 +72,30 @@ def as_text(report: EvaluationReport) -> str:
     if report.resources.summary():
         lines.append(f"  {report.resources.summary()}")
     if report.score is not None:
-        unit = report.score.unit
-        lines.append(f"  {'configuration':<16}{unit:>12}{'p20–p80':>20}{'ratio':>8}  baselines")
-        for c in report.score.configurations:
-            spread = f"{c.p20:.1f}–{c.p80:.1f}"
-            others = ", ".join(f"{n} {v:.1f}" for n, v in c.baselines.items())
-            flags = f"  ({', '.join(c.flags)})" if c.flags else ""
-            lines.append(
-                f"  {c.name:<16}{c.throughput:>12.2f}{spread:>20}{c.ratio:>8.3f}  {others}{flags}"
-            )
+        lines += _table(report.score, "configuration")
         if report.score.errors:
             lines.append(f"  {', '.join(report.score.errors)}")
         prepared = [c for c in report.score.configurations if c.prepare_milliseconds]
         if prepared:
             times = ", ".join(f"{c.name} {c.prepare_milliseconds:.3g} ms" for c in prepared)
             lines.append(f"  preparing the weights, once and not counted: {times}")
+    if report.breadth is not None:
+        lines += _table(report.breadth, "on other inputs")
     if report.sandbox_warning:
         lines.append(f"  {report.sandbox_warning}")
     lines.append(f"  {report.device}; {report.sandbox}")
     lines += [f"  {line}" for line in report.seconds.lines()]
     return "\n".join(lines)
+
+
+def _table(score: Score, heading: str) -> list[str]:
+    width = max(16, *(len(c.name) + 2 for c in score.configurations))
+    lines = [f"  {heading:<{width}}{score.unit:>12}{'p20–p80':>20}{'ratio':>8}  baselines"]
+    for c in score.configurations:
+        spread = f"{c.p20:.1f}–{c.p80:.1f}"
+        others = ", ".join(f"{n} {v:.1f}" for n, v in c.baselines.items())
+        flags = f"  ({', '.join(c.flags)})" if c.flags else ""
+        lines.append(
+            f"  {c.name:<{width}}{c.throughput:>12.2f}{spread:>20}{c.ratio:>8.3f}  {others}{flags}"
+        )
+    return lines

@@ -74,13 +74,13 @@ class Context:
     watch: Stopwatch = field(default_factory=Stopwatch)
     """Stopwatch that records the phases of the running stage."""
 
-    def scored(self, task: Task, scores: Sequence[ConfigurationScore]) -> None:
-        """Tells of the configuration that was timed last."""
+    def scored(self, task: Task, scores: Sequence[ConfigurationScore], count: int) -> None:
+        """Tells of the configuration that was timed last, of so many."""
         last = scores[-1]
         self.progress(
             EvaluationProgress(
                 stage="benchmark", state="configuration", index=len(scores),
-                count=len(task.configurations), configuration=last.name,
+                count=count, configuration=last.name,
                 throughput=last.throughput, p20=last.p20, p80=last.p80, ratio=last.ratio,
                 unit=task.unit, baselines=last.baselines, detail=", ".join(last.flags),
             )
@@ -129,6 +129,16 @@ class Profiling(Protocol):
 
         `wanted` names a scored configuration and a kind of inputs that is timed.
         """
+
+
+@runtime_checkable
+class TimingBreadth(Protocol):
+    """A backend that can time a candidate on other inputs than the scored ones."""
+
+    async def breadth(
+        self, task: Task, compiled: Compiled, context: Context, cases: Sequence[CheckCase]
+    ) -> Score:
+        """Each case in turn beside the baselines; the caller holds the device's lock."""
 
 
 @runtime_checkable

@@ -52,7 +52,7 @@ from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import MIB, Job, Limits, Outcome
 from avo_tui.evaluation.sandbox.run import Sandbox
-from avo_tui.evaluation.task import Task
+from avo_tui.evaluation.task import CheckCase, Task
 
 if TYPE_CHECKING:
     from avo_tui.evaluation.task import Baseline
@@ -277,7 +277,20 @@ class CppBackend:
         assert isinstance(compiled, CompiledCpp)
         stage = await self.stage(task, context.sandbox)
         beside = await in_thread(lambda: self._beside(task, context.watch))
-        return await benchmark.benchmark(stage, compiled, context, beside)
+        cases = [(configuration, task.timed) for configuration in task.configurations]
+        return await benchmark.benchmark(stage, compiled, context, beside, cases)
+
+    async def breadth(
+        self, task: Task, compiled: Compiled, context: Context, cases: Sequence[CheckCase]
+    ) -> Score:
+        """As `benchmark`, with memory that holds these cases, too."""
+        assert isinstance(compiled, CompiledCpp)
+        stage = await self.stage(task, context.sandbox)
+        beside = await in_thread(lambda: self._beside(task, context.watch))
+        sizes = [case.configuration for case in cases]
+        stage = replace(stage, layouts=await in_thread(lambda: Layouts(task, sizes)))
+        each = [(case.configuration, (case.distribution,)) for case in cases]
+        return await benchmark.benchmark(stage, compiled, context, beside, each)
 
     async def paired(
         self, task: Task, compiled: Compiled, other: Compiled, context: Context

@@ -119,9 +119,11 @@ class Bench:
         baselines: Mapping[str, Baseline],
         disguise: Sequence[tuple[Configuration, Sample]],
         watch: Stopwatch,
+        kinds: Sequence[str],
     ) -> None:
-        """`disguise`: public cases of the check, to be run among the timed calls."""
-        self.task, self.configuration = task, configuration
+        """`disguise`: public cases of the check, to be run among the timed calls; `kinds`: the
+        distributions of timed inputs."""
+        self.task, self.configuration, self._kinds = task, configuration, kinds
         self._baselines = baselines
         self._disguise = disguise
         self._watch = watch
@@ -133,7 +135,7 @@ class Bench:
     def _fresh(self) -> list[tuple[str, Tensors]]:
         """New inputs for each call of a stretch, with the names of their distributions."""
         with self._watch.phase("inputs"):
-            kinds = [self._chance.choice(self.task.timed) for _ in range(self.calls)]
+            kinds = [self._chance.choice(self._kinds) for _ in range(self.calls)]
             return [(k, self.task.make_inputs(self.configuration, fresh_seed(), k)) for k in kinds]
 
     def _call(
@@ -398,22 +400,33 @@ def refuse_impossible(
     return score.model_copy(update={"flags": flags})
 
 
-async def benchmark(stage: Stage, compiled: CompiledCpp, context: Context, beside: Beside) -> Score:
-    """Times a candidate in a fresh process on every configuration; raises Rejected."""
+async def benchmark(
+    stage: Stage,
+    compiled: CompiledCpp,
+    context: Context,
+    beside: Beside,
+    cases: Sequence[tuple[Configuration, Sequence[str]]],
+) -> Score:
+    """Times a candidate in a fresh process on every configuration; raises Rejected.
+
+    `cases` are the configurations, each with the kinds of its inputs.
+    """
     task, scores = stage.task, list[ConfigurationScore]()
     try:
         async with stage.subject(compiled, context.watch) as subject:
-            for configuration in task.configurations:
-                bench = _bench(stage, configuration, beside, context)
+            for configuration, kinds in cases:
+                bench = _bench(stage, configuration, beside, context, kinds)
 
                 def work(bench: Bench = bench) -> ConfigurationScore:
                     return _measure(bench, subject, context, 0.0 if scores else WARM_UP)
 
                 score = await in_thread(work, subject.runner.running, cpu=stage.cpu)
+                if kinds != task.timed:
+                    score = score.replaced(name=f"{score.name} {', '.join(kinds)}")
                 scores.append(refuse_impossible(stage, configuration, score))
-                context.scored(task, scores)
+                context.scored(task, scores, len(cases))
     except Stopped as stop:
-        name = task.configurations[min(len(scores), len(task.configurations) - 1)].name
+        name = cases[min(len(scores), len(cases) - 1)][0].name
         raise failures.rejected(
             task, stop, where=f"while {name} was timed", configuration=name, silent=True
         ) from stop
@@ -427,8 +440,9 @@ def _bench(
     configuration: Configuration,
     beside: Beside,
     context: Context,
+    kinds: Sequence[str],
 ) -> Bench:
-    return Bench(stage.task, configuration, beside.baselines, beside.disguise, context.watch)
+    return Bench(stage.task, configuration, beside.baselines, beside.disguise, context.watch, kinds)
 
 
 async def paired(
@@ -447,7 +461,7 @@ async def paired(
         ):
             owners = {s.runner.running: s.identity for s in (mine, theirs)}
             for configuration in task.configurations:
-                bench = _bench(stage, configuration, beside, context)
+                bench = _bench(stage, configuration, beside, context, task.timed)
 
                 def work(bench: Bench = bench) -> tuple[list[float], tuple[float, float]]:
                     bench.warm([mine, theirs], 0.0 if ratios else WARM_UP)

@@ -258,11 +258,11 @@ class Layouts:
     Computed once per task, so that the memory has the same size for every use.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, further: Sequence[Configuration] = ()) -> None:
         """Makes one set of inputs of each configuration, to see their shapes."""
         self._slots: dict[str, list[Slot]] = {}
         cases = [case.configuration for case in task.check_cases()]
-        for configuration in (*task.configurations, *cases):
+        for configuration in (*task.configurations, *cases, *further):
             if self._key(configuration) not in self._slots:
                 self._slots[self._key(configuration)] = _slots(task, configuration)
 

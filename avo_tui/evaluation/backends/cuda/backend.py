@@ -221,7 +221,7 @@ class CudaBackend:
             for configuration in cuda.configurations:
                 alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
                 scores.append(await measure(cuda, ours, configuration, timing, ceilings, alone))
-                context.scored(cuda, scores)
+                context.scored(cuda, scores, len(cuda.configurations))
             await timing.settle()
             await self.processes.prepare(cuda)  # kept for the next candidate
         return Score(

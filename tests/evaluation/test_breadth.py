@@ -1,0 +1,37 @@
+"""What is timed beside the score: other kinds of inputs, other sizes."""
+
+import pytest
+
+from avo_tui.domain.questions import EvaluateQuestion
+from avo_tui.evaluation.breadth import SIZES, breadth_cases
+from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.evaluation.tasks import find_tasks
+from tests.evaluation.evaluation_support import needs_compiler
+
+
+def test_the_cases_are_kinds_and_sizes_that_are_not_scored_and_none_is_hidden() -> None:
+    task = find_tasks().get("attention_cpu")
+    cases = breadth_cases(task)
+    assert cases == breadth_cases(task), "the same ones each time"
+    scored = list(task.configurations)
+    hidden = [case.configuration.parameters for case in task.check_cases() if case.hidden]
+    sizes = [case.configuration for case in cases if case.configuration not in scored]
+    assert len({size.name for size in sizes}) == SIZES
+    assert not any(size.parameters in hidden for size in sizes)
+    kinds = {case.distribution for case in cases if case.configuration in scored}
+    assert len(kinds) >= 6 and not kinds & set(task.timed)
+    most = max(map(task.flops, task.configurations))
+    assert all(task.flops(size) <= most for size in sizes)
+
+
+@needs_compiler
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_evaluation_times_them_where_that_is_asked_for(pipeline: Pipeline) -> None:
+    task = pipeline.tasks.get("tiny_attention")
+    question = EvaluateQuestion(files=task.seed().files, breadth=True)
+    report = await pipeline.ask("tiny_attention", question)
+    assert report.score is not None and report.breadth is not None, report.feedback
+    names = [row.name for row in report.breadth.configurations]
+    assert names == [f"{c.configuration.name} {c.distribution}" for c in breadth_cases(task)]
+    assert [c.name for c in report.score.configurations] == [c.name for c in task.configurations]
+    assert all(row.ratio > 0 for row in report.breadth.configurations)
