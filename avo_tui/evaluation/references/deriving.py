@@ -246,11 +246,8 @@ def derive(
             "compared; --eval takes a module in evaluation mode"
         )
     sizes = {**fixed, **_telling((*hidden, *scored)).sizes}
-    if not shown.random and not _repeats(reference, sizes):
-        raise BadReferenceError(
-            "the reference gives other outputs when it is called again with the same inputs, so it "
-            "keeps something from call to call: make that an input and an output of forward"
-        )
+    if not shown.random:
+        _call_twice(reference, sizes, shown)
     names = [t.name for t in tensors if t.role == "input"]
     if any(t.role == "input" and t.dtype.lstrip("u").startswith("int") for t in tensors):
         # whether sums of whole numbers stay in range is seen where they are longest
@@ -314,8 +311,9 @@ def _longest(scored: tuple[Case, ...], smallest: Case) -> Case:
     return max(quick, key=lambda case: case.flops, default=smallest)
 
 
-def _repeats(reference: Reference, sizes: Sizes) -> bool:
-    """Whether a second call with the same inputs gives the same outputs.
+def _call_twice(reference: Reference, sizes: Sizes, shown: Look) -> None:
+    """Raises BadReferenceError where outputs with data have another dtype than `shown`, or a second
+    call with the same inputs gives other outputs.
 
     In the same bits: on one thread the order in which numbers are added is the same.
     """
@@ -328,12 +326,21 @@ def _repeats(reference: Reference, sizes: Sizes) -> bool:
             first = {name: tensor.clone() for name, tensor in drawn.outputs(tensors).items()}
             again = drawn.outputs(tensors)
         except Exception:  # it is told where distributions are looked at
-            return True
-    return all(
-        tensor.shape == again[name].shape
-        and torch.equal(tensor.nan_to_num(), again[name].nan_to_num())
-        for name, tensor in first.items()
-    )
+            return
+    for name, tensor in first.items():
+        if name in shown.outputs and tensor.dtype != shown.outputs[name].dtype:
+            raise BadReferenceError(
+                f"the dtype of {name} depends on the device ({shown.outputs[name].dtype} without "
+                f"data, {tensor.dtype} on the processor), as under torch.autocast: say it where it "
+                "changes, such as x.to(torch.bfloat16) @ w.to(torch.bfloat16)"
+            )
+        other = again[name]
+        if tensor.shape != other.shape or not torch.equal(tensor.nan_to_num(), other.nan_to_num()):
+            raise BadReferenceError(
+                "the reference gives other outputs when it is called again with the same inputs, "
+                "so it keeps something from call to call: make that an input and an output of "
+                "forward"
+            )
 
 
 def _same_by_any_chance(reference: Reference, sizes: Sizes) -> bool:

@@ -428,6 +428,16 @@ def test_the_first_configuration_is_called_what_it_is() -> None:
             "[torch.randn(n)]",
             "return out.int_repr()",
         ),
+        (
+            "return torch._int_mm(x, x)",
+            "[torch.randint(-9, 9, (32, 32), dtype=torch.int8)]",
+            "such as a.float() @ b.float()",
+        ),
+        (
+            "with torch.autocast('cpu', dtype=torch.bfloat16): return x @ x",
+            "[torch.randn(n, n)]",
+            "x.to(torch.bfloat16) @ w.to(torch.bfloat16)",
+        ),
         ("return torch.load('weights.pt')", "[torch.randn(n)]", "No such file"),
         ("return torch.jit.script(self.twice)(x)", "[torch.randn(n)]", ""),
         ("return x + 1", "{'x': torch.randn(n), 'y': 1}", ""),
