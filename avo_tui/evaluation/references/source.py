@@ -93,12 +93,11 @@ class ReferenceSample:
             named = {"out": value}
         for name, item in named.items():
             if not isinstance(item, torch.Tensor):
-                parts = f"{name}[0], {name}[1], …" if isinstance(item, tuple | list) else ""
-                rewrite = (
-                    f"return its parts one beside the other: {parts}"
-                    if parts
-                    else ("return torch.tensor(…) of a number, and leave out what is none")
-                )
+                rewrite = "return torch.tensor(…) of a number, and leave out what is none"
+                if isinstance(item, tuple | list):
+                    rewrite = f"return its parts one beside the other: {name}[0], {name}[1], …"
+                elif isinstance(item, Iterator):
+                    rewrite = "return tuple(…) of what it yields"
                 raise BadReferenceError(
                     f"the reference returns a {type(item).__name__} ({name}), and every output "
                     f"must be a tensor: {rewrite}"

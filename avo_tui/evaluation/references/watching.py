@@ -42,23 +42,18 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self.operations.add(str(func._overloadpacket).rpartition(".")[2])
-        for schema, value in zip(func._schema.arguments, args, strict=False):
-            for leaf in tree_leaves(value):
+        parameters = func._schema.arguments
+        given = {p.name: value for p, value in zip(parameters, args, strict=False)} | kwargs
+        for parameter in parameters:
+            for leaf in tree_leaves(given.get(parameter.name)):
                 name = self._names.get(id(leaf))
                 if name is not None:
                     self.used.add(name)
-                    if schema.alias_info is not None and schema.alias_info.is_write:
+                    if parameter.alias_info is not None and parameter.alias_info.is_write:
                         self.written.add(name)
-        for leaf in tree_leaves(kwargs):
-            if id(leaf) in self._names:
-                self.used.add(self._names[id(leaf)])
         if torch.Tag.nondeterministic_seeded in func.tags and not self.random:
-            chances = [
-                value
-                for schema, value in zip(func._schema.arguments, args, strict=False)
-                if schema.name in {"dropout_p", "dropout"}
-            ]
-            if not _has_optional_dropout(str(func)) or any(chances):
+            chance = given.get("dropout_p") or given.get("dropout")
+            if not _has_optional_dropout(str(func)) or chance:
                 self.random = str(func)
         if torch.Tag.dynamic_output_shape in func.tags:
             self.by_value = self.by_value or func._schema.name.partition("::")[2]

@@ -411,6 +411,7 @@ def test_the_first_configuration_is_called_what_it_is() -> None:
         ("return x", "sys.exit(0)", "SystemExit"),
         ("return x.mul_(2)", "[torch.randn(n)]", "x = x.clone()"),
         ("return torch.unique(x)", "[torch.randint(0, 2, (n,))]", "depends on values"),
+        ("return torch.add(x, x, out=x)", "[torch.randn(n)]", "x = x.clone()"),
         ("return x[:0]", "[torch.randn(n)]", "has no elements"),
         ("return x", "[torch.randn(n)]", "computes nothing of its inputs"),
         ("return x * 2, (x, x)", "[torch.randn(n)]", "out1[0], out1[1]"),
@@ -427,6 +428,12 @@ def test_the_first_configuration_is_called_what_it_is() -> None:
             "return torch.quantize_per_tensor(x.float(), 0.1, 0, torch.quint8)",
             "[torch.randn(n)]",
             "return out.int_repr()",
+        ),
+        ("return (part * 2 for part in x.chunk(2))", "[torch.randn(n)]", "tuple(…)"),
+        (
+            "return torch.nn.functional.dropout(x, 0.3)",
+            "[torch.randn(n)]",
+            "training=self.training",
         ),
         (
             "return torch._int_mm(x, x)",
