@@ -78,7 +78,7 @@ def test_the_site_is_built(tmp_path: Path) -> None:
     commands = (tmp_path / "commands.html").read_text(encoding="utf-8")
     assert "avo campaign" in commands and "--against" in commands
     assert "From nothing to a CUDA kernel" in (tmp_path / "search/search_index.json").read_text()
-    markdown = re.compile(r"<p>```|^(- |\d+\. )<", re.MULTILINE)  # of a list without a blank line before it
+    markdown = re.compile(r"<p>```|^(- |\d+\. )<", re.MULTILINE)  # a list needs a blank line
     pages = {page.name: page.read_text(encoding="utf-8") for page in tmp_path.glob("*.html")}
     unread = [name for name, text in pages.items() if markdown.search(text)]
     assert not unread, "blocks of code or lists that are shown as text"
