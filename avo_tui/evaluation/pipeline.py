@@ -144,8 +144,7 @@ class Pipeline:
     async def _answer(self, task: Task, question: Question[Any], context: Context) -> Value:
         match question:
             case DescribeQuestion():
-                work = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
-                return task.info().replaced(work=work)
+                return task.info()
             case SeedQuestion():
                 return task.seed()
             case MachineQuestion():

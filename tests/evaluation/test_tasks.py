@@ -107,6 +107,8 @@ def test_the_public_face_hides_hidden_configurations() -> None:
     text = task.info().model_dump_json()
     hidden = [c.configuration.name for c in task.check_cases() if c.hidden]
     assert hidden and not any(f'"{name}"' in text for name in hidden)
+    shown = {c.name: (task.flops(c), task.bytes_moved(c)) for c in task.configurations}
+    assert find_tasks().info("attention_cpu").work == shown
 
 
 def test_the_seed_declares_tunables() -> None:
