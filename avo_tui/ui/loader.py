@@ -77,7 +77,7 @@ class Loader:
                 compute,
                 partial(self._done, key),
                 lambda why: self._done(key, Failed(why)),
-                group=f"load {key!r}",
+                group=f"load {id(self)} {key!r}",  # another screen may load the same for itself
             )
         return None
 

@@ -21,6 +21,7 @@ from avo_tui.store import Drafts
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.loader import Loader
+from avo_tui.ui.screens.log import LogScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import ExportChoice, OperatorChoice, Services
 from avo_tui.ui.widgets.lines import LinesView
@@ -70,7 +71,8 @@ def under_way(app: AvoApp) -> str:
     if app._exit or not app.screen_stack:
         return ""
     for worker in app.workers:
-        if not worker.is_finished:
+        follows = isinstance(worker.node, LogScreen) and worker.node.text.caught_up
+        if not worker.is_finished and not follows:
             return f"the worker {worker}"
     if app.typed.waiting:
         return "typed text that waits"

@@ -3,21 +3,26 @@
 Twenty walks of 2,000 inputs: AVO_WALKS=20 AVO_WALK_INPUTS=2000 pytest -n 2 THIS_FILE
 """
 
+import asyncio
 import os
 import random
 import string
 from contextlib import nullcontext
+from threading import Event
 
 import pytest
 from textual import events
+from textual.screen import Screen
 
 from avo_tui.domain import events as ev
+from avo_tui.ui.loader import Loader
+from avo_tui.ui.screens.run.screen import RunScreen
 from tests.ui.make_session import MemorySource
-from tests.ui.pilots import SERVICES, Hands, make_app, running
+from tests.ui.pilots import PATIENCE, SERVICES, Hands, make_app, running
 
 INPUTS = int(os.environ.get("AVO_WALK_INPUTS", "160"))
 KEYS = [
-    *(letter for letter in string.ascii_letters if letter not in "qOE"),
+    *(letter for letter in string.ascii_letters if letter != "q"),
     *"12345",
     *("enter", "escape", "escape", "tab", "shift+tab", "up", "down", "left", "right", "space"),
     *("pageup", "pagedown", "home", "end", "slash", "colon", "question_mark", "apostrophe"),
@@ -32,7 +37,7 @@ KEYS = [
     ),
     *("backspace", "delete", "ctrl+c"),
 ]
-"""`q` leaves; a log that is followed (`O`, `E`) never lets the app come to rest."""
+"""`q` leaves."""
 SIZES = ((80, 24), (120, 40), (200, 50), (40, 12), (11, 30), (5, 3), (101, 24))
 PASTES = ("tiles", "1,5", "\x1b[31mred\n" * 40, "漢字🙂" * 300, "\x00\ud800", "x" * 30_000)
 
@@ -65,6 +70,41 @@ def news(source: MemorySource, turn: random.Random) -> None:
             )
         )
     )
+
+
+async def test_two_screens_that_load_the_same_both_get_it(source: MemorySource) -> None:
+    """Such as a difference on the run screen, and in the comparison that is opened meanwhile."""
+    app, may = make_app(source), Event()
+    async with running(app) as hands:
+        one, other = Loader(app, lambda: None), Loader(app, lambda: None)
+
+        def slow() -> str:
+            may.wait(PATIENCE)
+            return "read"
+
+        assert one.get("key", slow) is None and other.get("key", slow) is None
+        may.set()
+        await hands.until(lambda: (one.get("key", slow), other.get("key", slow)) == ("read",) * 2)
+
+
+async def test_panes_show_the_row_under_the_cursor_however_it_came_there() -> None:
+    app = make_app(MemorySource(steps=4, stalled=4))
+    async with running(app) as hands:
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        over = Screen[None]()
+        await app.push_screen(over)
+        screen.run.inspect(2)
+        while not over._callbacks:
+            await asyncio.sleep(0)
+        over._callbacks.clear()  # as of a screen that closes before it has painted
+        app.pop_screen()
+        await hands.rest()
+        assert screen.run.subject.version is not None and "v2" in hands.text("#plan-view")
+        await hands.press("escape", "slash")
+        await hands.type("6.2")
+        await hands.press("escape")
+        assert screen.run.cursor == screen.run.settled is not None
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("AVO_WALKS", "6"))))

@@ -272,7 +272,7 @@ class LineageView(CursorList):
     ]
 
     class Picked(Message):
-        """The cursor was moved to a row by the person."""
+        """The cursor is on another row than before."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id, head=0)
@@ -334,6 +334,7 @@ class LineageView(CursorList):
         if self.cursor is not None and self.cursor not in self._places:
             stall = self._stall_of(self.cursor)
             self.cursor = None if stall is None else stall.key
+            self.post_message(self.Picked())
         if self.cursor is not None and old_place != self.place:
             self.reveal()
 

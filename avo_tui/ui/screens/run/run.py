@@ -247,11 +247,11 @@ class Run:
         if self._rest is not None:
             self._rest.stop()
         if resting:
-            self.screen.call_after_refresh(self._settle)
+            self.screen.call_after_refresh(self.settle)
         else:
-            self._rest = self.screen.set_timer(REST_SECONDS, self._settle)
+            self._rest = self.screen.set_timer(REST_SECONDS, self.settle)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Show what the cursor has come to rest on."""
         if self.screen.ready:
             self.settled = self.lineage.cursor

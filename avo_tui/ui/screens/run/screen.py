@@ -241,8 +241,7 @@ class RunScreen(AvoScreen):
 
     def fit(self) -> None:
         self.run.panes.arrange()
-        self.repaint()
-        super().fit()
+        self.run.settle()  # a screen above this one may have closed before it told of a move
 
     def on_resize(self) -> None:
         self.run.panes.arrange()
