@@ -103,7 +103,7 @@ class Terminal(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Take the terminal, at the start or after another program had it."""
-        self.sent_screen.forget()
+        self.sent_screen.begin()
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
@@ -309,7 +309,8 @@ class OpenedApp(App[None]):
         """Keys and pasted text one after another; everything else at once."""
         terminal = self.terminal
         if isinstance(event, events.Resize) and terminal is not None:
-            terminal.sent_screen.forget()
+            if event.time > terminal.sent_screen.since:  # the first come late, after a picture
+                terminal.sent_screen.forget()
             self.call_later(self.paint_all)
         if isinstance(event, events.Paste):  # half a surrogate pair: no command may hold one
             event.text = event.text.encode(errors="replace").decode()

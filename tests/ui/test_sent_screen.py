@@ -27,10 +27,22 @@ class Grid:
     def write(self, text: str) -> None:
         """Take moves of the cursor, erasures and characters."""
         x = y = 0
-        blanks = re.sub(r"\x1b\[(\d+)X(\x1b\[\1C)?", lambda found: " " * int(found[1]), text)
-        for token in re.findall(r"\x1b\[\d+;\d+H|.", blanks):
-            if token[0] == "\x1b":
+        for token in re.findall(r"\x1b\[[\d;]+[HCJX]|\r\n|.", text):
+            if token == "\r\n":
+                x, y = 0, y + 1
+                continue
+            if token == "\x1b[2J":
+                self.rows = [[" "] * WIDTH for _ in range(HEIGHT)]
+                continue
+            if token[0] == "\x1b" and token[-1] == "H":
                 y, x = (int(number) - 1 for number in token[2:-1].split(";"))
+                continue
+            count = int(token[2:-1]) if token[0] == "\x1b" else 0
+            if token[-1] == "C" and count:
+                x += count
+                continue
+            if count:
+                self.write(f"\x1b[{y + 1};{x + 1}H" + " " * count)
                 continue
             row, width = self.rows[y], cell_len(token)
             for column in range(x, x + width):
@@ -77,6 +89,7 @@ def test_a_whole_picture_arrives_whatever_was_sent_before(
     before: list[list[Piece]], last: list[Piece]
 ) -> None:
     sent, terminal, expected = SentScreen(), Grid(), Grid()
+    sent.begin()
     for picture in before:
         terminal.write(sent.changes(picture, PLAIN))
     terminal.write(sent.changes(last, PLAIN))
@@ -90,7 +103,7 @@ def test_only_what_changed_is_sent_and_neighbours_together() -> None:
     sent = SentScreen()
     sent.changes([(0, 0, Strip([Segment("best 1.00 now 12:00")]))], PLAIN)
     changed = sent.changes([(0, 0, Strip([Segment("best 1.07 now 12:01")]))], PLAIN)
-    assert changed == "\x1b[1;9H7\x1b[1;19H1"
+    assert changed == "\x1b[1;9H7\x1b[9C1"
     near = sent.changes([(0, 0, Strip([Segment("Best 2.07 now 12:01")]))], PLAIN)
     assert near == "\x1b[1;1HBest 2"
 
@@ -140,6 +153,16 @@ def test_blanks_are_erased() -> None:
     assert sent == "\x1b[1;1H\x1b[44m\x1b[40X\x1b[0m"
     without = SentScreen(fills=False).changes([(0, 0, blank)], console)
     assert " " * 40 in without
+
+
+def test_the_first_picture_erases_what_stood_there_and_skips_its_blanks() -> None:
+    sent, console = SentScreen(), Console(color_system="standard", force_terminal=True)
+    blue = Style(bgcolor="blue")
+    rows = [(0, y, Strip([Segment(f"a{' ' * 38}b", blue)])) for y in (0, 1)]
+    sent.begin()
+    assert sent.changes(rows, console) == (
+        "\x1b[44m\x1b[2J\x1b[1;1Ha\x1b[38Cb\r\na\x1b[38Cb\x1b[0m"
+    )
 
 
 def test_joined_characters_are_sent_whole() -> None:

@@ -4,8 +4,10 @@ import ast
 import inspect
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.segment import Segment
 from textual import events
 from textual._compositor import Compositor
 from textual.app import App
@@ -15,9 +17,11 @@ from textual.geometry import Offset
 from textual.screen import Screen
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
+from textual.strip import Strip
 
 import avo_tui.ui as ui
 from avo_tui.ui import textual_internals
+from avo_tui.ui.terminal.sent_screen import SentScreen
 from avo_tui.ui.widgets.lines import LinesView
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import make_app, running
@@ -81,6 +85,21 @@ async def test_a_picture_is_held_back_while_the_terminal_takes_nothing(
         app.screen.refresh(layout=True)
         await hands.rest()
         assert asked
+
+
+async def test_a_size_that_was_told_before_a_picture_has_nothing_sent_anew(
+    source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, sent, row = make_app(source), SentScreen(), [(0, 0, Strip([Segment("same")]))]
+    async with running(app, (80, 24)):
+        terminal = SimpleNamespace(sent_screen=sent, writer=None)
+        monkeypatch.setattr(type(app), "terminal", property(lambda self: terminal))
+        early = events.Resize(app.size, app.size)
+        sent.changes(row, app.console)
+        await app.on_event(early)
+        assert sent.changes(row, app.console) == ""
+        await app.on_event(events.Resize(app.size, app.size))
+        assert "same" in sent.changes(row, app.console)
 
 
 async def test_a_screen_that_opens_while_the_app_leaves_is_no_crash(source: MemorySource) -> None:

@@ -2,13 +2,15 @@
 
 Textual sends every cell of a widget that was repainted, and all colours anew with each change of
 style. Over a slow line most of that is what the terminal already shows. Blanks are erased, not
-written: two thirds of a screen are.
+written: two thirds of a screen are. The first picture erases the whole screen and skips them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from time import monotonic
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -34,7 +36,7 @@ Cell = tuple[str, Look]
 """Text and look of a cell; the second cell of a wide character has no text."""
 Piece = tuple[int, int, Strip]
 """Column, row and content of a part of a picture."""
-GAP = 6
+GAP = 4
 """Unchanged cells between two changes that cost no more to send than to skip."""
 ERASED = 9
 """Blanks that cost less to erase and skip than to send."""
@@ -50,32 +52,59 @@ class SentScreen:
         self._fills = fills
         self._rows: dict[int, list[Cell | None]] = {}
         """Rows as sent; None where the content of a cell is not known."""
+        self._ground: Cell | None = None
+        """What the cells show that nothing was sent to since all was erased; None if not known."""
+        self._fresh = False
+        self.since = 0.0
+        """When the first of what is known was sent, by the monotonic clock."""
+
+    def begin(self) -> None:
+        """The terminal was just taken: the next picture erases what stands there."""
+        self.forget()
+        self._fresh = True
 
     def forget(self) -> None:
         """Nothing is known any more, as after a resize or another program's output."""
         self._rows.clear()
+        self._ground = None
 
     def changes(self, pieces: Iterable[Piece], console: Console) -> str:
         """The control sequences that turn what is shown into a picture; they count as sent."""
+        system = console._color_system or ColorSystem.TRUECOLOR
+        new = [(x, y, _cells(strip, system)) for x, y, strip in pieces]
+        out: list[str] = []
+        look = PLAIN
+        if not self._rows:
+            self.since = monotonic()
+        if self._fresh:
+            self._fresh = False
+            look = self._erase_all((cell for _, _, cells in new for cell in cells), out)
         rows: dict[int, list[Cell | None]] = {}
-        for x, y, strip in pieces:
+        for x, y, cells in new:
             row = rows.get(y)
             if row is None:
                 row = rows[y] = list(self._rows.get(y, ()))
-            cells = _cells(strip, console._color_system or ColorSystem.TRUECOLOR)
-            row.extend([None] * (x + len(cells) - len(row)))
+            row.extend([self._ground] * (x + len(cells) - len(row)))
             _forget_halves(row, x, x + len(cells))
             row[x : x + len(cells)] = cells
-        out: list[str] = []
-        look = PLAIN
+        at: tuple[int | None, int] | None = None
         for y, row in rows.items():
             before = self._rows.get(y, [])
-            before = before + [None] * (len(row) - len(before))
+            before = before + [self._ground] * (len(row) - len(before))
             for first, end in _runs(before, row):
-                out.append(Control.move_to(first, y).segment.text)
+                out.append(_move(at, first, y))
                 look = self._send(row[first:end], look, out)
+                at = (end if _moves_by_cells(row[first:end]) else None, y)
             self._rows[y] = row
         return "".join([*out, "" if look == PLAIN else "\x1b[0m"])
+
+    def _erase_all(self, cells: Iterable[Cell], out: list[str]) -> Look:
+        """Erase the screen with the look that most of a picture's blanks have; returns it."""
+        blanks = Counter(cell for cell in cells if cell[0] == " " and not cell[1].attributes)
+        ground = max(blanks, key=blanks.__getitem__, default=(" ", PLAIN))
+        self._ground = ground if self._fills else (" ", PLAIN)
+        out.append(_change(PLAIN, self._ground[1]) + "\x1b[2J")
+        return self._ground[1]
 
     def _send(self, cells: list[Cell | None], look: Look, out: list[str]) -> Look:
         """Append what shows the cells; `look` is the terminal's before, the result after that."""
@@ -96,6 +125,23 @@ class SentScreen:
                 out.append(text * (end - x))
             x = end
         return look
+
+
+def _moves_by_cells(cells: list[Cell | None]) -> bool:
+    """Whether sending them moves the cursor by their number for sure: blanks at the end may be
+    erased, and terminals differ about the widths of some characters."""
+    texts = [cell[0] if cell else "" for cell in cells]
+    return texts[-1] != " " and all(len(text) == 1 for text in texts)
+
+
+def _move(at: tuple[int | None, int] | None, x: int, y: int) -> str:
+    """What moves the cursor to a cell, in as few bytes as do; `at` is where it is, as far as that
+    is known."""
+    if at is not None and at[1] == y and at[0] is not None and at[0] < x:
+        return f"\x1b[{x - at[0]}C"
+    if at is not None and at[1] == y - 1 and x == 0:
+        return "\r\n"
+    return Control.move_to(x, y).segment.text
 
 
 def _change(before: Look, after: Look) -> str:
