@@ -109,6 +109,7 @@ async def test_filter_narrows_with_a_count_and_escape_peels(recorded: MemorySour
         await hands.press("slash")
         await hands.type("prefetch")
         await hands.until(lambda: screen.run.lineage.needle == "prefetch")
+        assert hands.rows()[-1].startswith(" / filter the lineage prefetch"), "it can be read"
         assert 0 < len(screen.run.lineage.lines) < before
         kept = [d.row for d in screen.run.lineage._drawn]
         assert screen.snapshot is not None

@@ -42,6 +42,7 @@ async def test_a_result_opens_its_place(recorded: MemorySource) -> None:
             screen = app.screen
             assert isinstance(screen, SearchScreen)
             await hands.type(what if group != "attempts" else "tile")
+            assert hands.rows()[-1].startswith(f" ^f search everything {what}")
             await hands.press("enter")
             texts = [k for k in screen.query_one("#found-view")._keys if isinstance(k, Text)]  # type: ignore[attr-defined]
             at = next((i for i, text in enumerate(texts) if text.group == group), None)

@@ -32,8 +32,8 @@ class DetailScreen(AvoScreen):
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
         yield from self.body()
-        yield FindBar()
         yield ActionBar(id="actions")
+        yield FindBar()
 
     def body(self) -> ComposeResult:
         for name, (title, _) in self.PANES.items():

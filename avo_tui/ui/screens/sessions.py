@@ -275,8 +275,8 @@ class SessionsScreen(ListScreen):
         with Pane(key="", title="", id="preview"):
             yield LinesView(id="preview-view")
         yield Bar(id="about")
-        yield FindBar()
         yield ActionBar(id="actions")
+        yield FindBar()
 
     @property
     def table(self) -> PickList:

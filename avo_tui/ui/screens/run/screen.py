@@ -130,8 +130,8 @@ class RunScreen(AvoScreen):
                     yield LinesView(id="diff-view")
                 with Pane(key="4", title="Output", id="output"):
                     yield LongView(id="output-view")
-        yield FindBar()
         yield ActionBar(id="actions")
+        yield FindBar()
 
     def on_mount(self) -> None:
         self.loader = loader = Loader(self.app, self.repaint)
