@@ -1,8 +1,8 @@
-"""Eight jobs that a person does with the app, by keys alone, in a real terminal (tmux).
+"""Twelve jobs that a person does with the app, by keys alone, in a real terminal (tmux).
 
-    python benchmarks/eight_jobs.py [--size 120x40] [--only approve]
+    python benchmarks/twelve_jobs.py [--size 120x40] [--only approve]
 
-Seven jobs are done on copies of sessions/mha-hopper, one (approve) on a run whose engine, store,
+Eleven jobs are done on copies of sessions/mha-hopper, one (approve) on a run whose engine, store,
 tuner and gate are real and whose evaluations are made up. Each starts on the run screen, in a fresh
 copy, and ends when the screen shows what the job was for. Prints one row a job: the keys pressed;
 the characters typed besides (a name, a number, a sentence); the seconds from the first key to the
@@ -156,6 +156,47 @@ def change_budget(hands: Hands) -> None:
     hands.goal("31/100 evals")
 
 
+def search_everything(hands: Hands) -> None:
+    """Where did anything say "descriptor"? In the sources, too."""
+    hands.press("C-f")
+    hands.goal("search everything")
+    hands.type("descriptor")
+    hands.press("Enter")
+    hands.goal("sources  ", gone="reading …")
+
+
+def name_version(hands: Hands) -> None:
+    """Give v9 a name."""
+    hands.press(":")
+    hands.type("v9")
+    hands.press("Enter", "m")
+    hands.goal("A name for v9")
+    hands.type("lazy rescaling")
+    hands.press("Enter")
+    hands.goal("⚑ lazy rescaling", gone="A name for v9")
+
+
+def write_note(hands: Hands) -> None:
+    """Write a note on v9, and see it in its story."""
+    hands.press(":")
+    hands.type("v9")
+    hands.press("Enter", "N")
+    hands.goal("Your note on v9")
+    hands.type("try this in the backward pass")
+    hands.press("C-s")
+    hands.goal("✎ try this in the backward pass", gone="Your note on v9")
+
+
+def look_up(hands: Hands) -> None:
+    """What does the knowledge base say of setmaxnreg?"""
+    hands.press("K")
+    hands.goal("documents")
+    hands.press("/")
+    hands.type("setmaxnreg")
+    hands.press("Enter")
+    hands.goal("“setmaxnreg”", "setmaxnreg.dec")
+
+
 def approve(hands: Hands) -> None:
     """Approve the attempt that waits."""
     hands.goal("WAITS FOR YOU")
@@ -167,7 +208,7 @@ def approve(hands: Hands) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, and what it took before the app was changed for these eight."""
+    """A job, and what it took before the app was changed for these jobs."""
 
     name: str
     what: str
@@ -183,6 +224,10 @@ JOBS = (
     Job("rejected", "all rejected, with reasons", all_rejected, "impossible"),
     Job("kernel", "the best kernel as a file", best_kernel_out, "impossible"),
     Job("budget", "cap the run at 100 evaluations", change_budget, "not counted"),
+    Job("search", "search everything", search_everything, "impossible"),
+    Job("name", "name a version", name_version, "not counted"),
+    Job("note", "write a note on a version", write_note, "not counted"),
+    Job("lookup", "look something up", look_up, "not counted"),
     Job("approve", "approve the attempt that waits", approve, "not counted"),
 )
 
@@ -238,7 +283,7 @@ def main() -> int:
         if given.only not in (None, job.name):
             continue
         pid = None
-        with tempfile.TemporaryDirectory(prefix="eight-jobs-", ignore_cleanup_errors=True) as text:
+        with tempfile.TemporaryDirectory(prefix="twelve-jobs-", ignore_cleanup_errors=True) as text:
             base = Path(text)
             os.environ["AVO_SESSIONS"] = text
             try:
