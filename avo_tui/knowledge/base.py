@@ -240,7 +240,7 @@ def _hit(score: float, library: str, row: Row, snippet: str) -> Hit:
     plain: list[str] = []
     marks: list[tuple[int, int]] = []
     size = opened = 0
-    for piece in re.split("([\x02\x03])", re.sub(r"\s+", " ", snippet).strip()):
+    for piece in re.split("([\x02\x03])", re.sub(r"<!--.*?(?:-->|$)|\s+", " ", snippet).strip()):
         if piece == "\x02":
             opened = size
         elif piece == "\x03":

@@ -1,6 +1,7 @@
 """Markdown as lines: Rich lays it out, its styles become roles, and sources have ours.
 
-Links show their text, HTML its source; nothing is interpreted. Pure functions.
+Links show their text, HTML its source, its comments nothing; nothing is interpreted. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -74,12 +75,21 @@ def markdown_lines(text: str, width: int, highlight: Highlight) -> list[Line]:
 
     document = Document("")
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    document.parsed = parser.parse("\n".join(clean_lines(text)))
+    document.parsed = parser.parse("\n".join(_without_comments(clean_lines(text))))
     console = Console(width=max(width, 16), theme=_THEME, color_system=None, force_terminal=True)
     rows = console.render_lines(document, pad=False)
     lines = [line(*((s.text, _role(s.style)) for s in Segment.simplify(row))) for row in rows]
     lines = [row if row.plain.strip() else BLANK for row in lines]
     return [row for before, row in pairwise([BLANK, *lines]) if before != row or row != BLANK]
+
+
+def _without_comments(rows: list[str]) -> list[str]:
+    """Blank rows in place of HTML's comments, such as the marks of examples that are compiled."""
+    for token in MarkdownIt("commonmark").parse("\n".join(rows)):
+        if token.type == "html_block" and token.map and token.content.lstrip().startswith("<!--"):
+            first, end = token.map
+            rows[first:end] = [""] * (end - first)
+    return rows
 
 
 def _role(style: Style | None) -> str:

@@ -53,6 +53,11 @@ def test_code_keeps_its_shape() -> None:
     assert role_of(rows, "return") == "sx-keyword"
 
 
+def test_comments_are_hidden_and_those_of_sources_are_not() -> None:
+    text = "one\n<!-- example: a -->\n```\n<!-- kept -->\n```\n\n<!-- two\n\nrows -->\n<b>bold</b>"
+    assert "|".join(shown(text, 60)) == "one||  <!-- kept -->||<b>bold</b>"
+
+
 def test_hostile_text_is_shown() -> None:
     text = "a \x1b[31mred\u202e\n\n<script>x</script>\n\n```\n\x1b]0;t\x07\n```\n"
     whole = "\n".join(shown(text, 60))

@@ -15,3 +15,7 @@ class Writing(TextArea):
     def __init__(self, text: str = "", *, id: str) -> None:
         super().__init__(text, id=id, show_line_numbers=False, tab_behavior="focus")
         self.set_reactive(TextArea.cursor_blink, False)
+
+    def on_mount(self) -> None:
+        """What is there already is gone on with."""
+        self.move_cursor(self.document.end)
