@@ -322,6 +322,7 @@ class Conductor:
                 plan=f"carried over from {origin}" + (f": {title}" if title else ""),
                 summary=version.summary,
                 author=version.author,
+                model=version.model[:200],
                 origin=origin,
             ),
             migration.id,

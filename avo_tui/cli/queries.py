@@ -261,8 +261,8 @@ def lineage(name: Name, as_json: Json = False) -> None:
             f"{v.aggregate:.4f}",
             f"{v.score.geomean:.1f}",
             v.gate.over if v.gate.remeasured else "",
-            v.author,
-            (f"[{v.bookmark}] " if v.bookmark else "") + v.title,
+            plain(v.model or v.author, 20),
+            (f"[{v.flag}] " if v.flag else "") + v.title,
         ])  # fmt: skip
     unit, baseline = state.session.task.unit, state.session.task.reference_baseline
     table(rows, ["version", "parent", f"of {baseline}", unit, "at the gate", "author", "idea"])
@@ -431,7 +431,7 @@ def _print_version(version: Version, interventions: Sequence[Intervention]) -> N
     """What `avo show` says of a version; `interventions` are those that led to it."""
     parent = "" if version.parent is None else f" from v{version.parent}"
     say(
-        f"v{version.number}{parent}, {version.author}, step {version.step}, "
+        f"v{version.number}{parent}, {plain(version.maker, 100)}, step {version.step}, "
         f"{version.created:%Y-%m-%d %H:%M} UTC"
     )
     if version.origin:

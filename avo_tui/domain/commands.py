@@ -9,7 +9,14 @@ from pydantic import Field, TypeAdapter
 from avo_tui.domain.base import DEFERRED, Moment, Value
 from avo_tui.domain.budget import Budget
 from avo_tui.domain.candidate import Candidate
-from avo_tui.domain.records import Author, HintDelivery, HintScope, NoteCategory, PauseMode
+from avo_tui.domain.records import (
+    MEANT_BY_AVO,
+    Author,
+    HintDelivery,
+    HintScope,
+    NoteCategory,
+    PauseMode,
+)
 from avo_tui.domain.run_settings import Level
 
 MAX_TEXT = 20_000
@@ -109,6 +116,13 @@ class SetBookmark(CommandBase):
     label: Annotated[str, Field(max_length=60)] | None
 
 
+def why_no_bookmark(label: str) -> str:
+    """Why a version cannot be called so; "" if it can."""
+    if not MEANT_BY_AVO.fullmatch(label.strip()):
+        return ""
+    return f"{label.strip()!r} is how avo names a version by itself; choose another name"
+
+
 class Annotate(CommandBase):
     kind: Literal["note"] = "note"
     version: int
@@ -125,6 +139,8 @@ class Submit(CommandBase):
     parent: int | None = None
     """Number of the version that it was made from; None means the head."""
     author: Author = "person"
+    model: Annotated[str, Field(max_length=200)] = ""
+    """The model or program that made it, if it was carried over."""
     origin: Annotated[str, Field(max_length=200)] = ""
     """`SESSION:VERSION` that it was carried over from; empty if it was made for this session."""
 

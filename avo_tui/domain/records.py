@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -24,6 +25,8 @@ FORMAT = 1
 
 Author = Annotated[str, Field(max_length=40, pattern=PLUGIN_NAME)]
 """Who made a version or a note: `seed`, `person`, `supervisor`, or the name of an operator."""
+MEANT_BY_AVO = re.compile(r"best|head|v?\d+", re.IGNORECASE)
+"""Names of versions that a bookmark must not have: they may be, or become, those of others."""
 RunState = Literal[
     "starting", "running", "pausing", "paused", "parked", "stopped", "finished", "lost"
 ]
@@ -102,6 +105,9 @@ class Version(Value):
     """The plan of its step, which may have been of another idea by the time of the commit."""
     summary: str = ""
     author: Author
+    model: str = ""
+    """The model that made it, or the program in the seat; empty where there is none, and in old
+    records."""
     resources: Resources = Resources()
     device: str = ""
     created: Moment
@@ -123,6 +129,21 @@ class Version(Value):
         """One line for lists: its idea, else the first line of its plan or summary."""
         text = (self.idea or self.plan or self.summary).strip()
         return text.partition("\n")[0].strip()
+
+    @property
+    def flag(self) -> str:
+        """The bookmark as it is shown; empty without one.
+
+        Old sessions have some that are called like another version, such as a `best` from before
+        there was a better one.
+        """
+        name = self.bookmark or ""
+        return f"once called “{name}”" if MEANT_BY_AVO.fullmatch(name) else name
+
+    @property
+    def maker(self) -> str:
+        """Who made it, such as `agent (MODEL)`. The name of a model comes from outside."""
+        return f"{self.author} ({self.model})" if self.model else self.author
 
     @property
     def aggregate(self) -> float:

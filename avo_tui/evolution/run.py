@@ -29,7 +29,7 @@ from avo_tui.domain.verdict import Feedback, Verdict
 from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evolution.clock import Clock
 from avo_tui.evolution.control import Control
-from avo_tui.operators.ports import Operator
+from avo_tui.operators.ports import OfModel, Operator
 from avo_tui.store import SessionWriter
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,14 @@ class Run:
     @property
     def author(self) -> Author:
         return self.operator.author
+
+    @property
+    def model(self) -> str:
+        """The model, or the program in the seat, that makes the candidates; empty for none."""
+        if isinstance(self.operator, OfModel):
+            return self.operator.model_name
+        occupant = self.state.session.occupant
+        return "" if occupant is None else occupant.name
 
     @property
     def traits(self) -> OperatorTraits:

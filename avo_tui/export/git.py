@@ -108,6 +108,8 @@ def _person(name: str, who: str, at: datetime) -> bytes:
 
 
 def _author(state: SessionState, version: Version) -> str:
+    if version.model:
+        return version.maker
     model = state.session.settings.model
     return f"{version.author} ({model})" if version.author == "agent" and model else version.author
 
@@ -158,8 +160,8 @@ def _note(version: Version) -> str:
         lines.append(f"Resources: {safe(resources)}")
     for again in version.remeasurements:
         lines.append(f"Measured again {again.at:%Y-%m-%d %H:%M} UTC: {again.score.aggregate:.4f}")
-    if version.bookmark:
-        lines.append(f"Bookmark: {plain(version.bookmark)}")
+    if version.flag:
+        lines.append(f"Bookmark: {plain(version.flag)}")
     if version.note:
         lines.append(f"Note of the person: {safe(version.note)}")
     return "\n".join(lines) + "\n"

@@ -20,8 +20,8 @@ _MEASURED = {
     "name", "parameters", "throughput", "p20", "p80", "ratio", "baselines", "milliseconds", "flags",
 }  # fmt: skip
 _PLAIN = {
-    "number", "parent", "author", "step", "candidate", "gate", "plan", "summary", "bookmark",
-    "note", "built_on", "resources", "device", "audits",
+    "number", "parent", "author", "model", "step", "candidate", "gate", "plan", "summary",
+    "bookmark", "note", "built_on", "resources", "device", "audits",
 }  # fmt: skip
 
 

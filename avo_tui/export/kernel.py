@@ -105,8 +105,9 @@ def _readme(state: SessionState, version: Version, files: list[str], source: Sin
         score_table(version),
         f"Measured {version.created:%Y-%m-%d %H:%M} UTC"
         + (f" on {safe(version.device)}" if version.device else "")
-        + f", each configuration beside its baselines in the same run. Made by {version.author}"
-        f" in step {version.step}. Gate `{version.gate.gate}`: {safe(version.gate.reason)}.",
+        + ", each configuration beside its baselines in the same run."
+        f" Made by {safe(version.maker)} in step {version.step}."
+        f" Gate `{version.gate.gate}`: {safe(version.gate.reason)}.",
     ]
     for title, text in (
         ("Idea", version.idea),

@@ -123,7 +123,7 @@ def _versions(state: SessionState) -> str:
         cells = [
             f'<a href="#v{number}">v{number}</a>{marks}',
             "" if version.parent is None else f'<a href="#v{version.parent}">v{version.parent}</a>',
-            version.author,
+            text(plain(version.maker, 80)),
             text(plain(version.idea or version.summary or version.plan, 140)),
             gain,
             f"{version.aggregate:.4f}",
@@ -197,8 +197,8 @@ def _version(reader: SessionReader, version: Version) -> str:
     ]
     parent = "" if version.parent is None else f"from v{version.parent}, "
     parts.append(
-        f'<p id="v{version.number}">{parent}by {version.author}, step {version.step},'
-        f" {version.created:%Y-%m-%d %H:%M} UTC. Gate {version.gate.gate}:"
+        f'<p id="v{version.number}">{parent}by {text(plain(version.maker, 80))},'
+        f" step {version.step}, {version.created:%Y-%m-%d %H:%M} UTC. Gate {version.gate.gate}:"
         f" {text(version.gate.reason)}.</p>"
     )
     for name, words in (

@@ -257,6 +257,14 @@ class Operator(Protocol):
 
 
 @runtime_checkable
+class OfModel(Protocol):
+    """An operator whose candidates a model makes."""
+
+    @property
+    def model_name(self) -> str: ...
+
+
+@runtime_checkable
 class Closing(Protocol):
     """An operator that holds resources between steps."""
 

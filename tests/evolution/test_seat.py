@@ -62,7 +62,7 @@ async def test_a_step_from_its_opening_to_a_version(make_lab: MakeLab) -> None:
         "replace_text",
         "evaluate",
     ]
-    assert lab.state.versions[1].author == "seat"
+    assert lab.state.versions[1].maker == "seat (an agent)"
     assert lab.state.session.occupant is not None
     assert lab.state.session.occupant.name == "an agent"
     await client.close()

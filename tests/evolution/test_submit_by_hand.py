@@ -26,6 +26,9 @@ async def test_bookmark_and_note(make_lab: MakeLab) -> None:
     version = lab.state.versions[0]
     assert (version.bookmark, version.note) == (None, "where it began")
     assert (await lab.send(cmd.SetBookmark(version=7, label="x"))).refused is not None
+    for name in ("best", " HEAD ", "v12", "3"):
+        refused = (await lab.send(cmd.SetBookmark(version=0, label=name))).refused
+        assert refused is not None and "choose another name" in refused
     assert (await lab.send(cmd.Annotate(version=7, text="x"))).refused is not None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.commands import (
@@ -65,6 +66,27 @@ async def test_commands_are_sent(source: MemorySource) -> None:
         await hands.type("worse")
         await hands.press("ctrl+s")
         await hands.until(lambda: source.sent[-1] == Rewind(version=2, reason="worse"))
+
+
+async def test_a_bookmark_is_no_name_of_avos_own_and_a_note_is_gone_on_with(
+    source: MemorySource,
+) -> None:
+    source.add(
+        ev.VersionAnnotated(number=1, bookmark="best", note="worth", at=source.journal[-1].at)
+    )
+    app = make_app(source)
+    async with running(app) as hands:
+        row = next(row for row in hands.rows() if "v1 " in row)
+        assert "⚑ once called" in row and "⚑ best" not in row
+        await hands.press("colon")
+        await hands.type("v1")
+        await hands.press("enter", "m", "enter")
+        told = str(app.screen.query_one("#problem", Static).content)
+        assert "'best' is how avo names a version by itself; choose another name" in told
+        await hands.press("escape", "N")
+        await hands.type(" more")
+        await hands.press("ctrl+s")
+        assert source.sent == [Annotate(version=1, text="worth more")]
 
 
 async def test_stop_asks_first(source: MemorySource) -> None:
@@ -303,7 +325,7 @@ async def test_an_intervention_is_edited_and_dismissed_by_its_keys() -> None:
     async with running(make_app(source)) as hands:
         await hands.press("i")
         await hands.press("e")
-        for key in ("n", "o", "w", "space"):
+        for key in ("space", "n", "o", "w"):
             await hands.press(key)
         await hands.press("ctrl+s")
         assert hands.said == ["directions replaced"]
@@ -311,7 +333,7 @@ async def test_an_intervention_is_edited_and_dismissed_by_its_keys() -> None:
         edited, dismissed = source.sent[-2:]
         assert isinstance(edited, EditIntervention) and isinstance(dismissed, EditIntervention)
         assert edited.directions is not None
-        assert edited.directions[0].startswith("now ") and not edited.dismiss
+        assert edited.directions[-1].endswith(" now") and not edited.dismiss
         assert dismissed.dismiss and dismissed.intervention == edited.intervention
 
 

@@ -38,6 +38,8 @@ class Proposal:
     """Of the step."""
     summary: str
     author: Author
+    model: str = ""
+    """See `Version.model`."""
     built_on: Sequence[Note] = ()
     """Notes of the memory that were in front of its author."""
     origin: str = ""
@@ -163,6 +165,7 @@ class AcceptanceGate:
             conditions=report.conditions,
             gate=decision,
             author=proposal.author,
+            model=proposal.model,
             idea=proposal.idea,
             plan=proposal.plan,
             summary=proposal.summary,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from avo_tui.domain.commands import Annotate, Command, SetBookmark
+from avo_tui.domain.commands import Annotate, Command, SetBookmark, why_no_bookmark
 from avo_tui.domain.events import VersionAnnotated
 from avo_tui.domain.state import SessionState
-from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, short
+from avo_tui.evolution.commands.base import CommandAnswer, CommandSpec, Desk, Refused, short
 
 
 def _bookmark(desk: Desk, command: SetBookmark) -> CommandAnswer:
     version = desk.version(command.version)
     label = (command.label or "").strip() or None
+    if label and (why := why_no_bookmark(label)):
+        raise Refused(why)
     change = VersionAnnotated(number=version.number, bookmark=label, note=version.note)
     marked = f"is marked {label}" if label else "is not marked"
     return CommandAnswer(f"v{version.number} {marked}", (change,))

@@ -43,7 +43,14 @@ async def _job(desk: Desk, command: Submit, answer: Callable[[str], CommandTaken
         )
         await desk.gate.submit(
             result,
-            Proposal(parent, command.plan, command.summary, command.author, origin=command.origin),
+            Proposal(
+                parent,
+                command.plan,
+                command.summary,
+                command.author,
+                command.model,
+                origin=command.origin,
+            ),
             cut=run.control.interrupts_job,
             along=along,
         )

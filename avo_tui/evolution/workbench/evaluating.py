@@ -123,7 +123,7 @@ class StepEvaluating:
         begun = run.evaluator_seconds
         result = await self._gate.submit(
             attempt,
-            Proposal(self._head.number, plan, summary, run.author, built_on, idea=idea),
+            Proposal(self._head.number, plan, summary, run.author, run.model, built_on, idea=idea),
             cut=run.control.interrupts_step,
         )
         if result.version is None:  # else nothing may come between the commit and the step's end

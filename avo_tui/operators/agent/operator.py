@@ -31,6 +31,10 @@ class AgentOperator:
         self._futile = 0
         """Number of consecutive steps in which the agent did no work."""
 
+    @property
+    def model_name(self) -> str:
+        return self.setup.model.name
+
     async def vary(self, bench: Workbench) -> StepOutcome:
         """Make one step; continues the same conversation if the step was interrupted."""
         step = AgentStep(bench, self.setup, self._redact, self.author, self._reviewed)

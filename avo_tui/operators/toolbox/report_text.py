@@ -174,8 +174,8 @@ def version_line(version: Version, head: int, best: int) -> str:
         line += f"  [{', '.join(marks)}]"
     if summary := first_sentence(version.idea or version.summary or version.plan):
         line += f"  {summary}"
-    if version.bookmark:
-        line += f"  ({version.bookmark})"
+    if version.flag:
+        line += f"  ({version.flag})"
     return line
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from avo_tui.ui.dialogs.help import HelpDialog
     from avo_tui.ui.dialogs.new_session import NewSessionDialog
     from avo_tui.ui.dialogs.options import OptionsDialog
-    from avo_tui.ui.dialogs.questions import Confirm, PauseMenu, TextDialog, agreement
+    from avo_tui.ui.dialogs.questions import Confirm, PauseMenu, TextDialog, agreement, not_empty
     from avo_tui.ui.dialogs.steering import (
         BudgetDialog,
         HintDialog,
@@ -26,7 +26,7 @@ __getattr__ = on_demand.names(
         "help": ("HelpDialog",),
         "new_session": ("NewSessionDialog",),
         "options": ("OptionsDialog",),
-        "questions": ("Confirm", "PauseMenu", "TextDialog", "agreement"),
+        "questions": ("Confirm", "PauseMenu", "TextDialog", "agreement", "not_empty"),
         "steering": ("BudgetDialog", "HintDialog", "RewindDialog", "budget_text", "moments"),
         "text_viewer": ("TextViewer",),
     },

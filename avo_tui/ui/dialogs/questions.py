@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,10 @@ MOST_OF_A_ROW = 60
 """Largest number of characters of a text of one row, such as a bookmark."""
 
 
+def not_empty(text: str) -> str:
+    return "" if text else "write something first"
+
+
 class TextDialog(Dialog[str]):
     """A piece of text: a note, a reason, a bookmark."""
 
@@ -109,12 +113,13 @@ class TextDialog(Dialog[str]):
         *,
         text: str = "",
         single: bool = False,
-        empty: bool = True,
+        check: Callable[[str], str] = lambda text: "",
     ) -> None:
+        """`check` says in a sentence why a text cannot be taken; "" if it can."""
         super().__init__(heading)
         self._most = MOST_OF_A_ROW if single else MAX_TEXT
         self._said, self._accept = said, accept
-        self._text, self._single, self._empty = text, single, empty
+        self._text, self._single, self._check = text, single, check
 
     def content(self) -> ComposeResult:
         yield note(self._said)
@@ -131,11 +136,10 @@ class TextDialog(Dialog[str]):
     def action_accept(self) -> None:
         box = self.query_one("#text")
         text = box.value if isinstance(box, Field) else box.text if isinstance(box, Writing) else ""
-        if not self._empty and not text.strip():
-            self.problem("write something first")
-            return
         text = text.strip()
-        if not self.too_long(text, self._most):
+        if why := self._check(text):
+            self.problem(why)
+        elif not self.too_long(text, self._most):
             self.dismiss(text)
 
 

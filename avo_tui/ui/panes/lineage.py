@@ -65,7 +65,7 @@ def text_of(row: Row, snapshot: Snapshot) -> str:
 
 
 def _of_version(v: Version) -> str:
-    return f"v{v.number} {v.idea} {v.plan} {v.summary} {v.author} {v.bookmark or ''} {v.note}"
+    return f"v{v.number} {v.idea} {v.plan} {v.summary} {v.maker} {v.bookmark or ''} {v.note}"
 
 
 def _of_attempt(a: Attempt, step: int | None) -> str:
@@ -80,7 +80,7 @@ WITH_THROUGHPUT = 76
 """Width in cells from which a row has a column for the throughput."""
 WITH_AUTHOR = 96
 """Width in cells from which a row has a column for who made the version."""
-BY = 12
+BY = 20
 """Width in cells of that column."""
 
 
@@ -238,13 +238,13 @@ def _version(drawn: GraphRow, context: LineageContext, width: int, lanes: tuple[
         spans.append((fit_right(formats.throughput(version.score.geomean), 10), "dim"))
     by_others = version.author not in {"agent", "tuner", "seed", "recorded", context.operator}
     if width >= WITH_AUTHOR:
-        by = "  " + fit(version.author, BY - 2)
+        by = "  " + fit(one_line(version.model or version.author), BY - 2)
         spans.append((by, "hint" if by_others else "faint"))
     spans.append((mark + " ", "accent"))
     tags: list[Span] = []
-    if version.bookmark:
+    if version.flag:
         room = max(16, (width - width_of(spans)) // 2)
-        tags.append((f"⚑ {cut(one_line(version.bookmark), room)} ", "bookmark"))
+        tags.append((f"⚑ {cut(one_line(version.flag), room)} ", "bookmark"))
     if number == context.head and number == context.best:
         tags.append(("head ", "head"))
     if by_others and width < WITH_AUTHOR:

@@ -157,16 +157,18 @@ def _words(entry: Entry) -> tuple[str, str]:
 
 
 def version_story(version: Version, width: int) -> list[Line]:
-    """A version in words: plan, summary, gate, note, bookmark, re-measurements."""
+    """A version in words: bookmark, note, plan, summary, gate, re-measurements."""
     out: list[Line] = []
-    who = f"{version.author} · step {version.step} · {version.created:%d %b %H:%M}"
+    who = f"{one_line(version.maker, 80)} · step {version.step} · {version.created:%d %b %H:%M}"
     if version.parent is not None:
         who = f"from v{version.parent} by {who}"
     out.append(line((who, "dim")))
     if version.origin:
         out.append(line((f"carried over from {one_line(version.origin)}", "info")))
-    if version.bookmark:
-        out.append(line(("⚑ ", "bookmark"), (one_line(version.bookmark), "bookmark")))
+    if version.flag:
+        out.append(line(("⚑ ", "bookmark"), (one_line(version.flag), "bookmark")))
+    if version.note:
+        out += prose(version.note, width, "hint", ("✎ ", "hint"))
     out.append(BLANK)
     if version.idea:
         out += [*prose(version.idea, width, "strong"), BLANK]
@@ -196,8 +198,6 @@ def version_story(version: Version, width: int) -> list[Line]:
         out += [BLANK, line(("built on notes of the memory, as they read then", "dim"))]
         for note in version.built_on:
             out += prose(note.text, width, "", NOTES[note.category])
-    if version.note:
-        out += [BLANK, *prose(version.note, width, "hint", ("✎ ", "hint"))]
     return out
 
 

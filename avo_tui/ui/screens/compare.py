@@ -120,7 +120,7 @@ def _titles(a: Version, b: Version, width: int) -> list[Line]:
             (fit(f"v{version.number}", 7), "strong"),
             (f"{formats.ratio(version.aggregate):>8}  ", "strong"),
         ]
-        when = f"  {version.author}, {version.created:%d %b %H:%M}"
+        when = f"  {one_line(version.model or version.author, 24)}, {version.created:%d %b %H:%M}"
         room = width - width_of(spans) - cell_len(when)
         out.append(line(*spans, fit(one_line(version.title), max(8, room)), (when, "dim")))
     return out

@@ -11,7 +11,7 @@ from avo_tui.domain.memory import owing as owing_of
 from avo_tui.domain.records import Note
 from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Actions, Reason
-from avo_tui.ui.dialogs import Confirm, TextDialog
+from avo_tui.ui.dialogs import Confirm, TextDialog, not_empty
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.panes.plan import NOTES
 from avo_tui.ui.screen import takes_commands
@@ -91,7 +91,7 @@ class MemoryScreen(DetailScreen):
             self.host.send(command, "note changed")
 
         where = f"{note.category}, from step {note.step}"
-        dialog = TextDialog("Edit the note", where, "keep", text=note.text, empty=False)
+        dialog = TextDialog("Edit the note", where, "keep", text=note.text, check=not_empty)
         self.host.ask(dialog, given)
 
     @act("a", "Write a note of your own.", takes_commands, footer=2, id="add")
@@ -106,7 +106,7 @@ class MemoryScreen(DetailScreen):
         instructions = (
             "Begin with worked:, failed: or idea: to choose a category; otherwise it is a fact."
         )
-        self.host.ask(TextDialog("New note", instructions, "add", empty=False), given)
+        self.host.ask(TextDialog("New note", instructions, "add", check=not_empty), given)
 
     @act("delete,x", "Remove the note.", on_note, footer=3, id="remove")
     def remove_note(self) -> None:

@@ -18,7 +18,7 @@ from avo_tui.domain.stall_rules import (
 from avo_tui.domain.state import SessionState
 from avo_tui.ui import formats
 from avo_tui.ui.actions import Action, Actions, Reason
-from avo_tui.ui.dialogs import TextDialog
+from avo_tui.ui.dialogs import TextDialog, not_empty
 from avo_tui.ui.panes.base import teach
 from avo_tui.ui.screen import engine_alive
 from avo_tui.ui.screens.detail import DETAIL, DetailScreen
@@ -195,7 +195,9 @@ class SupervisorScreen(DetailScreen):
             self.host.send(command, "directions replaced")
 
         text = "\n".join(d.text for d in one.directions)
-        dialog = TextDialog("Directions", one_line(one.trigger), "replace", text=text, empty=False)
+        dialog = TextDialog(
+            "Directions", one_line(one.trigger), "replace", text=text, check=not_empty
+        )
         self.host.ask(dialog, given)
 
     @act(

@@ -107,7 +107,7 @@ async def test_three_steps_three_versions(lab: Laboratory, mind: Mind) -> None:
     started(lab)
     assert await lab.ended() == "finished"
     state = lab.check_whole()
-    assert [state.versions[n].author for n in range(4)] == ["seed", "agent", "agent", "agent"]
+    assert [state.versions[n].maker for n in range(4)] == ["seed", *["agent (test-model)"] * 3]
     assert state.session.spend.requests == len(mind.seen)
     assert state.session.spend.usd == pytest.approx(len(mind.seen) * (100 + 5 * 20) / 1e6)
     assert state.versions[3].plan.startswith("Leave UNROLL = 1")

@@ -29,6 +29,7 @@ from avo_tui.domain.commands import (
     SetOptions,
     Stop,
     Submit,
+    why_no_bookmark,
 )
 from avo_tui.store import StoreError
 from avo_tui.ui import dialogs, formats, screens
@@ -347,7 +348,10 @@ def bookmark(run: Run) -> None:
         run.host.send(command, notice)
 
     question, name = f"A name for v{version.number}; empty removes it.", version.bookmark or ""
-    run.host.ask(dialogs.TextDialog("Bookmark", question, "set", text=name, single=True), named)
+    dialog = dialogs.TextDialog(
+        "Bookmark", question, "set", text=name, single=True, check=why_no_bookmark
+    )
+    run.host.ask(dialog, named)
 
 
 @by_hand("N", "Write a note on a version.", on_version_commanded)
