@@ -22,6 +22,8 @@ from avo_tui.git_command import GitError, committed
 from avo_tui.patches import ChangeError, apply_patch, parsed
 
 MARK = ".avo-worktree"
+_OURS = {MARK, "avo.toml"}
+"""Files that say how a change is measured, and are none of it."""
 _MOST_PATCH = 16 << 20
 _SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".venv", ".pytest_cache"})
 JUNK = _SKIPPED.union([".hg", ".svn", "venv", "target", "build", "dist", ".tox", ".nox", ".eggs",
@@ -122,7 +124,9 @@ def _of_folder(folder: Path, task: TaskInfo, seed: Candidate) -> Candidate:
         elif _same(path, base / name) or (ours and not in_base and _is_left(path, name, task)):
             continue
         elif not editable(name, task.editable):
-            raise ChangeError(_outside(name, task))
+            checkout = not ours and (folder / ".git").exists()
+            how = f"; of a checkout, give the patch: git -C {folder} diff > change.patch"
+            raise ChangeError(_outside(name, task) + how * checkout)
         else:
             files[name] = _text(path, name)
     if ours:
@@ -160,7 +164,7 @@ def _files(folder: Path, base: Path) -> Iterator[tuple[str, Path]]:
         folders[:] = sorted(
             n for n in folders if n not in _SKIPPED and not Path(inside, n).is_symlink()
         )
-        for path in (Path(inside, name) for name in sorted(names) if name != MARK):
+        for path in (Path(inside, name) for name in sorted(names) if name not in _OURS):
             name = path.relative_to(folder).as_posix()
             if not path.is_file() or (path.is_symlink() and _same_link(path, base / name)):
                 continue

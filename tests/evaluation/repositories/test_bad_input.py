@@ -75,6 +75,10 @@ async def test_a_link_out_of_the_base_leads_nowhere(make: Make, tmp_path: Path) 
     assert report.verdict is Verdict.CORRECT and "seen" not in report.model_dump_json()
     base = take_base(repository.folder, read_project(repository.folder))
     assert base.foreign_links == ("link",)
+    repository.write({"build.sh": "cat link\n"})
+    repository.adopt()
+    report = await repository.evaluate(CANDIDATE)
+    assert "; link is a link out of the tree" in report.feedback.summary
 
 
 def test_a_base_that_is_too_large_says_what_to_leave_out(

@@ -80,8 +80,13 @@ def test_a_folder_replaces_files_of_the_same_path(task: TaskInfo, tmp_path: Path
     (folder / "src").mkdir(parents=True)
     (folder / "src/b.h").write_text("new\n")
     assert read_change(folder, task).files == {**seed_of(task).files, "src/b.h": "new\n"}
+    (folder / "avo.toml").write_text("[project]\n")  # a person's checkout has it
+    assert read_change(folder, task).files["src/b.h"] == "new\n"
     (folder / "Makefile").write_text("all: evil\n")
-    with pytest.raises(ChangeError, match="Makefile is not editable"):
+    with pytest.raises(ChangeError, match=r"Makefile is not editable: .* src/\*\*$"):
+        read_change(folder, task)
+    (folder / ".git").mkdir()
+    with pytest.raises(ChangeError, match=r"of a checkout, give the patch: git -C .* diff > "):
         read_change(folder, task)
 
 

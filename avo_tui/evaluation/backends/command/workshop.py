@@ -143,7 +143,7 @@ class Workshop:
                 await _copy(self.base.tree, scratch / "tree")
                 ran = await self.build(scratch, first=True)
                 if not ran.ok:
-                    told = f"{ran.words}{self._fetching(ran.text)}{_told(ran)}"
+                    told = f"{ran.words}{self._likely(ran.text)}{_told(ran)}"
                     raise EvaluatorError(f"the base does not build: {told}")
                 changed = sorted(self._changed(scratch / "tree"))
                 remove_tree(home)
@@ -158,8 +158,10 @@ class Workshop:
         self._built = Tree(home / "built", "", float((home / "seconds").read_text()))
         return self._built
 
-    def _fetching(self, text: str) -> str:
-        """What to do about a build that found no network."""
+    def _likely(self, text: str) -> str:
+        """Why a build finds something in the person's folder that it does not find here."""
+        if link := next((name for name in self.base.foreign_links if name in text), ""):
+            return f"; {link} is a link out of the tree: put what it leads to in its place"
         if not _WANTS_NETWORK.search(text):
             return ""
         keep = "keep what it needs in the repository (such as cargo vendor does)"
