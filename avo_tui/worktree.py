@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from avo_tui.domain.candidate import (
@@ -33,25 +33,18 @@ _LEFT = {".o", ".so", ".a", ".pyc", ".d", ".lo", ".la", ".pyd", ".egg", ".orig",
 _MOST_SEEN = 400_000
 
 
-def editable_files(tree: Path, patterns: Sequence[str]) -> dict[str, Path]:
-    """Name → file of all in a tree that a candidate consists of: text under a plain name."""
-    found = {}
-    for path in tree.rglob("*"):
-        name = path.relative_to(tree).as_posix()
-        if not editable(name, patterns) or path.is_symlink() or not path.is_file():
-            continue
-        with contextlib.suppress(ValueError):
-            check_file_name(name)
-            _text(path, name)
-            found[name] = path
-    return found
-
-
 def text_below(base: Path, patterns: Sequence[str]) -> Candidate:
     """The editable files of a base as they are. Raises ChangeError."""
     if not base.is_dir():
         raise ChangeError(f"the base is not kept on this machine any more: {base}")
-    files = editable_files(base, patterns)
+    files: dict[str, Path] = {}
+    for path in base.rglob("*"):
+        name = path.relative_to(base).as_posix()
+        if editable(name, patterns) and path.is_file() and not path.is_symlink():
+            with contextlib.suppress(ValueError):  # another name, or no text: it stays as it is
+                check_file_name(name)
+                _text(path, name)
+                files[name] = path
     if not files:
         raise ChangeError(
             f"no text file of the base is covered by editable = {', '.join(patterns)}"
@@ -224,22 +217,22 @@ def make_worktree(to: Path, task: TaskInfo, candidate: Candidate | None) -> None
         raise ChangeError(f"{to} is not empty; choose another folder")
     shutil.copytree(base, to, symlinks=True, dirs_exist_ok=True)
     if candidate is not None:
-        lay(candidate, to, editable_files(to, task.editable))
+        lay(candidate, to, seed_of(task).files)
     (to / MARK).write_text(json.dumps({"base": base.parent.name}) + "\n", encoding="utf-8")
     with contextlib.suppress(GitError):
         committed(to, f"base of {task.name}", "main")
 
 
-def lay(candidate: Candidate, tree: Path, editables: Iterable[str]) -> None:
-    """Put a candidate's files in place of all editable ones of a tree. What stays as it is keeps
-    its time, and what changes its mode."""
-    for name in editables:
-        if name not in candidate.files:
-            (tree / name).unlink(missing_ok=True)
+def lay(candidate: Candidate, tree: Path, before: Mapping[str, str]) -> None:
+    """Put a candidate's files in place of the editable ones that a tree was laid out with. What
+    stays as it is keeps its time, and what changes its mode."""
+    for name in before.keys() - candidate.files.keys():
+        (tree / name).unlink(missing_ok=True)
     for name, text in candidate.files.items():
-        path, data = tree / name, text.encode()
+        if before.get(name) == text:
+            continue
+        path = tree / name
         if path.is_symlink():
             path.unlink()
-        if not path.is_file() or path.read_bytes() != data:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())

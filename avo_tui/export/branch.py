@@ -18,8 +18,9 @@ from avo_tui.domain.task import TaskInfo
 from avo_tui.export.folder import Exported, ExportError, new_folder, write
 from avo_tui.export.kernel import version_of
 from avo_tui.git_command import GitError, committed, git
+from avo_tui.patches import ChangeError
 from avo_tui.store import SessionReader
-from avo_tui.worktree import editable_files, lay, seed_of
+from avo_tui.worktree import lay, seed_of
 
 CLONE, TEXT, PATCH = "repository", "PULL_REQUEST.md", "changes.patch"
 _SUBJECT = 72
@@ -85,16 +86,17 @@ def as_branch(
         try:
             clone = folder / CLONE
             base, tree = _start(clone, origin, branch, task), clone / origin.prefix
+            before = _own(clone, origin.prefix, seed_of(task), task)
             for version in versions:
                 own = _own(clone, origin.prefix, reader.candidate(version.candidate), task)
-                lay(own, tree, editable_files(tree, task.editable))
+                lay(own, tree, before.files)
+                before = own
                 git(clone, "add", "--all", "--force", "--", *_changed(clone))
                 git(clone, "commit", "--quiet", "--allow-empty", "--message", _message(version))
             write(folder, PATCH, git(clone, "format-patch", "--stdout", base).decode())
             wanted = reader.candidate(best.candidate)
-            held = _own(clone, origin.prefix, wanted, task)
-            _require_held(folder, branch, origin.prefix, held)
-        except GitError as error:
+            _require_held(folder, branch, origin.prefix, before)
+        except (GitError, ChangeError) as error:
             raise ExportError(str(error)) from error
         write(folder, TEXT, _text(task, versions, prove(wanted), branch, origin))
     return Exported(

@@ -135,7 +135,7 @@ async def _gcov(shop: Workshop, candidate: Candidate, tests: bool) -> dict[str, 
     if (await shop.built_base()).seconds > _LARGE_BUILD:
         return None
     flags = dict.fromkeys(("CFLAGS", "CXXFLAGS"), _FLAGS) | {"LDFLAGS": "--coverage"}
-    async with shop.unbuilt(candidate) as scratch:
+    async with shop.laid_out(None, candidate=candidate) as scratch:
         build = await shop.build(scratch, variables=flags)
         if not build.ok or not await _run(shop, scratch, tests):
             return None

@@ -140,7 +140,7 @@ class Workshop:
         home = root / sha256(repr(what).encode()).hexdigest()[:32]
         if not (home / "done").is_file():
             with scratch_folder() as scratch:
-                await _copy(self.base.tree, scratch / "tree")
+                await self._lay_out(scratch, None)
                 ran = await self.build(scratch, first=True)
                 if not ran.ok:
                     told = f"{ran.words}{self._likely(ran.text)}{_told(ran)}"
@@ -238,19 +238,16 @@ class Workshop:
             lay(candidate, scratch / "tree", self.seed.files)
 
     @contextlib.asynccontextmanager
-    async def unbuilt(self, candidate: Candidate) -> AsyncIterator[Path]:
-        """A scratch folder with a candidate's files, of which nothing is built."""
-        with scratch_folder() as scratch:
-            await self._lay_out(scratch, None, candidate)
-            yield scratch
-
-    @contextlib.asynccontextmanager
     async def laid_out(
-        self, tree: Tree, files: Mapping[str, bytes] | None = None
+        self,
+        tree: Tree | None,
+        files: Mapping[str, bytes] | None = None,
+        candidate: Candidate | None = None,
     ) -> AsyncIterator[Path]:
-        """A scratch folder with a fresh copy of a built tree, and further files in it."""
+        """A scratch folder with a fresh copy of a built tree, and further files in it; without a
+        tree, with a candidate of which nothing is built."""
         with scratch_folder() as scratch:
-            await self._lay_out(scratch, tree)
+            await self._lay_out(scratch, tree, candidate)
             for name, data in (files or {}).items():
                 (scratch / name).parent.mkdir(parents=True, exist_ok=True)
                 (scratch / name).write_bytes(data)
