@@ -78,8 +78,7 @@ def adopt(
     if file.exists():
         if fields or base:
             raise Failure(f"{file} is there already: change it there, or move it away")
-        pinned = pin(path)
-        tell(f"{file}: {pinned or 'taken as it is'}")
+        tell(f"{file}: taken as it is")
     else:
         text, guessed = propose(path, fields, base)
         file.write_text(text, encoding="utf-8")
@@ -89,6 +88,8 @@ def adopt(
             asked = " and ".join(guessed.missing)
             tell(f"avo: {asked} could not be guessed: write it into {file}")
             raise Exit(NEEDS)
+    if pinned := pin(path):
+        tell(f"{file}: {pinned}")
     project = read_project(path)
     if changed := [n for n in bases.dirty(path) if n != FILE]:
         tell(

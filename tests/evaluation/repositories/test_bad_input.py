@@ -9,8 +9,9 @@ import pytest
 
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.command import base as bases
+from avo_tui.evaluation.backends.command.adopting import pin, propose
 from avo_tui.evaluation.backends.command.base import MOST_BASE_BYTES, take_base
-from avo_tui.evaluation.backends.command.project import parse_project, read_project
+from avo_tui.evaluation.backends.command.project import read_project
 from avo_tui.evaluation.ports import EvaluatorError
 from tests.evaluation.repositories.conftest import Repository
 
@@ -90,7 +91,16 @@ def test_a_base_that_is_too_large_says_what_to_leave_out(
         file.truncate(MOST_BASE_BYTES + 1)
     with pytest.raises(EvaluatorError, match='exclude = \\["data"\\]'):
         bases.copied(repository.folder)
-    toml = (repository.folder / "avo.toml").read_text()
-    without = parse_project(toml.replace("[build]", 'exclude = ["data.bin"]\n[build]'), "avo.toml")
-    assert bases.copied(repository.folder, without).files
+    (repository.folder / "avo.toml").unlink()
+    given = {"test.command": "true", "benchmark.command": "sh bench.sh"}
+    proposed, _ = propose(repository.folder, given)
+    assert 'base = "copy"' in proposed  # written before the copy, so that it can be said there
+    (repository.folder / "avo.toml").write_text(proposed)
+    with pytest.raises(EvaluatorError, match="exclude"):
+        pin(repository.folder)
+    less = proposed.replace("[build]", 'exclude = ["data.bin"]\n[build]', 1)
+    (repository.folder / "avo.toml").write_text(less)
+    assert "its base is sha256:" in pin(repository.folder)
+    base = take_base(repository.folder, read_project(repository.folder))
+    assert "src/time" in base.files and "data.bin" not in base.files
     assert not list(bases.bases().glob(".new-*"))

@@ -139,12 +139,11 @@ def propose(folder: Path, given: Mapping[str, str], commit: str = "") -> tuple[s
         guessed.set("benchmark.unit", "ms", "a guess: say the unit")
         guessed.set("benchmark.better", "lower")
     guessed.fields["benchmark.metrics"] = metrics
-    if base := (commit or bases.is_commit(folder))[:12]:
-        guessed.set("project.base", base, "the commit that is checked out")
-    else:
-        base = f"sha256:{bases.copied(folder).id[:16]}"
-        told = "there is no git here: a copy of the folder as it is now"
-        guessed.set("project.base", base, told)
+    base = (commit or bases.is_commit(folder))[:12]
+    told = (
+        "the commit that is checked out" if base else "there is no git here: a copy of the folder"
+    )
+    guessed.set("project.base", base or "copy", told)
     return guessed.rendered(), guessed
 
 
