@@ -230,9 +230,10 @@ def environment(variables: Collection[str] | None = None) -> dict[str, str]:
 def with_remedy(words: str) -> str:
     if "No module named" not in words:
         return words
+    # before the words, which screens and lists may cut
     return (
-        f"{words}; install avo-tui {__version__} for that interpreter, or name the one that has it"
-        " (ssh://HOST?python=/opt/venv/bin/python)"
+        f"install avo-tui {__version__} for the Python there, or name one that has it"
+        f" (ssh://HOST?python=/opt/venv/bin/python): {words}"
     )
 
 

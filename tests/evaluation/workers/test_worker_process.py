@@ -105,7 +105,7 @@ async def test_a_machine_without_the_program_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     link = WorkerLink((sys.executable, "-S", "-I", "-m", "avo_tui.evaluation", "--serve"))
-    with pytest.raises(EvaluatorError, match=r"No module named.*install avo-tui .*python="):
+    with pytest.raises(EvaluatorError, match=r"install avo-tui .*python=.*No module named"):
         await link.request({"op": "machine"})
     await link.close()
 
