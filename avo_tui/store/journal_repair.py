@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import clear_errors
 from avo_tui.store.files import name_aside, open_own, replace_file, set_aside
-from avo_tui.store.journal_lines import parse_line, read_lines
+from avo_tui.store.journal_lines import LONGEST_LINE, apart, parse_line, read_lines, with_checksum
 from avo_tui.store.layout import Layout
 from avo_tui.store.packed_parts import (
     CHUNK,
@@ -25,6 +25,7 @@ from avo_tui.store.packed_parts import (
     is_damaged,
     packed_path,
     part_chunks,
+    part_status,
     read_lines_of,
     read_part,
 )
@@ -34,19 +35,23 @@ def cut_torn_tail(path: Path) -> str | None:
     """Cut off what follows the last event of a part; returns what was done, None if nothing was.
 
     A half-written line is dropped. Whole lines that are not events are moved to a file beside the
-    part.
+    part, which is kept as a whole where they are very many.
     """
     with clear_errors(path, "mend"), os.fdopen(open_own(path, os.O_RDWR), "r+b") as file:
         size = file.seek(0, os.SEEK_END)
         end = _end_of_events(path, size)
         if size == end:
             return None
-        file.seek(end)
-        tail = file.read()
-        if b"\n" in tail:
-            _keep(path, tail)
-        file.truncate(end)
-        os.fsync(file.fileno())
+        if size - end > LONGEST_LINE:  # too much to be copied
+            file.seek(0)
+            replace_file(path, file.read(end), keep=name_aside(path))
+        else:
+            file.seek(end)
+            tail = file.read()
+            if b"\n" in tail:
+                _keep(path, tail)
+            file.truncate(end)
+            os.fsync(file.fileno())
     return f"cut {size - end} bytes without a whole event from the end of {path.name}"
 
 
@@ -105,9 +110,10 @@ def mend_journal(layout: Layout) -> None:
     """Write the parts anew with every event that can be read, in the order of their numbers.
 
     Two engines that wrote at the same time leave a number twice; readers take the first event of
-    each number, and this keeps the same one. Events that are missing between others are looked for
-    in what was once taken out, and in the other form of a part that is there in both. Raises
-    DiskTrouble or StoreError; a part that was not mended yet is then unchanged.
+    each number, and this keeps the same one. Events that are missing between others, or follow the
+    last, are looked for in what was once taken out, and in the other form of a part that is there
+    in both. Raises DiskTrouble or StoreError. A kill at any instant leaves each event where the
+    next repair finds it.
     """
     with clear_errors(layout.journal, "mend"):
         parts = layout.parts()
@@ -115,22 +121,23 @@ def mend_journal(layout: Layout) -> None:
         for part in parts:
             readable.read(layout.part(part))
         readable.look_in(_others(layout, parts))
-        mended: dict[int, list[_Event]] = {part: [] for part in parts}
+        mended: dict[Path, list[int]] = {layout.part(part): [] for part in parts}
         current = 0
         for number in sorted(readable.events):
-            event = readable.events[number]
-            while current + 1 < len(parts) and parts[current + 1] <= event.step:
+            while current + 1 < len(parts) and parts[current + 1] <= readable.events[number].step:
                 current += 1
-            mended[parts[current]].append(event)
-        for part, events in mended.items():
-            _write_part(layout.part(part), events, readable)
+            mended[layout.part(parts[current])].append(number)
+        # no event leaves its part before it is in the one where it belongs
+        for path, numbers in mended.items():
+            _write_part(path, sorted({*numbers, *readable.numbers[path]}), readable)
+        for path, numbers in mended.items():
+            if not readable.numbers[path] <= set(numbers):
+                _write_part(path, numbers, readable)
 
 
 class _Event(NamedTuple):
     step: int
     line: bytes
-    home: Path
-    """The part that it was read from."""
 
 
 class _Readable:
@@ -138,10 +145,12 @@ class _Readable:
 
     def __init__(self) -> None:
         self.events: dict[int, _Event] = {}
-        self.homes: Counter[Path] = Counter()
-        """Part → how many of the events were read there."""
+        self.numbers: dict[Path, set[int]] = defaultdict(set)
+        """Part → numbers of the events that were read there."""
         self.bad: dict[Path, list[bytes]] = defaultdict(list)
         """Part → what stands there and is no event, or one whose number was met before."""
+        self.too_long: set[Path] = set()
+        """Parts with more behind their last event than is copied."""
 
     def read(self, path: Path) -> None:
         """Read one part. Raises OSError."""
@@ -153,25 +162,30 @@ class _Readable:
             if line.event is None or line.seq in self.events:
                 self.bad[path].append(line.text + b"\n")
             else:
-                self.events[line.seq] = _Event(line.event.step, line.text, path)
-                self.homes[path] += 1
+                self.events[line.seq] = _Event(line.event.step, line.text)
+                self.numbers[path].add(line.seq)
         # what follows is an append that is not whole
+        if part_status(path).size - end > LONGEST_LINE:
+            self.too_long.add(path)
+            return
         rest = b"".join(chunk for chunk in part_chunks(path, end) if isinstance(chunk, bytes))
         if rest:
             self.bad[path].append(rest)
 
     def look_in(self, files: Iterable[Path]) -> None:
-        """Add events that are missing between others, where these files hold them."""
-        last = max(self.events, default=0)
-        if len(self.events) == last:
-            return
+        """Add events that are missing between others or follow the last, where these files hold
+        them."""
+        found: dict[int, _Event] = {}
         for file in files:
             with contextlib.suppress(OSError):
                 for text in read_lines_of(file).split(b"\n"):
                     line = parse_line(text, 0, 0)
-                    if line.event is not None and line.seq < last:
-                        event = _Event(line.event.step, text, file)
-                        self.events.setdefault(line.seq, event)
+                    if line.event is not None:
+                        found.setdefault(line.seq, _Event(line.event.step, text))
+        last = max(self.events, default=0)
+        while last + 1 in found:  # a number that leaps is none that follows
+            last += 1
+        self.events = {n: e for n, e in found.items() if n <= last} | self.events
 
 
 def _others(layout: Layout, parts: Iterable[int]) -> list[Path]:
@@ -181,13 +195,18 @@ def _others(layout: Layout, parts: Iterable[int]) -> list[Path]:
     return sorted(layout.journal.glob("*.damaged*")) + doubled
 
 
-def _write_part(path: Path, events: list[_Event], readable: _Readable) -> None:
-    """Make a part hold these events, unless it holds them and nothing else. Raises OSError."""
-    lines = b"".join(event.line + b"\n" for event in events)
-    odd = forms_differ(path) or is_damaged(path)
-    if lines == read_part(path) and not odd:
+def _write_part(path: Path, numbers: list[int], readable: _Readable) -> None:
+    """Make a part hold these events, unless it holds them and nothing else. Raises OSError.
+
+    Each line has a checksum then, for without what stood between them numbers may seem to leap.
+    """
+    lines = [readable.events[number].line for number in numbers]
+    whole = b"".join(line + b"\n" for line in lines)
+    odd = forms_differ(path) or is_damaged(path) or path in readable.too_long
+    if not odd and part_status(path).size == len(whole) and read_part(path) == whole:
         return
-    if bad := readable.bad[path]:
+    if bad := readable.bad.pop(path, None):
         _keep(path, b"".join(bad))
-    left = readable.homes[path] > sum(event.home == path for event in events)
-    _replace_part(path, lines, keep=odd or left)
+    checked = [line if apart(line)[1] is not None else with_checksum(line) for line in lines]
+    readable.too_long.discard(path)
+    _replace_part(path, b"".join(line + b"\n" for line in checked), keep=odd)

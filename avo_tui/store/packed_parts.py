@@ -36,7 +36,7 @@ LARGEST_PACKED: Final = 64 << 20
 """Most bytes of lines that a compressed part may hold; we compress no larger one, and a file from
 outside could promise any number."""
 
-LARGEST_PLAIN: Final = 4 << 30
+LARGEST_PLAIN: Final = 1 << 30
 """Most bytes that are read of a part of lines; a file with a hole could promise any number."""
 
 PIECE: Final = 1 << 10
@@ -127,7 +127,9 @@ def forms_differ(path: Path) -> bool:
     if not (path.is_file() and packed.is_file()):
         return False
     try:
-        return read_regular(path) != unpack(read_regular(packed))
+        # the compressed form of a larger one holds less
+        large = path.stat().st_size > LARGEST_PACKED
+        return large or read_regular(path) != unpack(read_regular(packed))
     except FileNotFoundError:  # removed just now
         return False
 

@@ -29,6 +29,7 @@ from avo_tui.store import (
 )
 from avo_tui.store.errors import StoreError
 from avo_tui.store.layout import Layout
+from avo_tui.store.packed_parts import pack, packed_path
 from tests.session_life import AT, attempt, build, report, session_record, version
 
 CALLS = (
@@ -199,28 +200,53 @@ def test_sending_a_command(root: Path) -> None:
             assert len(writer.pending_commands()) <= 1
 
 
-def damaged(folder: Path) -> Path:
-    """A session with doubled events, a line that is none, torn tables and a torn end."""
-    build(folder, steps=1)
-    layout = Layout(folder)
+def doubled(layout: Layout) -> None:
+    """Doubled events, a line that is none, torn tables and a torn end."""
     part = layout.part(1)
     lines = part.read_text().splitlines()
     part.write_text("\n".join(["nonsense", *[x for line in lines for x in (line, line)]]) + "\n")
     layout.database.write_bytes(layout.database.read_bytes()[:1000])
     with layout.part(layout.parts()[-1]).open("ab") as file:
         file.write(b'{"seq":')
-    return folder
 
 
-def test_a_repair(root: Path) -> None:
-    """A repair that was killed is done by the next one, and nothing is lost on the way."""
-    origin = damaged(root / "origin")
-    whole = build(root / "whole" / "origin", steps=1)
-    expected = [e.seq for e in SessionReader.open(whole).events()]
+def swapped(layout: Layout) -> None:
+    """The newest parts are in each other's place, and there are no tables."""
+    one, other = (layout.part(part) for part in layout.parts()[-2:])
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    layout.database.unlink()
+    layout.previous.unlink()
+
+
+def halved(layout: Layout) -> None:
+    """Of the newest part the begin is there compressed, with a bad line, and the end as lines."""
+    part = layout.part(layout.parts()[-1])
+    lines = part.read_bytes().splitlines(keepends=True)
+    packed_path(part).write_bytes(pack(b"".join(lines[:5]) + b"x" * 2 * part.stat().st_size))
+    part.write_bytes(b"".join(lines[5:]))
+
+
+@pytest.mark.parametrize("damage", [doubled, swapped, halved])
+def test_a_repair(root: Path, damage: Callable[[Layout], None]) -> None:
+    """A repair that was killed is done by the next one, and nothing is lost on the way; nor where
+    an engine goes on first."""
+    origin = build(root / "origin", steps=2, attempts=1, chatter=0)
+    expected = list(SessionReader.open(origin).events())
+    damage(Layout(origin))
     for folder in kills(lambda f: diagnose(f, repair=True), origin, root):
+        copy = folder.with_name("copy")
+        shutil.copytree(folder, copy)
         diagnose(folder, repair=True)
         assert flaws(folder) == []
-        assert [e.seq for e in SessionReader.open(folder).events()] == expected
+        assert list(SessionReader.open(folder).events()) == expected
+        if damage is halved:  # the engine's own events would have the numbers of the other half
+            continue
+        with SessionWriter.open(copy) as writer:
+            writer.record(ev.TroubleNoted(where="test", message="after the kill"))
+        diagnose(copy, repair=True)
+        assert list(SessionReader.open(copy).events())[: len(expected)] == expected
 
 
 def test_opening_after_a_crash(root: Path) -> None:

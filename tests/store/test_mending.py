@@ -36,6 +36,11 @@ def readable(folder: Path) -> dict[int, Event]:
     return found
 
 
+def bodies(part: Path) -> list[bytes]:
+    """The lines of a part, without their checksums."""
+    return [apart(line)[0] for line in read_part(part).splitlines()]
+
+
 def failures(folder: Path) -> list[str]:
     return [f.sentence for f in diagnose(folder) if f.level == "fail" and f.what != "objects"]
 
@@ -92,7 +97,7 @@ def test_the_engine_goes_on_below_a_number_that_leaps_at_the_end(old: Path) -> N
 def test_parts_in_each_others_place_are_put_back(old: Path, compressed: bool) -> None:
     events = readable(old)
     layout = Layout(old)
-    lines = {part: read_part(layout.part(part)) for part in (1, 2)}
+    lines = {part: bodies(layout.part(part)) for part in (1, 2)}
     if compressed:
         for part in layout.parts()[:-1]:
             packed_path(layout.part(part)).write_bytes(pack(layout.part(part).read_bytes()))
@@ -104,7 +109,7 @@ def test_parts_in_each_others_place_are_put_back(old: Path, compressed: bool) ->
     assert failures(old)
     diagnose(old, repair=True)
     assert list(readable(old).values()) == list(events.values())
-    assert {part: read_part(layout.part(part)) for part in (1, 2)} == lines
+    assert {part: bodies(layout.part(part)) for part in (1, 2)} == lines
     assert failures(old) == []
 
 
@@ -159,7 +164,13 @@ def double(data: bytearray, rng: random.Random) -> bytes:
     return b"".join(lines + lines[rng.randrange(len(lines)) :])
 
 
-@pytest.mark.parametrize("damage", [flip, overwrite, cut_out, double])
+def before_the_last(data: bytearray, rng: random.Random) -> bytes:
+    """A line that is none explains why the number of the last one seems to leap."""
+    *lines, _, last = data.splitlines(keepends=True)
+    return b"".join([*lines, b"x\n", last])
+
+
+@pytest.mark.parametrize("damage", [flip, overwrite, cut_out, double, before_the_last])
 def test_repair_removes_nothing_that_can_be_read(
     old: Path, damage: Callable[[bytearray, random.Random], bytes]
 ) -> None:

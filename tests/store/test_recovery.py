@@ -203,17 +203,22 @@ def test_a_torn_tail_is_ignored_by_readers_and_cut_by_the_writer(
     assert not last.with_suffix(".damaged").exists()
 
 
+@pytest.mark.parametrize("huge", [False, True])
 def test_whole_lines_of_garbage_at_the_end_are_kept_aside(
-    folder: Path, two_generations: SessionState
+    folder: Path, two_generations: SessionState, huge: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = Layout(folder).part(3)
     whole = last.read_bytes()
     last.write_bytes(whole + b"garbage\n\0\0\n")
+    aside, kept = last.with_suffix(".damaged"), b"garbage\n\0\0\n"
+    if huge:  # then the part is kept as it was
+        monkeypatch.setattr("avo_tui.store.journal_repair.LONGEST_LINE", 5)
+        aside, kept = last.with_name(last.name + ".damaged"), last.read_bytes()
     reader = SessionReader.open(folder)
     with SessionWriter.open(folder) as writer:
         recorded = writer.record(ev.AgentText(block="b", text="on"))
         assert reader.poll() == [recorded]
-    assert last.with_suffix(".damaged").read_bytes() == b"garbage\n\0\0\n"
+    assert aside.read_bytes() == kept
     assert last.read_bytes().startswith(whole + b'{"seq"')
 
 
