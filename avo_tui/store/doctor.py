@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -256,7 +257,7 @@ def _objects(layout: Layout) -> Answers:
     for identity in store:
         total += 1
         try:
-            store.get(identity)
+            deque(store.chunks(identity), maxlen=0)  # some may be too large for memory
         except (DamagedSession, KeyError) as error:
             bad += 1
             if bad <= NAMED:
@@ -324,10 +325,12 @@ def _temporary(layout: Layout) -> list[Path]:
 
 def _inbox(layout: Layout) -> Answers:
     waiting = Inbox(layout.inbox).pending()
-    for item in waiting:
-        if isinstance(item, BadCommand):
-            yield "warn", f"inbox/{item.id}: {item.reason}; the engine will refuse it"
-    good = sum(not isinstance(item, BadCommand) for item in waiting)
+    bad = [item for item in waiting if isinstance(item, BadCommand)]
+    for item in bad[:NAMED]:
+        yield "warn", f"inbox/{item.id}: {item.reason}; the engine will refuse it"
+    if len(bad) > NAMED:
+        yield "warn", f"inbox: {_count(len(bad) - NAMED, 'more file')} like these"
+    good = len(waiting) - len(bad)
     yield "ok", f"{_count(good, 'command waits', 'commands wait')} in the inbox"
 
 

@@ -10,13 +10,16 @@ import secrets
 import shutil
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from avo_tui.store.errors import StoreError, clear_errors
 
 log = logging.getLogger(__name__)
 
 NOT_REGULAR = "it is not a regular file"
+
+LARGEST: Final = 256 << 20
+"""Most bytes of a file that is read as a whole: one with a hole could promise any number."""
 
 _TWO_ENDED = frozenset({stat.S_IFSOCK, stat.S_IFIFO})
 """Kinds of file that answer ENXIO to `open` where nobody is at the other end."""
@@ -95,9 +98,11 @@ def _open(path: Path, flags: int, folder: int | None = None) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-    """All of a file. Raises OSError as `open_regular`."""
+    """All of a file. Raises OSError as `open_regular`, and for a file larger than `LARGEST`."""
     with open_regular(path) as file:
-        return file.read()
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise OSError(errno.EOVERFLOW, f"it is larger than {LARGEST >> 20} MiB", str(path))
+        return file.read(LARGEST)
 
 
 def sync_folder(path: Path) -> None:

@@ -16,10 +16,9 @@ from avo_tui.domain.records import Attempt
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.store.appending import AppendFile
 from avo_tui.store.errors import DamagedSession
-from avo_tui.store.journal_lines import parse_line, read_lines
+from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.objects import ObjectStore
-from avo_tui.store.packed_parts import read_part
 
 
 def read_report(layout: Layout, objects: ObjectStore, attempt: Attempt) -> EvaluationReport | None:
@@ -93,8 +92,8 @@ class JournalWriter:
 def read_event(layout: Layout, seq: int, step: int) -> Event | None:
     """Event number `seq`, which is of `step`; None where it is missing or damaged.
 
-    Costs the reading of one part, and not the parsing of its lines. Raises DiskTrouble where
-    `layout` is strict and a part cannot be read for now.
+    The lines before it are not parsed. Raises DiskTrouble where `layout` is strict and a part
+    cannot be read for now.
     """
     home = layout.part_of(step)
     event = None if home is None else _event_in(layout, home, seq)
@@ -105,21 +104,13 @@ def read_event(layout: Layout, seq: int, step: int) -> Event | None:
 
 
 def _event_in(layout: Layout, part: int, seq: int) -> Event | None:
-    begin = b'{"seq":%d,' % seq
     path = layout.part(part)
     try:
-        data = read_part(path)
-        if data.count(begin) > 1:  # one of them may be damaged
-            lines = read_lines(path, 0, seq - 1)
-            return next((line.event for line in lines if line.event and line.seq == seq), None)
+        lines = read_lines(path, 0, seq - 1)
+        return next((line.event for line in lines if line.event and line.seq == seq), None)
     except OSError as error:
         layout.refuse(error, path)
         return None
-    start = 0 if data.startswith(begin) else data.find(b"\n" + begin) + 1
-    if not start and not data.startswith(begin):
-        return None
-    end = data.find(b"\n", start)
-    return None if end < 0 else parse_line(data[start:end], 0, 0).event
 
 
 def first_number(layout: Layout, part: int) -> int | None:

@@ -39,8 +39,9 @@ AHEAD = 64
 """Most lines after one among which the next sound one is looked for, to ask whether its number
 can be right."""
 
-_SEQ = re.compile(rb'^\{"seq":(\d+),')
-_STEP = re.compile(rb'^\{"seq":\d+,"at":"[^"]*","step":(\d+),')
+# Python refuses to make a number of more than 4300 digits
+_SEQ = re.compile(rb'^\{"seq":(\d{1,18}),')
+_STEP = re.compile(rb'^\{"seq":\d{1,18},"at":"[^"]*","step":(\d{1,18}),')
 _GROUP = b'"group_end":'
 _CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
 _CHECKSUM_BYTES = len(',"crc":"00000000"}')

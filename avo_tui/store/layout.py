@@ -12,7 +12,7 @@ from avo_tui.store.errors import StoreError, clear_errors, may_pass
 from avo_tui.store.files import file_kind
 from avo_tui.store.packed_parts import packed_path, part_status
 
-_PART = re.compile(r"^(\d{6,})\.jsonl(\.zst)?$")
+_PART = re.compile(r"([0-9]{6}|[1-9][0-9]{6,17})\.jsonl(\.zst)?")
 
 
 class Layout:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.store import SessionReader, StoreError, engine_status, find_session, summaries
+from avo_tui.domain import events as ev
+from avo_tui.store import (
+    SessionReader,
+    SessionWriter,
+    StoreError,
+    engine_status,
+    find_session,
+    summaries,
+)
 from avo_tui.store.doctor import diagnose
 from avo_tui.store.layout import Layout
 from tests.session_life import build
@@ -55,7 +63,25 @@ def _odd_pages(tables: dict[str, object]) -> None:
     session["1"]["pages"] = [1, 2]
 
 
+def _hole(path: Path) -> None:
+    """More than any memory holds, and no block of the disk."""
+    os.truncate(path, 1 << 40)
+
+
+def _number(path: Path, number: bytes) -> None:
+    line = path.read_bytes().splitlines()[0]
+    with path.open("ab") as file:
+        file.write(b'{"seq":' + number + line[line.index(b",") :] + b"\n")
+
+
 DAMAGES: dict[str, Damage] = {
+    "session.json has a hole": lambda s: _hole(s.database),
+    "records.pages has a hole": lambda s: _hole(s.pages),
+    "the lock has a hole": lambda s: _hole(s.lock),
+    "a number of the journal has thousands of digits": lambda s: _number(s.part(1), b"9" * 5000),
+    "a part is named with other digits": lambda s: os.link(
+        s.part(1), s.journal / "\u0660\u0660\u0660\u0660\u0660\u0669.jsonl"
+    ),
     "session.json is a pipe": lambda s: _fifo(s.database),
     "session.json is a loop of links": lambda s: _loop(s.database),
     "session.json is a folder": lambda s: _folder(s.database),
@@ -100,6 +126,8 @@ def test_a_damaged_session_is_one_of_many(what: str, tmp_path: Path) -> None:
     )
     assert not engine_status(hurt.lock).alive
     assert any(f.level != "ok" for f in diagnose(hurt.folder)) or "lock" in what
+    with SessionWriter.open(hurt.folder) as writer:
+        writer.record(ev.TroubleNoted(where="test", message="goes on"))
 
 
 @pytest.mark.timeout(240)
