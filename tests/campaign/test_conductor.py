@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from avo_tui.campaign.conductor import BUDGET
+from avo_tui.campaign.orders import carry_out
 from avo_tui.domain.budget import Caps
 from avo_tui.domain.campaigns import SetCaps, Split
 from avo_tui.domain.commands import SetBudget, Submit
@@ -262,6 +263,8 @@ def test_a_line_is_split_off_with_half_of_what_is_left(make_stage: MakeStage) ->
     assert stage.line(2).writer.state.session.budget.run.evaluations == 13
     assert stage.store.campaign.orders[-1].id == order
     assert not stage.folder.waiting_orders()
+    carry_out(stage.store, Split(id=order, line=2), {})  # one that was killed before removing it
+    assert len(stage.store.campaign.orders) == 1 and len(stage.store.campaign.lines) == 3
 
 
 @pytest.mark.parametrize(

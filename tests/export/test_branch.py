@@ -13,7 +13,7 @@ from avo_tui.domain.score import PairedMeasurement
 from avo_tui.export.branch import Origin, as_branch
 from avo_tui.export.folder import ExportError
 from avo_tui.store import SessionReader, SessionWriter
-from avo_tui.worktree import seed_of
+from avo_tui.worktree import make_worktree, seed_of
 from tests.session_life import AT, gate, score, session_record
 
 IDEA = "decode pairs of characters by one table of sixteen bits, which halves the loads of the loop"
@@ -40,6 +40,7 @@ def recorded(tmp_path: Path, idea: str, plan: str, summary: str) -> SessionReade
     (tree / "src/a.c").write_text("one\ntwo\n")
     (tree / "src/b.c").write_text("old\n")
     (tree / "Makefile").write_text("all:\n")
+    (tree / "GNUmakefile").symlink_to("Makefile")
     record = session_record("one", 1)
     told = {"tree": str(tree), "editable": ("src/**",), "measured_by": MEASURED_BY}
     task = record.task.replaced(**told)
@@ -75,13 +76,16 @@ def test_a_branch_applies_to_a_clean_copy_and_tells_what_changed(
     to, origin = tmp_path / "out", Origin(folder=tmp_path, commit="")
     as_branch(reader, to, None, origin, proof)
     clean = tmp_path / "clean"
-    subprocess.run(["cp", "-r", reader.state.session.task.tree, clean], check=True)
+    subprocess.run(["cp", "-a", reader.state.session.task.tree, clean], check=True)
     git(clean, "init", "-q", ".")
     git(clean, "add", "-A")
     git(clean, "commit", "-qm", "base")
     git(clean, "am", "-q", str(to / "changes.patch"))
     left = {p.relative_to(clean).as_posix() for p in clean.rglob("*") if ".git" not in p.parts}
-    assert left == {"Makefile", "src", "src/c", "src/c/n.c"}
+    assert left == {"GNUmakefile", "Makefile", "src", "src/c", "src/c/n.c"}
+    assert (to / "repository" / "GNUmakefile").is_symlink()
+    make_worktree(tmp_path / "tree", reader.state.session.task, None)
+    assert (tmp_path / "tree" / "GNUmakefile").is_symlink()
     assert git(to / "repository", "branch", "--show-current").strip() == "avo/one"
     messages = git(to / "repository", "log", "--format=%B", "-2")
     assert "…" not in messages and "[>]" not in messages and "[ ]" not in messages

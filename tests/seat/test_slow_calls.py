@@ -8,7 +8,7 @@ import pytest
 
 from avo_tui.operators.seat.step import WAIT
 from avo_tui.operators.seat.wire import Answer, Hello
-from avo_tui.seat.client import SeatClient
+from avo_tui.seat.client import SeatClient, SeatLeftError
 from avo_tui.seat.slow_calls import PatientCalls
 
 
@@ -57,3 +57,25 @@ async def test_an_answer_goes_to_one_of_those_who_wait(waiting: int) -> None:
     assert texts.count("measured") == 1 and seat.asked == 1
     assert all("given to another call" in text for text in texts if text != "measured")
     assert calls.idle
+
+
+async def test_who_lost_the_seat_sits_down_anew() -> None:
+    """Whatever the connection that was lost says of itself."""
+    sat: list[SeatClient] = []
+
+    class Lost(SlowSeat):
+        async def call(self, *words: object, **options: object) -> Answer:
+            raise SeatLeftError("taken")
+
+    async def sit_down(hello: Hello) -> SeatClient:
+        sat.append(Lost())
+        return sat[-1]
+
+    async def progress(seconds: float, doing: str) -> None:
+        pass
+
+    calls = PatientCalls(sit_down)
+    for count in (1, 2):
+        with pytest.raises(SeatLeftError):
+            await calls.call(Hello(client="test", way="mcp"), "bench", {}, progress)
+        assert len(sat) == count and calls.idle

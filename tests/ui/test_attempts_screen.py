@@ -47,6 +47,9 @@ async def test_a_filter_that_nothing_passes_says_so_and_escape_ends_it(
         screen = app.screen
         assert isinstance(screen, AttemptsScreen)
         assert not screen.attempts and "No attempt matches" in hands.text("#attempts-view")
+        await hands.press(*["backspace"] * 5)
+        assert len(screen.attempts) == len(recorded.state.attempts), "each letter gives rows back"
+        await hands.type("zebra")
         await hands.press("enter", "enter")
         assert isinstance(app.screen, AttemptsScreen) and "no attempt" in hands.said[-1]
         await hands.press("escape")

@@ -50,10 +50,13 @@ def test_what_no_rounding_explains_does_not_pass(damage: str) -> None:
         assert not scaled.look("o", output * unit, own * unit).ok
 
 
-@given(seed=st.integers(0, 10**6), noise=st.floats(1e-6, 1e-4))
-def test_a_glance_leaves_half_as_much_again_as_the_full_judgement(seed: int, noise: float) -> None:
+@given(st.integers(0, 10**6), st.floats(1e-6, 1e-4), st.sampled_from([2.0**-10, 1.0, 2.0**13]))
+def test_a_glance_leaves_half_as_much_again_as_the_full_judgement(
+    seed: int, noise: float, unit: float
+) -> None:
     """Beside the library's own error, which the two outputs may have in opposite directions."""
-    reference, exact = _pair(seed)
+    reference, exact = (tensor * unit for tensor in _pair(seed))
+    noise *= unit
     generator = torch.Generator().manual_seed(seed + 1)
     own = (exact + noise * torch.randn(exact.shape, generator=generator)).float()
     expected = expect(reference, own, Tolerance(factor=4.0, floor=4e-5, rms_factor=4.0))
@@ -68,6 +71,10 @@ def test_a_glance_leaves_half_as_much_again_as_the_full_judgement(seed: int, noi
     single = own.clone()
     single[3, 4] += 1.01 * glance.largest * float(own[3].abs().max())
     assert not glance.look("o", single, own).ok
+    signs = torch.randn(own.shape, generator=generator).sign()
+    for share in (0.95, 1.05):
+        faint = own + share * glance.mean * own.square().mean().sqrt() * signs
+        assert glance.look("o", faint, own).ok is (share < 1)
 
 
 def glance_of(unit: float) -> Glance:

@@ -50,9 +50,10 @@ async def test_a_worker_that_falls_silent_is_killed_and_its_request_is_lost() ->
 
 
 STARTS_A_WORKER = """
-import subprocess, sys
+import os, subprocess, sys
+read, write = os.pipe()  # the worker holds both ends, so its input never ends
 words = [sys.executable, "-m", "avo_tui.evaluation", "--serve"]
-subprocess.Popen(words, stdin=open("/dev/zero")) and sys.stdin.read()
+subprocess.Popen(words, stdin=read, pass_fds=[write]) and sys.stdin.read()
 """
 
 
