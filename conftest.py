@@ -61,6 +61,15 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(Path(avo_tui.__file__).parent, quiet=1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With AVO_ORDER set the tests run in an order that it draws: none may need another before."""
+    if "AVO_ORDER" in os.environ:
+        order = random.Random(os.environ["AVO_ORDER"])  # noqa: S311
+        order.shuffle(items)
+        files = {item.path: order.random() for item in items}  # a module's fixtures are made once
+        items.sort(key=lambda item: files[item.path])
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """For `-n auto`: up to two more than there are processors, as many tests wait for processes."""
@@ -71,11 +80,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 @pytest.fixture(autouse=True)
-def fixed_draws() -> None:
-    """Each test draws the same numbers, alone and after others, where it names no seed itself."""
+def alike() -> None:
+    """Each test begins alike, alone and after others: it draws the same numbers, where it names no
+    seed itself, and no settings are held that another one has read."""
     random.seed(20)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(20)
+    if "avo_tui.settings" in sys.modules:
+        sys.modules["avo_tui.settings"].settings.cache_clear()
 
 
 def _running() -> dict[psutil.Process, str]:

@@ -6,7 +6,6 @@ import pytest
 from typer.testing import CliRunner
 
 from avo_tui.cli.main import app
-from avo_tui.settings import settings
 from avo_tui.store import SessionReader, known_sessions, places
 from tests.cli.command_line import Result, make_session, run_engine, running
 from tests.shipped import shipped_sessions
@@ -26,7 +25,6 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "120")
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "AVO_DEBUG"):
         monkeypatch.delenv(name, raising=False)
-    settings.cache_clear()
     return root
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.folders import sessions_text, take_from_settings, tasks_text
-from avo_tui.settings import settings
 from avo_tui.store import own_root, sessions_roots
 
 
@@ -21,7 +20,6 @@ def nothing_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    settings.cache_clear()
     return tmp_path / "config.toml"
 
 

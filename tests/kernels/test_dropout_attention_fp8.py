@@ -121,8 +121,9 @@ def test_wrong_scales_fail_all_inputs_that_are_timed(name: str) -> None:
     assert not passes(WRONG[name], "normal")
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", ["rows repeat after 128", "one wrong bit of 524,288"])
 def test_a_wrong_mask_does_not_pass_the_probe(name: str) -> None:
+    """The mask is that of `dropout_attention`, whose tests try the other mistakes."""
     assert not judged(TASK, "probe", MUTANTS[name]).ok
 
 

@@ -148,15 +148,11 @@ def test_the_command_says_what_came_through(
     monkeypatch.setenv("AVO_CONFIG", str(config))
     url = f"ntfy://127.0.0.1:{server.server_port}/kernels"
     config.write_text(f'[notify]\nurls = ["{url}"]\n[hooks]\nfinished = "exit 1"\n')
+    assert run(["notify", "test"]) == 1
+    out = capsys.readouterr().out
+    assert "ntfy message: came through" in out and "hook of finished: exit code 1" in out
+    config.write_text('[hooks]\nfinishd = "true"\n')
     settings.cache_clear()
-    try:
-        assert run(["notify", "test"]) == 1
-        out = capsys.readouterr().out
-        assert "ntfy message: came through" in out and "hook of finished: exit code 1" in out
-        config.write_text('[hooks]\nfinishd = "true"\n')
-        settings.cache_clear()
-        assert run(["notify", "test"]) != 0
-        assert "there is no kind 'finishd'" in capsys.readouterr().err
-    finally:
-        settings.cache_clear()
+    assert run(["notify", "test"]) != 0
+    assert "there is no kind 'finishd'" in capsys.readouterr().err
     assert len(server.got) == 1
