@@ -96,17 +96,6 @@ async def test_a_hint_now_cuts_a_slow_tool() -> None:
         well_formed(body)
 
 
-async def test_pause_now_and_resume_go_on_in_the_same_conversation() -> None:
-    bench = FakeWorkbench()
-    slow = Answer([text("thinking aloud " * 60)], pause=0.05)
-    async with Server([slow, *work()]) as server:
-        running = asyncio.ensure_future(step(bench, server))
-        await asyncio.wait_for(server.started.wait(), 120)
-        bench.cut("paused")
-        assert (await asyncio.wait_for(running, 120)).outcome == "committed"
-    assert server.requests[0]["messages"] == server.requests[1]["messages"]
-
-
 @pytest.mark.parametrize("outcome", ["aborted", "rewound", "stopped"])
 async def test_the_end_of_a_step_in_mid_batch_leaves_no_call_open(outcome: Any) -> None:
     bench = FakeWorkbench()
