@@ -32,6 +32,9 @@ BEYOND_EXP = 150.0
 LONE_KEY = 30.0
 """Times a key is as large as the others, so that it decides every row that sees it."""
 
+TWIN = 0.99
+"""Times a key is as large as its twin: logits of 100 then differ by 1."""
+
 DISTRIBUTIONS = {
     "normal": "plain inputs",
     "large_logits": "large logits",
@@ -44,6 +47,7 @@ DISTRIBUTIONS = {
     "rising": "logits that rise or fall along the keys, beyond the range of exp",
     "lone_query": "one query among plain ones whose largest logit is beyond the range of exp",
     "lone_key": "one key among plain ones that is many times as large",
+    "twin_keys": "two keys among plain ones, nearly the same and many times as large",
 }
 """Kind of inputs → what it is about, in words that may be told of a hidden case."""
 
@@ -154,12 +158,16 @@ class Attention:
             self._slopes(q, k, generator)
         elif distribution == "lone_query":
             self._lone_queries(q, k, generator)
-        elif distribution == "lone_key":
+        elif distribution in {"lone_key", "twin_keys"}:
             batch, heads, seq, _ = k.shape
             places = torch.randint(0, seq, (batch, heads), generator=generator, device=k.device)
             b = torch.arange(batch, device=k.device)[:, None]
             h = torch.arange(heads, device=k.device)[None, :]
             k[b, h, places] *= LONE_KEY
+            if distribution == "twin_keys":  # a maximum of some keys misses both, and tells no
+                k[b, h, places] *= 2.0  # difference between them where it caps the exponent
+                other = (places + seq // 2 + 1) % seq
+                k[b, h, other] = k[b, h, places] * TWIN
 
     def _direction(self, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A random vector of ±1."""

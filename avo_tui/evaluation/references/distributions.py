@@ -19,6 +19,7 @@ DISTRIBUTIONS = {
     "outliers": "inputs with outliers",
     "lone_row": "one row that is unlike all others",
     "lone_value": "one huge value among plain ones",
+    "twin_values": "rows in which two values are far above all others",
     "zero_row": "a row of zeros",
     "ties": "values of which many are equal",
     "far_below": "values that are all far below zero",
@@ -108,6 +109,10 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
         flat[::97].mul_(20.0)
     elif kind == "lone_value":
         flat[unlike] = 300.0
+    elif kind == "twin_values":
+        rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)
+        for place, value in ((rows.argmin(-1), 299.0), (rows.argmax(-1), 300.0)):
+            rows.scatter_(-1, place[:, None], value)
     elif kind == NOT_FINITE:
         flat[unlike], flat[unlike // 2] = math.inf, math.nan
     else:
