@@ -155,9 +155,8 @@ def _require_held(folder: Path, branch: str, prefix: str, wanted: Candidate) -> 
 def _message(version: Version) -> str:
     """A commit's text: the idea, what came of it and what the gate measured; no list of what was
     to be done."""
-    lines = (
-        text.strip().partition("\n")[0] for text in (version.title, version.plan, version.summary)
-    )
+    texts = (version.title, version.plan, version.summary)
+    lines = (_words(version, text).partition("\n")[0] for text in texts)
     known = [plain(line, 1000) for line in lines if line] or [f"v{version.number}"]
     short = next((line for line in known if len(line) <= _SUBJECT), "")
     parts = [short or _subject(known[0])]
@@ -175,6 +174,13 @@ def _message(version: Version) -> str:
     return "\n\n".join(dict.fromkeys(parts)) + "\n"
 
 
+def _words(version: Version, text: str) -> str:
+    """What a version says, without the session that it came from: that is nothing to a
+    maintainer."""
+    came = f"carried over from {version.origin}"
+    return (text.removeprefix(came).removeprefix(":") if version.origin else text).strip()
+
+
 def _subject(line: str) -> str:
     """A line of a commit that is too long for a subject: its first clauses, whole, where they say
     enough; else its first words."""
@@ -185,9 +191,8 @@ def _subject(line: str) -> str:
 
 def _change(version: Version) -> str:
     """What a version changed as one paragraph: a summary's first line is a sentence of its own."""
-    title, _, rest = (
-        (version.summary or version.plan or f"v{version.number}").strip().partition("\n")
-    )
+    told = version.summary or _words(version, version.plan) or f"v{version.number}"
+    title, _, rest = told.strip().partition("\n")
     end = "." if rest and title.rstrip()[-1:] not in ".:;!?," else ""
     return plain(f"{title.rstrip()}{end} {rest}", 4000)
 

@@ -34,7 +34,7 @@ def reader(tmp_path: Path) -> SessionReader:
     return recorded(tmp_path, IDEA, PLAN, SUMMARY)
 
 
-def recorded(tmp_path: Path, idea: str, plan: str, summary: str) -> SessionReader:
+def recorded(tmp_path: Path, idea: str, plan: str, summary: str, origin: str = "") -> SessionReader:
     tree = tmp_path / "bases" / "0123" / "tree"
     (tree / "src").mkdir(parents=True)
     (tree / "src/a.c").write_text("one\ntwo\n")
@@ -54,7 +54,7 @@ def recorded(tmp_path: Path, idea: str, plan: str, summary: str) -> SessionReade
                 number=number, parent=number - 1 if number else None, step=number,
                 candidate=writer.put(candidate.canonical()), score=score(1 + number),
                 gate=gate().replaced(interval=(0.01, 0.03), replicates=8), idea=idea,
-                plan=plan, summary=summary,
+                plan=plan, summary=summary, origin=origin if number else "",
                 author="seat" if number else "seed", created=AT,
             )  # fmt: skip
             writer.record(ev.VersionCommitted(version=version))
@@ -106,6 +106,15 @@ def test_a_long_first_line_gives_whole_clauses(tmp_path: Path) -> None:
     subject = git(tmp_path / "out" / "repository", "log", "--format=%s", "-1").strip()
     assert subject == "one buffer for what is written, scanned 16 bytes at a time"
     assert f"{title}. Nothing else changed." in (tmp_path / "out" / "PULL_REQUEST.md").read_text()
+
+
+def test_a_version_of_another_line_is_told_as_what_it_is(tmp_path: Path) -> None:
+    idea = "one pass in place of two"
+    plan = f"carried over from race.1:7: {idea}"
+    reader = recorded(tmp_path, "", plan, "", origin="race.1:7")
+    as_branch(reader, tmp_path / "out", None, Origin(folder=tmp_path, commit=""), proof)
+    assert git(tmp_path / "out/repository", "log", "--format=%s", "-1").strip() == idea
+    assert f"- {idea}" in (tmp_path / "out/PULL_REQUEST.md").read_text()
 
 
 def test_a_branch_of_a_checkout_begins_at_its_commit(reader: SessionReader, tmp_path: Path) -> None:
