@@ -88,6 +88,9 @@ class Settings(BaseModel):
     the terminal has no more, else `avo-dark`."""
     low_bandwidth: bool | None = None
     """One repaint a second and few colours; None: where an SSH connection proves to be slow."""
+    pictures: Literal["auto", "kitty", "iterm2", "sixel", "cells"] = "auto"
+    """How charts are drawn: as images by one of three protocols, or in cells. `auto`: as images
+    where the terminal says that it takes them, by the first of these that it does."""
     notify: NotifySettings = NotifySettings()
     """Messages to a person who is away; a table of the file."""
     hooks: dict[str, str] = Field(default_factory=dict)

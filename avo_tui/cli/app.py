@@ -158,6 +158,7 @@ def open_app(
         services=looking_on(services(shown)) if read_only else services(shown),
         theme=theme,
         low_bandwidth=preferred.low_bandwidth,
+        pictures=preferred.pictures,
         keys=preferred.keys,
         places_text=f"new sessions: {sessions_text()} · tasks: {tasks_text()}",
         marks=None if read_only else SeenMarks(),

@@ -1,6 +1,7 @@
 """Commands about this machine: tasks, operators, doctor."""
 
 import asyncio
+import importlib.util
 import os
 import platform
 import shutil
@@ -120,7 +121,8 @@ def doctor(
 
 def check_machine() -> Iterator[Row]:
     for check in (
-        _python, _torch, _backends, _sandbox, _evaluators, _tasks, _sessions, _settings, _operators
+        _python, _torch, _backends, _sandbox, _evaluators, _tasks, _sessions, _settings, _operators,
+        _pictures,
     ):  # fmt: skip
         try:
             yield from (_row(*finding) for finding in check())
@@ -221,3 +223,10 @@ def _operators() -> Iterator[Row]:
         why = operator.unavailable()
         yield "warn" if why else "ok", "operator", f"{operator.name}: {why or operator.label}"
     yield from (("warn", "operator", sentence) for sentence in registry.broken())
+
+
+def _pictures() -> Iterator[Row]:
+    """Pillow is of an extra; without it the charts are drawn in cells."""
+    there = importlib.util.find_spec("PIL") is not None
+    missing = "in cells; as pictures with `pip install 'avo-tui[pictures]'`"
+    yield "ok", "charts", "as pictures where the terminal takes them" if there else missing

@@ -125,10 +125,14 @@ class Scale:
         return {self.rows - 1 - i * apart: f"{v:{form}}".rjust(LEFT - 1)
                 for i, v in enumerate(values)}  # fmt: skip
 
-    def column(self, x: float) -> int:
-        """The column of an x; what lies outside is at the edge."""
+    def across(self, x: float) -> float:
+        """Columns from the middle of the first one to an x; what lies outside is at the edge."""
         share = min(1.0, max(0.0, (x - self.first) / self.span))
-        return round(share * (self.columns - 1))
+        return share * (self.columns - 1)
+
+    def column(self, x: float) -> int:
+        """The column of an x."""
+        return round(self.across(x))
 
     def height(self, y: float) -> float:
         """Rows from the bottom up to a y."""
@@ -323,10 +327,15 @@ def _rate(value: float) -> str:
     return unit if 0 < len(unit) < LEFT else f"{value:.0e}"
 
 
+def roofline_room(data: Roofline, width: int, height: int) -> tuple[int, int]:
+    """Columns and rows between the axes; what is below them is the list of the signs."""
+    listed = height - 2 - len(data.points) >= 6
+    return width - LEFT - 1, height - 1 - listed * (1 + len(data.points))
+
+
 def roofline_rows(data: Roofline, width: int, height: int) -> list[Line]:
     """The roof, and each configuration below it; where there is room, what the signs are."""
-    listed = height - 2 - len(data.points) >= 6
-    rows, columns = height - 1 - listed * (1 + len(data.points)), width - LEFT - 1
+    columns, rows = roofline_room(data, width, height)
     if rows < 3 or columns < 16:
         return []
     across, up = data.ranges()
@@ -351,7 +360,7 @@ def roofline_rows(data: Roofline, width: int, height: int) -> list[Line]:
     ]  # fmt: skip
     labels = ((across[1], "operations/byte"), *((x, f"{x:g}") for x in decades(across)))
     out.append(_footer(ChartData(labels=labels), LEFT, columns, column_of))
-    if listed:
+    if rows < height - 1:
         room = max(cell_len(name) for name, *_ in data.points)
         out.append(line(""))
         for (name, x, y), sign in zip(data.points, cycle(MARKS), strict=False):

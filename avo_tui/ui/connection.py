@@ -124,6 +124,11 @@ class Connection:
         return True
 
     @property
+    def takes_images(self) -> bool:
+        """Whether the line is known to be fast enough for images."""
+        return not self.low_bandwidth and (self._speed is None or not self._speed.wants_answer)
+
+    @property
     def _most_on_its_way(self) -> int:
         """Bytes that may be on their way to the terminal before the next picture waits."""
         known = self._speed is None or not self._speed.wants_answer

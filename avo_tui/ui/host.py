@@ -29,6 +29,7 @@ from avo_tui.ui.session.feed import BATCH, Feed, Snapshot, Source
 from avo_tui.ui.session.replay import ReplaySource
 from avo_tui.ui.status import Keys
 from avo_tui.ui.syntax import Highlighter
+from avo_tui.ui.terminal.images import Images, Wanted
 from avo_tui.ui.textual_internals import OpenedApp, driver_class
 from avo_tui.ui.theme import ThemeCycle, with_fallbacks
 from avo_tui.ui.widgets.paint import Palette
@@ -206,6 +207,8 @@ class HostOptions:
     theme: str = "avo-dark"
     low_bandwidth: bool | None = None
     """Whether to save bandwidth; None selects it automatically for a slow connection."""
+    pictures: Wanted = "cells"
+    """How the charts are drawn."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Reassigned keys: action id → key."""
     clock: Callable[[], datetime] = utc_now
@@ -222,6 +225,7 @@ class HostOptions:
 
 class Host(Palette):
     def __init__(self, options: HostOptions, tick: Callable[[], None]) -> None:
+        self.images = Images(options.pictures, os.environ)
         super().__init__(driver_class=driver_class())
         self.services, self.clock = options.services, options.clock
         self.roots = None if options.roots is None else list(options.roots)

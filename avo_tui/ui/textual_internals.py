@@ -6,15 +6,18 @@ fails, and says which one, when a release of Textual has changed one of them.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import sys
+import termios
 import threading
 from codecs import IncrementalDecoder, getincrementaldecoder
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from time import monotonic, sleep
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.segment import Segments
@@ -30,7 +33,7 @@ from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.errors import NoWidget
 from textual.filter import Monochrome, NoColor
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.notifications import Notify
 from textual.screen import ModalScreen, Screen
@@ -39,9 +42,12 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from avo_tui.ui.terminal import ascii
+from avo_tui.ui.terminal.images import Drawing, Images
 from avo_tui.ui.terminal.send_window import QUESTION, SendWindow
 from avo_tui.ui.terminal.sent_screen import Piece, SentScreen
 from avo_tui.ui.terminal.writer import Writer
+
+W = TypeVar("W", bound=Widget)
 
 
 class EndOfInput(threading.Event):
@@ -66,7 +72,8 @@ class Terminal(LinuxDriver):
     Private: `_writer_thread` and `_file`, because Textual's own writer blocks the app after thirty
     writes that a stalled terminal does not take; `_app`, to take an answer out of the input;
     `_key_thread`, which must not keep a process alive whose app has ended; the module's decoder,
-    which ends the app at a byte that is not UTF-8, as of a key with Alt or of a paste.
+    which ends the app at a byte that is not UTF-8, as of a key with Alt or of a paste, and from
+    which answers about images are taken that Textual would take for keys.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -76,6 +83,9 @@ class Terminal(LinuxDriver):
         self.sent_screen = SentScreen(fills=not os.environ.get("TERM", "").startswith("screen"))
         self._plain = ascii.wanted(os.environ)
         super().__init__(*arguments, **options)
+        app = self._app
+        self.images = app.images if isinstance(app, OpenedApp) else Images("cells", {})
+        linux_driver.getincrementaldecoder = self._decoder  # type: ignore[assignment, attr-defined]
         self.exit_event = EndOfInput(self.fileno)
         self.on_answer: Callable[[float], object] | None = None
         """Called in the app's loop with the time in seconds that the terminal took to answer."""
@@ -105,6 +115,12 @@ class Terminal(LinuxDriver):
         """Take the terminal, at the start or after another program had it."""
         self.sent_screen.begin()
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.write(self.images.ask())
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, without an image of ours."""
+        self.write(self.images.remove())
+        super().stop_application_mode()
 
     def write(self, data: str) -> None:
         data = data.translate(ascii.TABLE) if self._plain else data
@@ -123,7 +139,7 @@ class Terminal(LinuxDriver):
         editor, which takes it for commands.
         """
         until = monotonic() + self.window.leaving_seconds
-        while self.window.waits and self.is_taken and monotonic() < until:
+        while (self.window.waits or self.images.waits) and self.is_taken and monotonic() < until:
             sleep(0.01)
         super().disable_input()
 
@@ -140,13 +156,34 @@ class Terminal(LinuxDriver):
             return
         super().process_message(message)
 
+    @property
+    def cell_size(self) -> tuple[int, int] | None:
+        """Width and height of a cell in pixels, where the kernel knows them."""
+        try:
+            size = fcntl.ioctl(self.fileno, termios.TIOCGWINSZ, bytes(8))
+        except OSError:  # the terminal is gone: its signal ends the app
+            return None
+        rows, columns, width, height = struct.unpack("HHHH", size)
+        return (width // columns, height // rows) if 0 < columns <= width else None
 
-def _lenient(encoding: str) -> Callable[[], IncrementalDecoder]:
-    """A decoder that replaces what it cannot decode."""
-    return partial(getincrementaldecoder(encoding), "replace")
+    def show_image(self, drawing: Drawing | None, written: bool) -> None:
+        """Make `drawing` the image on the terminal; `written`: cells below it were written."""
+        if sequences := self.images.show(drawing, self.cell_size, written):
+            self.write(sequences)
 
+    def _decoder(self, encoding: str) -> Callable[[], IncrementalDecoder]:
+        """A decoder that replaces what it cannot decode, and keeps answers about images back."""
+        terminal, lenient = self, getincrementaldecoder(encoding)
 
-linux_driver.getincrementaldecoder = _lenient  # type: ignore[assignment, attr-defined]
+        class Decoder(lenient):  # type: ignore[valid-type, misc]
+            def decode(self, data: bytes, final: bool = False) -> str:
+                known = terminal.images.protocol
+                text = terminal.images.take(super().decode(data, final))
+                if terminal.images.protocol != known and isinstance(terminal._app, OpenedApp):
+                    terminal._app.call_later(terminal._app.paint_all)
+                return text
+
+        return partial(Decoder, "replace")
 
 
 def driver_class() -> type[Driver] | None:
@@ -291,6 +328,10 @@ class PictureGate(Protocol):
     def takes_pictures(self) -> bool:
         """Whether a picture may be sent now; if not, the gate has one painted later."""
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether the line is fast enough for images."""
+
     def painted(self) -> None:
         """Called when a picture was handed to the terminal."""
 
@@ -300,6 +341,12 @@ class OpenedApp(App[None]):
 
     pictures: PictureGate | None = None
     """What may hold pictures back; without it every picture is sent whole."""
+    images = Images("cells", {})
+    """How images are shown, and which one is."""
+
+    def drawing(self) -> Drawing | None:
+        """The image that the top screen should have now."""
+        return None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -311,6 +358,7 @@ class OpenedApp(App[None]):
         if isinstance(event, events.Resize) and terminal is not None:
             if event.time > terminal.sent_screen.since:  # the first come late, after a picture
                 terminal.sent_screen.forget()
+            self.images.forget()
             self.call_later(self.paint_all)
         if isinstance(event, events.Paste):  # half a surrogate pair: no command may hold one
             event.text = event.text.encode(errors="replace").decode()
@@ -379,10 +427,21 @@ class OpenedApp(App[None]):
         if renderable is None or (gate is not None and not gate.takes_pictures()):
             return
         terminal = self.terminal
+        shows = terminal is not None and self.images.protocol is not None
+        may = shows and gate is not None and gate.takes_images
+        drawing = self.drawing() if may else None
+        if terminal is not None and self.images.leaves(drawing):
+            terminal.sent_screen.forget()
+            renderable = screen._compositor.render_update(
+                full=True, screen_stack=self._background_screens
+            )
+        written = drawing is not None and _writes(renderable, drawing)
         ours = isinstance(renderable, LayoutUpdate | ChopsUpdate)
         if ours and terminal is not None and gate is not None and gate.saves:
             renderable = ChangesUpdate(renderable, terminal.sent_screen)
         super()._display(screen, renderable)
+        if terminal is not None and shows:
+            terminal.show_image(drawing, written)
         if gate is not None:
             gate.painted()
 
@@ -404,6 +463,29 @@ class OpenedApp(App[None]):
             Segments(self.console.render(traceback, self.console.options))
         )
         self._close_messages_no_wait()
+
+
+def _writes(renderable: Any, drawing: Drawing) -> bool:
+    """Whether an update writes cells below an image."""
+    area = Region(drawing.x, drawing.y, drawing.columns, drawing.rows)
+    if isinstance(renderable, ChopsUpdate):
+        return any(
+            area.overlaps(Region(left, y, right - left, 1)) for y, left, right in renderable.spans
+        )
+    return not isinstance(renderable, LayoutUpdate) or area.overlaps(renderable.region)
+
+
+def uncovered(screen: Screen[Any], kind: type[W]) -> Iterator[W]:
+    """The widgets of a kind that are on the screen as a whole, and below nothing else."""
+    above: list[Region] = []
+    for widget, (region, clip) in screen._compositor.visible_widgets.items():  # from the top down
+        if (
+            isinstance(widget, kind)
+            and clip.contains_region(region)
+            and not any(region.overlaps(other) for other in above)
+        ):
+            yield widget
+        above.append(region.intersection(clip))
 
 
 def may_close(screen: Screen[Any]) -> bool:

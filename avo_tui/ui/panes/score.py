@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, count
 from statistics import geometric_mean
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rich.cells import cell_len
 from textual import events
@@ -20,10 +20,13 @@ from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.score import Score
 from avo_tui.ui import formats
 from avo_tui.ui.charts import (
+    LEFT,
     ChartData,
     Point,
     Roofline,
+    Scale,
     render,
+    roofline_room,
     roofline_rows,
     ticks,
     version_labels,
@@ -33,9 +36,13 @@ from avo_tui.ui.panes.base import PanePainter, Selection
 from avo_tui.ui.panes.graph import line_of
 from avo_tui.ui.screen import AvoScreen
 from avo_tui.ui.session.feed import Snapshot
+from avo_tui.ui.terminal.images import Drawing
 from avo_tui.ui.text import BLANK, Line, cut, line, one_line
 from avo_tui.ui.text import Span as Words
 from avo_tui.ui.widgets.paint import Painter
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -286,6 +293,10 @@ def roofline(snapshot: Snapshot) -> Roofline | None:
     return Roofline(tuple(points), top[1], machine.peak_bytes) if points else None
 
 
+INKS = ("area", "axis", "baseline", "best", "curve", "faint", "on-area", "point", "warn")
+"""Roles whose colours the chart is drawn in as an image."""
+
+
 class Chart(Painter, can_focus=True):
     """Draws a chart; repaints only the rows that changed."""
 
@@ -327,6 +338,33 @@ class Chart(Painter, can_focus=True):
     def render_line(self, y: int) -> Strip:
         row = self._rows[y] if y < len(self._rows) else BLANK
         return self.paint(row, self.size.width)
+
+    def drawing(self) -> Drawing | None:
+        """What is between the axes; their numbers and labels, and the list, stay text."""
+        data, size = self._data, self.content_size
+        if self._drawn_for != (data, size) or len(self._rows) < 4:  # a sentence, or not laid out
+            return None
+        if isinstance(data, Roofline):
+            columns, rows = roofline_room(data, size.width, size.height)
+        else:
+            scale = Scale.of(data, size.width, size.height)
+            columns, rows = scale.columns, scale.rows
+        colours = {role: self.role_style(role).color for role in INKS}
+        colours["ground"] = self.rich_style.bgcolor
+        ink = {role: c.triplet for role, c in colours.items() if c is not None and c.triplet}
+        if len(ink) < len(colours):  # the terminal's own colours, which are not known
+            return None
+
+        def draw(cell: tuple[int, int]) -> Image:
+            from avo_tui.ui import plot  # of the extra
+
+            if isinstance(data, Roofline):
+                return plot.roofline(data, (columns, rows), cell, ink)
+            return plot.chart(data, scale, cell, ink)
+
+        inside = self.content_region
+        content = (data, tuple(ink.items()))
+        return Drawing(inside.x + LEFT, inside.y, columns, rows, content, draw)
 
     def on_click(self, event: events.Click) -> None:
         columns = max(1, self.content_size.width - 7)

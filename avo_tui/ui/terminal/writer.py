@@ -46,7 +46,7 @@ class Writer(Thread):
     def write(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
         with self._change:
-            if not self._gone:
+            if data and not self._gone:  # without data in its queue it ends
                 self._chunks.append(data)
                 self._waiting += len(data)
                 self._change.notify()

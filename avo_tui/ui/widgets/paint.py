@@ -18,8 +18,9 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from avo_tui.ui.terminal.images import Drawing
 from avo_tui.ui.text import Line, Span
-from avo_tui.ui.textual_internals import OpenedApp
+from avo_tui.ui.textual_internals import OpenedApp, uncovered
 
 _SHEET = Path(__file__).parents[1] / "styles" / "paint.tcss"
 ROLES = frozenset(re.findall(r"^\.r-([a-z-]+)", _SHEET.read_text(encoding="utf-8"), re.MULTILINE))
@@ -58,6 +59,10 @@ class Palette(OpenedApp):
             for widget in screen.query(Painter):
                 widget.refresh()
 
+    def drawing(self) -> Drawing | None:
+        drawings = (widget.drawing() for widget in uncovered(self.screen, Painter))
+        return next(filter(None, drawings), None)
+
     def role_style(self, roles: str) -> Style:
         """The style of one or several roles, the later ones on top; unknown ones are plain."""
         cached = self._roles.get(roles)
@@ -87,6 +92,10 @@ class Painter(Widget):
             return super().render_lines(crop)
         finally:
             self._base = None
+
+    def drawing(self) -> Drawing | None:
+        """An image to lay over a part of it; None for none."""
+        return None
 
     def role_style(self, roles: str) -> Style:
         """The style of one or several roles, the later ones on top; unknown ones are plain."""
