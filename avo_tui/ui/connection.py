@@ -71,6 +71,11 @@ REST, MOST_REST = 2, 4.0
 arrive, and at most so many seconds: the answer to a key finds the line free."""
 
 
+FIRST_BYTES = 4096
+"""Bytes of the first picture that are sent in small pieces to a terminal that may be far away, so
+that its first rows are seen at once."""
+
+
 class Connection:
     """The capacity of the connection to the terminal.
 
@@ -105,6 +110,8 @@ class Connection:
         terminal = self._app.terminal
         if terminal is not None and self.saves:
             terminal.on_answer = self._answered
+            if terminal.writer is not None:
+                terminal.writer.in_small_pieces = FIRST_BYTES
             terminal.ask()
 
     def takes_pictures(self) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.store import SessionReader, SessionWriter
-from avo_tui.ui.terminal.writer import QUEUE_BYTES, Writer
+from avo_tui.ui.terminal.writer import CHUNK_BYTES, QUEUE_BYTES, SMALL_BYTES, Writer
 from tests.ui.make_session import write
 from tests.ui.person import PATIENCE, PROGRAM, Person
 from tests.waiting import wait_for
@@ -224,3 +224,24 @@ def test_the_writer_leaves_a_pipe_that_takes_nothing_and_one_that_is_gone() -> N
     os.close(read)
     wait_for(lambda: not writer.is_alive(), "the thread stays though the reader is gone")
     os.close(write_end)
+
+
+def test_the_first_bytes_over_a_slow_line_go_in_small_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+
+    def take(fd: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return len(data)
+
+    monkeypatch.setattr(os, "write", take)
+    read_end, write_end = os.pipe()
+    writer = Writer(write_end)
+    writer.in_small_pieces = 2 * SMALL_BYTES
+    writer.write("x" * (2 * SMALL_BYTES + CHUNK_BYTES + 1))
+    writer.start()
+    writer.stop()
+    for end in (read_end, write_end):
+        os.close(end)
+    assert sizes == [SMALL_BYTES, SMALL_BYTES, CHUNK_BYTES, 1]

@@ -14,13 +14,15 @@ import termios
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
-from time import monotonic
+from time import monotonic, sleep
 
 QUEUE_BYTES = 64 * 1024
 """Largest number of bytes that may wait to be written."""
 BLOCKED_SECONDS = 1.0
 """Seconds after which an unfinished write counts as blocked."""
 CHUNK_BYTES = 4096
+SMALL_BYTES, SMALL_SECONDS = 512, 0.005
+"""Bytes of a small piece, and the pause that lets the other side read it by itself."""
 LEAVING_SECONDS = 1.0
 RESTORE = b"\x18\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
 """Control sequences that end an interrupted sequence, then switch off mouse and paste marks and
@@ -42,6 +44,9 @@ class Writer(Thread):
         self._stopping = self._abandon = self._gone = False
         self._freed: Callable[[], object] | None = None
         self._seconds, self._bytes = 0.0, 0
+        self.in_small_pieces = 0
+        """How many of the next bytes go in small pieces: ssh sends what it reads at once as one
+        packet, and nothing of a packet is shown before all of it has arrived."""
 
     def write(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -102,13 +107,17 @@ class Writer(Thread):
             self._since = begun = monotonic()
             try:
                 select.select([], [self._fileno], [])
-                count = os.write(self._fileno, data[written : written + CHUNK_BYTES])
+                piece = SMALL_BYTES if self.in_small_pieces > 0 else CHUNK_BYTES
+                count = os.write(self._fileno, data[written : written + piece])
             except BlockingIOError:
                 continue
             except (OSError, ValueError):  # the terminal is gone: its signal ends the app
                 self._gone = True
                 break
             written += count
+            if self.in_small_pieces > 0:
+                self.in_small_pieces -= count
+                sleep(SMALL_SECONDS)
             with self._change:
                 self._seconds += monotonic() - begun
                 self._bytes += count
