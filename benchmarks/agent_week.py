@@ -25,8 +25,8 @@ server itself, which runs in the same process.
 
 Checked: no request is refused that the server was not told to refuse, there is never a minute
 without a request, memory grows by no more than the
-run's own record (attempts and steps, a few KB each), and the run's dollars equal the server's own
-count.
+run's own record (attempts and steps, a few KB each), and the run's dollars and its number of
+answers equal the server's own count.
 """
 
 from __future__ import annotations
@@ -218,6 +218,8 @@ async def soak(
             "failed_steps": failed,
             "timeouts": timeouts,
             "troubles": dict(troubles),
+            "answers_server": server.answers,
+            "answers_run": spend.requests,
             "usd_server": server.usd,
             "usd_run": spend.usd,
             "usd_unseen": server.unseen_usd,
@@ -266,7 +268,13 @@ def main() -> None:
     if options.out:
         facts = {"python": platform.python_version(), "machine": platform.machine(), **result}
         options.out.write_text(json.dumps(facts, indent=1) + "\n")
-    wrong = bool(result["invalid"]) or result["failed_steps"] or result["usd_unexplained"] >= 0.005
+    missed = result["answers_server"] - result["answers_run"]
+    wrong = (
+        not 0 <= missed <= result["timeouts"]
+        or bool(result["invalid"])
+        or result["failed_steps"]
+        or result["usd_unexplained"] >= 0.005
+    )
     sys.exit(1 if wrong or result["longest_silence_s"] > STUCK else 0)
 
 

@@ -55,6 +55,8 @@ class FaultyServer(StrictServer):
         self._chance = random.Random(seed)
         self.count = 0
         self.usd = 0.0
+        self.answers = 0
+        """How many were begun, whole or not: each of them is paid."""
         self.injected: Counter[str] = Counter()
         self.invalid: list[str] = []
         self.read = self.input = 0
@@ -99,6 +101,7 @@ class FaultyServer(StrictServer):
         return what
 
     def _bill(self, answer: Answer, output: int) -> None:
+        self.answers += 1
         usage = answer.usage
         hour = usage["cache_creation"]["ephemeral_1h_input_tokens"]
         self.usd += (
