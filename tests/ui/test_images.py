@@ -120,6 +120,9 @@ def test_an_image_is_sent_once_and_removed(protocol: str) -> None:
     assert begin in images.show(changed, (9, 18), written=False), "another size of the font"
     images.forget()
     assert begin in images.show(changed, (9, 18), written=False), "after a resize"
+    images.forget()
+    assert (REMOVED in images.show(None, None, written=True)) is layer, "a resize took its place"
+    images.show(changed, None, written=False)
     assert images.leaves(None) is not layer
     assert (REMOVED in images.show(None, None, written=False)) is layer
     assert images.show(None, None, written=True) == images.remove() == ""

@@ -145,7 +145,8 @@ class Images:
         if self.protocol is None or cell is None or self._too_large(drawing, cell):
             drawing = None
         wanted = None if drawing is None or cell is None else (drawing, cell)
-        if wanted == self._shown and not (written and self.protocol != "kitty"):
+        lost = written and self.protocol != "kitty"
+        if wanted == self._shown and not lost and (wanted is not None or not self._held):
             return ""
         out = self.remove()
         if wanted is not None and self.protocol is not None:
@@ -174,7 +175,7 @@ class Images:
 
 def _png(image: Picture) -> bytes:
     data = BytesIO()
-    image.save(data, "PNG", optimize=False, compress_level=6)
+    image.save(data, "PNG")
     return data.getvalue()
 
 
