@@ -11,6 +11,7 @@ from typing import Literal
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.base import ObjectId, Value
+from avo_tui.domain.plain import Safe
 from avo_tui.domain.records import LIVE_STATES
 from avo_tui.domain.state import SessionState
 from avo_tui.store.database import TABLES, load_tables, read_tables, table_of
@@ -43,7 +44,7 @@ class Finding(Value):
     level: Level
     what: str
     """What was checked, such as `journal` or `objects`."""
-    sentence: str
+    sentence: Safe
     repaired: bool = False
 
 

@@ -19,8 +19,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from avo_tui.domain.base import Moment, Value
+from avo_tui.domain.plain import Safe
 from avo_tui.store.errors import passes
 from avo_tui.store.files import read_regular
 
@@ -124,8 +128,8 @@ _MAX_BYTES = 1 << 16
 class Holder(Value):
     """Who holds a lock or a lease, as its file says."""
 
-    pid: int | None = None
-    host: str = ""
+    pid: Annotated[int, Field(gt=0)] | None = None
+    host: Safe = ""
     since: Moment | None = None
     token: str = ""
     """Tells this holder from every other."""

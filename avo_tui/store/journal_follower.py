@@ -16,6 +16,12 @@ _TICK_NS = 2_000_000_000
 _PATIENCE = 0.2
 """Seconds between two listings of the folder, to find a next part whose number leaves a gap."""
 
+_BAD_LINE = 4 << 10
+"""How many bytes of sound lines can be read while a bad one is looked at, about."""
+
+_MOST_NAMED = 1000
+"""Most bad lines one after the other that are named."""
+
 _BLINK_SECONDS = 10.0
 """Seconds after which a part that cannot be read is skipped; until then the disk may be away."""
 
@@ -113,7 +119,9 @@ class JournalFollower:
         junk: list[JournalLine] = []
         for line in read_lines(path, self._offset, self.seq):
             if line.event is None and line.problem:
-                junk.append(line)
+                self._layout.spend(_BAD_LINE)
+                if len(junk) < _MOST_NAMED:
+                    junk.append(line)
                 continue
             self._pass_over(path, junk)
             if line.event is not None and line.event.seq != self.seq + 1:

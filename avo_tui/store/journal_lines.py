@@ -179,6 +179,8 @@ def parse_line(line: bytes, end: int, after: int, step: int | None = None) -> Jo
         return JournalLine(None, end, int(number[1]), text=line, checked=checked)
     if number is not None and step is not None and _is_of_another(line, step):
         return JournalLine(None, end, int(number[1]), text=line, checked=checked)
+    if number is None and not line.startswith(b'{"seq":'):
+        return JournalLine(None, end, problem="not an event", text=line)
     try:
         event = parse_event(line)
     except ValidationError as error:

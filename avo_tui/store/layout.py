@@ -73,10 +73,15 @@ class Layout:
 
     def account(self, part: int) -> None:
         """Count a part that is going to be read. Raises StoreError where it is one too many."""
+        if self.most is not None:
+            with contextlib.suppress(OSError):
+                self.spend(part_status(self.part(part)).size)
+
+    def spend(self, size: int) -> None:
+        """Count what takes as long as the reading of so many bytes. Raises as `account`."""
         if self.most is None:
             return
-        with contextlib.suppress(OSError):
-            self.most -= part_status(self.part(part)).size
+        self.most -= size
         if self.most < 0:
             raise StoreError(
                 "it has no session.json that can be read, and too long a journal to read all of "

@@ -128,9 +128,10 @@ class LiveFollower:
 
 
 def read_live(path: Path) -> list[LiveLine]:
-    """All lines of the file; empty if there is no file. Invalid lines are skipped."""
+    """All lines of the file; empty if there is no file. Invalid lines are skipped, and what is too
+    far from the end for a writer to have left it."""
     try:
-        lines = read_regular(path).split(b"\n")[:-1]
+        lines = read_regular(path)[-2 * LIMIT_BYTES :].split(b"\n")[:-1]
     except OSError:
         return []
     parsed: list[LiveLine] = []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,11 @@ def _rows(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
 def _odd_lock(path: Path) -> None:
     lock = {"pid": 10**30, "host": "elsewhere", "since": "yesterday"}
     path.write_text(json.dumps(lock))
+
+
+def _holder(path: Path, pid: int, host: str) -> None:
+    path.write_text(json.dumps({"pid": pid, "host": host, "leased": True}))
+    os.utime(path, (0, 0))  # no heart beats
 
 
 def _prefixed(path: Path, text: str) -> None:
@@ -105,6 +111,9 @@ DAMAGES: dict[str, Damage] = {
     "the lock is nested without end": lambda s: _nested(s.lock),
     "the lock is a folder": lambda s: _folder(s.lock),
     "the lock is a pipe": lambda s: _fifo(s.lock),
+    "the lock names a process that never was": lambda s: _holder(s.lock, -1, socket.gethostname()),
+    "the lock names a host of control characters": lambda s: _holder(s.lock, 1, "\x1b]0;x\x07"),
+    "a command has a name of control characters": lambda s: (s.inbox / "\x1b[2J.json").mkdir(),
     "the lock names a time that never was": lambda s: _odd_lock(s.lock),
 }
 
@@ -125,7 +134,9 @@ def test_a_damaged_session_is_one_of_many(what: str, tmp_path: Path) -> None:
         reader.state.versions.keys() == SessionReader.open(tmp_path / "whole").state.versions.keys()
     )
     assert not engine_status(hurt.lock).alive
-    assert any(f.level != "ok" for f in diagnose(hurt.folder)) or "lock" in what
+    found = diagnose(hurt.folder)
+    assert any(f.level != "ok" for f in found) or "lock" in what
+    assert all(f.sentence.isprintable() for f in found)
     with SessionWriter.open(hurt.folder) as writer:
         writer.record(ev.TroubleNoted(where="test", message="goes on"))
 
@@ -182,13 +193,15 @@ def test_a_copy_is_called_what_its_folder_is_called(
         assert failed <= {"database", "objects"}  # these sessions speak of objects they never had
 
 
+@pytest.mark.parametrize(("most", "bad"), [(1000, ""), (1 << 20, "{}\n" * 300)])
 def test_a_journal_that_is_too_long_holds_up_no_list(
-    lived: Path, monkeypatch: pytest.MonkeyPatch
+    most: int, bad: str, lived: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avo_tui.store.listing.LONGEST_JOURNAL", 1000)
+    monkeypatch.setattr("avo_tui.store.listing.LONGEST_JOURNAL", most)
     other = build(lived.with_name("other"))
     for name in ("session.json", "session.json.previous"):
         (lived / name).unlink()
+    _prefixed(Layout(lived).part(1), bad)
     listed = {one.name: one.error or "" for one in summaries([lived.parent])}
     assert listed.keys() == {"one", "other"}
     assert listed["other"] == "" and "`avo doctor one --repair`" in listed["one"]
