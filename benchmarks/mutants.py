@@ -362,7 +362,7 @@ def main() -> int:
                     mutant.path,
                     source[: mutant.start] + mutant.text.encode() + source[mutant.end :],
                 )
-                ran = copy.pytest("-x", "--timeout=120", *tests, limit=args.seconds + 120)
+                ran = copy.pytest("-x", "--timeout=120", *tests, limit=4 * args.seconds + 120)
                 copy.write(mutant.path, source)
                 failed = re.search(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.M)
                 said = "noticed" if ran.returncode else "NOT NOTICED"

@@ -14,6 +14,8 @@ import sysconfig
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -353,6 +355,39 @@ def test_calls_that_are_far_longer_than_the_median_count() -> None:
     assert sum(benchmark.even(paid_later, steady)) / 24 > 1.9
     assert benchmark.even(paid_later, paid_later) == paid_later  # the machine did it to both
     assert benchmark.even([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("drifts", "kept"),
+    [((0.0, 0.5), 0), ((0.3, 0.2), 1), ((0.2, 0.3), 0), ((0.5, 0.5), 0)],
+    ids=str,
+)
+def test_of_two_runs_on_a_busy_machine_the_steadier_counts(
+    drifts: tuple[float, float], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        benchmark.Samples([n + 1.0] * 20, {"library": [1.0] * 10 + [1.0 + drift] * 10})
+        for n, drift in enumerate(drifts)
+    ]
+    left, exchange = list(runs), SimpleNamespace(used=0.0)
+    bench: Any = SimpleNamespace(
+        task=SimpleNamespace(reference_baseline="library"), calls=1,
+        warm=lambda subjects, seconds: None, sample=lambda subject: left.pop(0),
+    )  # fmt: skip
+    subject: Any = SimpleNamespace(
+        refuse_leftovers=lambda: None, overhead=SimpleNamespace(exchange=exchange)
+    )
+    context: Any = SimpleNamespace(
+        watch=SimpleNamespace(phase=lambda name: contextlib.nullcontext())
+    )
+
+    def score_of(bench: object, samples: benchmark.Samples) -> ConfigurationScore:
+        took = samples.candidate[0]
+        return ConfigurationScore(name="x", throughput=1, p20=1, p80=1, ratio=1, milliseconds=took)
+
+    monkeypatch.setattr(benchmark, "score_of", score_of)
+    assert benchmark._measure(bench, subject, context, 0.0).milliseconds == kept + 1
+    assert len(left) == (1 if drifts[0] <= 0.1 else 0), "timed again where it drifted alone"
 
 
 def test_a_kernel_that_the_exchange_outweighs_is_marked() -> None:

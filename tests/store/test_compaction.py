@@ -27,6 +27,7 @@ from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.packed_parts import (
     LostBlock,
+    first_line,
     pack,
     packed_path,
     part_chunks,
@@ -130,6 +131,8 @@ def test_a_damaged_block_loses_its_own_events_only(lived: Path, block: int) -> N
     path.write_bytes(bytes(data))
     lost = [chunk for chunk in part_chunks(layout.part(1)) if isinstance(chunk, LostBlock)]
     assert [chunk.size for chunk in lost] == [held]
+    first = next(event for event in events if event.step == 1)
+    assert (f'"seq":{first.seq},'.encode() in first_line(layout.part(1), 1 << 20)) is (block > 0)
     reader = SessionReader.open(lived)
     left = {event.seq for event in reader.events()}
     missing = [event for event in events if event.seq not in left]

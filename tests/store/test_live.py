@@ -1,5 +1,6 @@
 """Progress beside the journal, and reports that are kept once."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from avo_tui.domain import events as ev
 from avo_tui.domain.report import EvaluationProgress
 from avo_tui.store import DamagedSession, SessionReader, SessionWriter, diagnose
+from avo_tui.store.journal_follower import JournalFollower
+from avo_tui.store.layout import Layout
 from avo_tui.store.live import LiveFile, LiveFollower, LiveLine, merged, read_live
+from avo_tui.store.packed_parts import PartStatus, part_status
 from tests import session_life as life
 
 
@@ -191,3 +195,26 @@ def test_progress_at_the_gate_does_not_change_a_finished_attempt(tmp_path: Path)
         assert [e.kind for e in reader.poll()] == ["attempt_finished", "evaluation_progressed"]
         assert reader.state.attempts == writer.state.attempts
         assert SessionReader.open(folder).state.attempts == writer.state.attempts
+
+
+def test_a_part_that_cannot_be_read_for_a_moment_is_waited_for(
+    lived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events are not passed over for those of a later part, which can be read."""
+    layout = Layout(lived)
+    whole = [event.seq for event in SessionReader.open(lived).events()]
+    first, blinking = layout.parts()[0], layout.part(layout.parts()[1])
+
+    def refuse(path: Path) -> PartStatus:
+        if path == blinking:
+            raise OSError(errno.ESTALE, "blinks")
+        return part_status(path)
+
+    follower = JournalFollower(layout, 0, first)
+    with monkeypatch.context() as away:
+        away.setattr("avo_tui.store.journal_follower.part_status", refuse)
+        away.setattr("avo_tui.store.journal_follower._BLINK_SECONDS", 120.0)
+        seen = [event.seq for event in follower.poll(10_000)]
+        assert seen and not follower.poll(10_000)
+    seen += [event.seq for event in follower.poll(10_000)]
+    assert seen == whole and len(follower.take_problems()) == 1

@@ -95,8 +95,9 @@ async def test_panes_show_the_row_under_the_cursor_however_it_came_there() -> No
         over = Screen[None]()
         await app.push_screen(over)
         screen.run.inspect(2)
-        while not over._callbacks:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while not over._callbacks:
+                await asyncio.sleep(0)
         over._callbacks.clear()  # as of a screen that closes before it has painted
         app.pop_screen()
         await hands.rest()
