@@ -111,8 +111,9 @@ async def test_a_complete_answer_outlasts_a_pause() -> None:
     class Interrupting(EndingServer):
         async def _break(self, what: Broken, writer: asyncio.StreamWriter) -> None:
             await writer.drain()
-            while not any("thinks" in e.text for e in bench.of(AgentText)):  # ends: it is read
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                while not any("thinks" in e.text for e in bench.of(AgentText)):
+                    await asyncio.sleep(0.01)
             bench.cut("pause now")
             await super()._break(what, writer)
 
