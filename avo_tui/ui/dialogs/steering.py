@@ -229,12 +229,12 @@ class BudgetDialog(Dialog[Budget]):
             f"{formats.clock(spend.seconds)} · {spend.evaluations} evaluations · "
             f"{spend.steps} steps"
         )
-        rows = [BLANK, line(("spent  ", "dim"), told)]
+        rows = [BLANK, *prose(told, width, "", ("spent  ", "dim"))]
         for cap in cap_states(budget, spend):
             left, when = hours_left(cap, spend), ""
             role = "bad" if cap.exhausted else "warn" if cap.fraction >= SOFT_WARNING else ""
             if left is not None and cap.unit != "hours" and not cap.exhausted:
-                when = f"   at this pace used up in {left:.1f} h of running"
+                when = f"   used up in {left:.1f} h of running at this pace"
             share = (f"{cap.fraction:5.0%}", role)
             rows.append(line((fit(cap.unit, 13), "dim"), share, f" of {cap.cap:g}", (when, "dim")))
         return rows
