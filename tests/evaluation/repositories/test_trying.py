@@ -6,18 +6,22 @@ import http.server
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.command.adopting import propose
 from avo_tui.evaluation.backends.command.executed import changed_lines
+from avo_tui.evaluation.backends.command.formats import Reading
+from avo_tui.evaluation.backends.command.measuring import Measuring, Run, Turns
 from avo_tui.evaluation.backends.command.project import parse_project
 from avo_tui.evaluation.backends.command.task import RepositoryTask, load_repository
 from avo_tui.evaluation.backends.command.trying import Trial, Tried, prove
-from avo_tui.evaluation.backends.command.workshop import Workshop
+from avo_tui.evaluation.backends.command.workshop import Tree, Workshop
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
@@ -233,3 +237,23 @@ def test_numbers_that_the_benchmarks_source_prints_are_its_metrics(
         return
     found = [(m.name, *re.findall(m.pattern, printed), m.unit, m.better) for m in benchmark.metrics]
     assert found == expected
+
+
+FAST, MOVED, HONEST = (0.5, 0.6), (0.5, 1.4), (1.0, 1.1)
+"""(seconds that the metric says, seconds of the command)"""
+
+
+@pytest.mark.parametrize(
+    ("runs", "suspicious"),
+    [((FAST, MOVED), False), ((MOVED, MOVED), True), ((MOVED, HONEST, MOVED), True)],
+)
+def test_a_slow_start_on_a_busy_machine_is_no_moved_work(
+    make: Make, runs: tuple[tuple[float, float], ...], suspicious: bool
+) -> None:
+    task = load_repository(make().name)
+    shop = Workshop(task.project, task.base, Sandbox(), task.folder)
+    base, *ours = [Run({"time": Reading(told * 1e3)}, wall) for told, wall in (HONEST, *runs)]
+    turns = Turns(ours, [base] * len(ours))
+    caught = pytest.raises(Rejected, match="more outside") if suspicious else nullcontext()
+    with caught:
+        Measuring(shop).require_plausible(turns, Tree(task.folder, candidate="c"))

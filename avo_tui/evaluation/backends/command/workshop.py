@@ -278,17 +278,7 @@ class Workshop:
             (scratch / name).mkdir(exist_ok=True)
         root = await self.root(scratch)
         inside = root != str(scratch)
-        own, path = self.project.environment, search_path(self.project)
-        environment = {
-            "PATH": path,
-            "HOME": f"{root}/home",
-            "TMPDIR": f"{root}/tmp",  # noqa: S108  its own
-            "LC_ALL": "C.UTF-8",
-            "PYTHONHASHSEED": "0",
-            **{k: v.replace("{tree}", f"{root}/tree") for k, v in own.variables.items()},
-            **(variables or {}),
-        }
-        bounds = self.project.limits
+        own, bounds = self.project.environment, self.project.limits
         limits = Limits(
             seconds=seconds,
             memory_bytes=int(bounds.memory_gb * _GIB),
@@ -306,7 +296,7 @@ class Workshop:
             scratch=scratch,
             limits=limits,
             read=tuple(_readable([*own.path, *own.read]) + list(_ONLINE if network else ())),
-            environment=environment,
+            environment={**self._environment(root), **(variables or {})},
             devices=self._devices(),
             allowed_calls=_WITHIN if inside or network else ("socketpair",),
             cpu=cpus or None,
@@ -321,6 +311,17 @@ class Workshop:
         if outcome.reason == "error":
             raise EvaluatorError(f"{what} was not started: {outcome.error}")
         return Ran(outcome, scratch, f"{what} {words}", verdict)
+
+    def _environment(self, root: str) -> dict[str, str]:
+        own = self.project.environment.variables
+        return {
+            "PATH": search_path(self.project),
+            "HOME": f"{root}/home",
+            "TMPDIR": f"{root}/tmp",  # noqa: S108  its own
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+            **{name: text.replace("{tree}", f"{root}/tree") for name, text in own.items()},
+        }
 
     def _devices(self) -> tuple[str, ...]:
         """What a CUDA project's commands see: its tests need the GPU as its benchmark does, and
