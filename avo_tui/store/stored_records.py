@@ -110,6 +110,9 @@ class Header(Value):
     model_config = ConfigDict(strict=True)
     masks: list[Annotated[int, Field(ge=0)]]
     """Record → mask of the fields that are not at their default."""
+    fields: tuple[str, ...] = ()
+    """The field of each bit of a mask. A record that has got a field since has other bits; older
+    headers do not say it."""
 
 
 class _AttemptHeader(Header):
@@ -154,17 +157,22 @@ class Kind:
         self.stored = _stored_class(self)
         """The class of its stored records."""
 
+    def mask(self, record: Value) -> int:
+        return sum(
+            b for name, b in self.bits.items() if getattr(record, name) != self.defaults[name]
+        )
+
 
 class Page:
     """Some records of one kind, compressed, with their columns."""
 
-    __slots__ = ("blob", "columns", "header", "kind", "masks")
+    __slots__ = ("_masks", "blob", "columns", "header", "kind")
 
     def __init__(self, header: AnyHeader, blob: bytes) -> None:
         self.header = header
         self.kind = KINDS[header.table]
         self.columns: dict[str, Sequence[Any]] = vars(header.columns)
-        self.masks = header.masks
+        self._masks = header.masks if header.fields == tuple(self.kind.bits) else None
         self.blob = blob
         """The records as lines of JSON, compressed."""
 
@@ -176,11 +184,14 @@ class Page:
             if name in _MOMENTS:
                 values = [None if moment is None else micros(moment) for moment in values]
             columns[name] = "".join(values) if name == "candidate" else values
-        masks = [
-            sum(bit for name, bit in kind.bits.items() if getattr(r, name) != kind.defaults[name])
-            for r in records
-        ]
-        header = _HEADER.validate_python({"table": kind.table, "columns": columns, "masks": masks})
+        header = _HEADER.validate_python(
+            {
+                "table": kind.table,
+                "columns": columns,
+                "masks": [kind.mask(record) for record in records],
+                "fields": tuple(kind.bits),
+            }
+        )
         lines = b"\n".join(record.model_dump_json().encode() for record in records)
         packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         return cls(header, packer.compress(lines))
@@ -192,12 +203,19 @@ class Page:
         for name, values in page.columns.items():
             if len(values) != len(page) * (HASH if name == "candidate" else 1):
                 raise ValueError(f"column {name} has another length")
-        if max(page.masks, default=0) >= 1 << len(page.kind.bits):
+        if max(page._masks or (), default=0) >= 1 << len(page.kind.bits):
             raise ValueError("masks of fields that there are not")
         return page
 
     def __len__(self) -> int:
-        return len(self.masks)
+        return len(self.header.masks)
+
+    @property
+    def masks(self) -> list[int]:
+        """As in the header, with the bits of today. Raises DamagedSession."""
+        if self._masks is None:
+            self._masks = [self.kind.mask(whole(self, row)) for row in range(len(self))]
+        return self._masks
 
     def records(self) -> list[tuple[Any, Value]]:
         """(key, stored record) of each, in order."""

@@ -175,6 +175,17 @@ def test_a_page_says_on_disk_what_it_says_in_memory() -> None:
         assert [record for _, record in again.records()] == records
 
 
+def test_a_page_from_before_a_record_got_a_field_is_read_as_it_was() -> None:
+    whole = [version(n, 1, 1, 1.5).replaced(bookmark="mine") for n in (1, 2)]
+    page = Page.of(KINDS["versions"], whole)
+    header = page.header.model_copy(update={"masks": [m >> 1 for m in page.masks], "fields": ()})
+    again = Page.read(header.model_dump_json().encode(), page.blob)
+    for (_, record), expected in zip(again.records(), whole, strict=True):
+        assert [getattr(record, n) for n in Version.model_fields] == [
+            getattr(expected, n) for n in Version.model_fields
+        ]
+
+
 @pytest.mark.parametrize(
     ("table", "column", "value"),
     [
