@@ -160,7 +160,11 @@ def part_chunks(path: Path, offset: int = 0) -> Iterator[bytes | LostBlock]:
     file, packed = _open(path)
     with file:
         if packed:
-            yield from _from(offset, _blocks(file.read(LARGEST_PACKED)))
+            for block in _from(offset, _blocks(file.read(LARGEST_PACKED))):
+                if isinstance(block, LostBlock):
+                    yield block
+                else:  # one from elsewhere may be millions of lines
+                    yield from (block[n : n + CHUNK] for n in range(0, len(block), CHUNK))
             return
         left = LARGEST_PLAIN - offset
         file.seek(offset)
