@@ -1,9 +1,11 @@
 """The seat's socket lies where its path is short enough, however deep temporary files lie."""
 
+import asyncio
 import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -68,3 +70,23 @@ async def test_a_door_that_closes_logs_no_error(
     await door.open(deep)  # and it can be opened again
     await (await SeatClient.sit_down(deep, Hello(client="agent", way="mcp"))).close()
     await door.close("the test ends")
+
+
+@pytest.mark.parametrize("way", ["command_line", "mcp"])
+async def test_what_a_caller_has_read_is_known_at_its_next_call(
+    tmp_path: Path, way: Literal["command_line", "mcp"]
+) -> None:
+    """Each call from the command line is a connection; another client that comes again is new."""
+    door = Door(tools=())
+    await door.open(tmp_path)
+    try:
+        for known in (set[str](), {"the task"} if way == "command_line" else set[str]()):
+            client = await SeatClient.sit_down(tmp_path, Hello(client="agent", way=way))
+            assert door.visitor is not None and door.visitor.read == known
+            door.visitor.read.add("the task")
+            await client.close()
+            async with asyncio.timeout(60):
+                while door.visitor is not None:
+                    await asyncio.sleep(0)
+    finally:
+        await door.close("the test ends")
