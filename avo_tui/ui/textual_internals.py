@@ -40,6 +40,7 @@ from textual.screen import ModalScreen, Screen
 from textual.scroll_view import ScrollView
 from textual.timer import Timer
 from textual.widget import Widget
+from textual.worker import WorkerFailed
 
 from avo_tui.ui.terminal import ascii
 from avo_tui.ui.terminal.images import Drawing, Images
@@ -446,9 +447,11 @@ class OpenedApp(App[None]):
             gate.painted()
 
     def _handle_exception(self, error: Exception) -> None:
-        """Ignore the error of a screen that is opened while the app ends; that is not a crash."""
-        if self._exit and isinstance(error, NoMatches):
-            self.log(f"a screen was still opening: {error}")
+        """Ignore what is no crash: the error of a screen that is opened while the app ends, and of
+        the palette's search, which goes on for a moment when the palette was left."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if isinstance(cause, NoMatches) and (self._exit or cause is not error):
+            self.log(f"a screen was still opening, or had gone: {cause}")
             return
         super()._handle_exception(error)
 

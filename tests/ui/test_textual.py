@@ -87,6 +87,18 @@ async def test_a_picture_is_held_back_while_the_terminal_takes_nothing(
         assert asked
 
 
+async def test_a_palette_that_was_left_while_it_searched_is_no_crash(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+
+        async def search() -> None:
+            app.screen.query_one("CommandList")
+
+        app.run_worker(search())
+        await hands.rest()
+        assert app.return_code is None and not app._exit
+
+
 async def test_a_size_that_was_told_before_a_picture_has_nothing_sent_anew(
     source: MemorySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
