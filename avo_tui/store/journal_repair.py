@@ -175,17 +175,17 @@ class _Readable:
     def look_in(self, files: Iterable[Path]) -> None:
         """Add events that are missing between others or follow the last, where these files hold
         them."""
-        found: dict[int, _Event] = {}
+        elsewhere: dict[int, _Event] = {}
         for file in files:
             with contextlib.suppress(OSError):
                 for text in read_lines_of(file).split(b"\n"):
                     line = parse_line(text, 0, 0)
                     if line.event is not None:
-                        found.setdefault(line.seq, _Event(line.event.step, text))
+                        elsewhere.setdefault(line.seq, _Event(line.event.step, text))
         last = max(self.events, default=0)
-        while last + 1 in found:  # a number that leaps is none that follows
+        while last + 1 in elsewhere:  # a number that leaps is none that follows
             last += 1
-        self.events = {n: e for n, e in found.items() if n <= last} | self.events
+        self.events = {n: e for n, e in elsewhere.items() if n <= last} | self.events
 
 
 def _others(layout: Layout, parts: Iterable[int]) -> list[Path]:
