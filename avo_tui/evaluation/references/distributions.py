@@ -111,8 +111,8 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
         flat[unlike] = 300.0
     elif kind == "twin_values":
         rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)
-        for place, value in ((rows.argmin(-1), 299.0), (rows.argmax(-1), 300.0)):
-            rows.scatter_(-1, place[:, None], value)
+        for column, value in ((rows.argmin(-1), 299.0), (rows.argmax(-1), 300.0)):
+            rows.scatter_(-1, column[:, None], value)
     elif kind == NOT_FINITE:
         flat[unlike], flat[unlike // 2] = math.inf, math.nan
     else:

@@ -87,14 +87,14 @@ class SentScreen:
             row.extend([self._ground] * (x + len(cells) - len(row)))
             _forget_halves(row, x, x + len(cells))
             row[x : x + len(cells)] = cells
-        at: tuple[int | None, int] | None = None
+        cursor: tuple[int | None, int] | None = None
         for y, row in rows.items():
             before = self._rows.get(y, [])
             before = before + [self._ground] * (len(row) - len(before))
             for first, end in _runs(before, row):
-                out.append(_move(at, first, y))
+                out.append(_move(cursor, first, y))
                 look = self._send(row[first:end], look, out)
-                at = (end if _moves_by_cells(row[first:end]) else None, y)
+                cursor = (end if _moves_by_cells(row[first:end]) else None, y)
             self._rows[y] = row
         return "".join([*out, "" if look == PLAIN else "\x1b[0m"])
 
