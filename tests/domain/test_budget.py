@@ -1,5 +1,8 @@
 """Caps, spends and what is left of them."""
 
+import math
+from itertools import product
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -94,3 +97,10 @@ def test_a_cap_of_hours_is_told_in_the_unit_of_its_size(
 def test_a_cap_below_zero_is_refused(field: str) -> None:
     with pytest.raises(ValidationError):
         Caps(**{field: -1})
+
+
+def test_nothing_is_spent_at_first_and_a_cap_is_an_amount() -> None:
+    assert not any(Spend().model_dump().values())
+    for unit, wrong in product(Caps.model_fields, (-1.0, math.inf, math.nan)):
+        with pytest.raises(ValidationError):
+            Caps.model_validate({unit: wrong})
