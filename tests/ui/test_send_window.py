@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.ui import textual_internals
+from avo_tui.ui.terminal.images import Images
 from avo_tui.ui.terminal.send_window import (
     ANSWER_SECONDS,
     ASK_BYTES,
@@ -82,6 +83,7 @@ def test_another_program_gets_the_terminal_when_all_is_answered(
     terminal = textual_internals.Terminal.__new__(textual_internals.Terminal)
     terminal.window, terminal.writer = SendWindow(clock), Writer(-1)
     terminal.writer._gone = gone
+    terminal.images = Images("cells", {})
     sent(terminal.window, 300)
     sent(terminal.window, 300)
     left: list[bool] = []
