@@ -162,10 +162,17 @@ def run(
         raise BadParameter("--headless is one process; use avo service", param_hint="--keep")
     caps = Caps(usd=usd, hours=hours, evaluations=evaluations, tokens=tokens, steps=steps)
     if resume is not None:
+        kept = (
+            ("--operator", operator), ("--agent", agent), ("--model", model), ("--gate", gate),
+            ("--approve", approve), ("--evaluator", evaluator), ("--devices", devices),
+            ("--recording", recording), ("--seed", seed or None), ("--reference", reference),
+        )  # fmt: skip
         if task is not None or name is not None or origin is not None:
             raise BadParameter("--resume takes no task, name or origin", param_hint="--resume")
         if options:
             raise BadParameter("for a session that exists: avo set", param_hint="--set")
+        for option, value in kept:
+            _require_none(resume, option, value)
         resume_session(resume, caps, headless=headless, keep=keep, weak=weak)
         return
     if agent is not None and (recording is not None or operator not in {None, "acp"}):
@@ -175,10 +182,7 @@ def run(
             raise BadParameter(
                 "a recording is its own operator and model", param_hint="--recording"
             )
-        operator, recorded = "recorded", load(str(recording.absolute())).task
-        if task not in {None, recorded}:
-            raise Failure(f"the recording is of {recorded}, not of {task}")
-        task = recorded
+        operator, task = "recorded", _task_of(recording, task)
     if reference is not None:
         task, spec = adopt(reference, task, Wanted(language))
         tell(*derived_lines(task, spec))
@@ -211,6 +215,24 @@ def run(
     name = name or opening.free_name(info.name)
     folder = opening.make_session(name, info.name, chosen, origin)
     start_session(folder, headless=headless, keep=keep)
+
+
+def _require_none(session: str, option: str, value: object) -> None:
+    """Refuse an option whose value a session got when it was made, and keeps."""
+    if value is not None:
+        raise BadParameter(
+            f"{session} keeps what it was started with; start another from one of its versions: "
+            f"avo run TASK --from {session}:vN {option} …",
+            param_hint=option,
+        )
+
+
+def _task_of(recording: Path, task: str | None) -> str:
+    """The task of a recording; `task` is what the person named, which must be the same."""
+    recorded = load(str(recording.absolute())).task
+    if task not in {None, recorded}:
+        raise Failure(f"the recording is of {recorded}, not of {task}")
+    return recorded
 
 
 def _allow_weak(folder: Path) -> None:
