@@ -26,7 +26,7 @@ from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.run import Sandbox
 from tests.evaluation.asking import remeasured
-from tests.evaluation.repositories.conftest import Repository
+from tests.evaluation.repositories.conftest import TOML, Repository
 
 Make = Callable[..., Repository]
 CLOCK = """
@@ -239,21 +239,40 @@ def test_numbers_that_the_benchmarks_source_prints_are_its_metrics(
     assert found == expected
 
 
-FAST, MOVED, HONEST = (0.5, 0.6), (0.5, 1.4), (1.0, 1.1)
+FAST, MOVED, HONEST = (0.503, 0.6), (0.503, 1.4), (1.002, 1.1)
 """(seconds that the metric says, seconds of the command)"""
+TINY, LATE, IMPOSSIBLE = (0.021, 0.022), (0.011, 0.05), (1.003, 0.2)
 
 
 @pytest.mark.parametrize(
-    ("runs", "suspicious"),
-    [((FAST, MOVED), False), ((MOVED, MOVED), True), ((MOVED, HONEST, MOVED), True)],
+    ("base", "runs", "digits", "expected"),
+    [
+        (HONEST, (FAST, MOVED), 3, ""),
+        (HONEST, (MOVED, MOVED), 3, "spends 0.80 s more outside"),
+        (HONEST, (MOVED, HONEST, MOVED), 3, "spends 0.80 s more outside"),
+        (HONEST, (IMPOSSIBLE, IMPOSSIBLE), 3, "1.00 s, but the whole command took only 0.20 s"),
+        (TINY, ((0.021, 0.0185), (0.021, 0.0195)), 3, ""),
+        (TINY, (LATE, LATE), 3, ""),
+        ((1.6, 1.61), ((1.4, 1.41), (1.4, 1.41)), 0, ""),
+        ((1.6, 2.1), ((0.6, 0.81), (0.6, 0.81)), 0, ""),
+    ],
 )
-def test_a_slow_start_on_a_busy_machine_is_no_moved_work(
-    make: Make, runs: tuple[tuple[float, float], ...], suspicious: bool
+def test_only_more_than_a_slow_start_or_rounding_explains_is_moved_work(
+    make: Make,
+    base: tuple[float, float],
+    runs: tuple[tuple[float, float], ...],
+    digits: int,
+    expected: str,
 ) -> None:
-    task = load_repository(make().name)
+    """`digits`: those behind the point that the benchmark prints."""
+    repository = make()
+    repository.adopt(toml=TOML.replace('unit = "ms"', 'unit = "s"'))
+    task = load_repository(repository.name)
     shop = Workshop(task.project, task.base, Sandbox(), task.folder)
-    base, *ours = [Run({"time": Reading(told * 1e3)}, wall) for told, wall in (HONEST, *runs)]
-    turns = Turns(ours, [base] * len(ours))
-    caught = pytest.raises(Rejected, match="more outside") if suspicious else nullcontext()
+    theirs, *ours = [
+        Run({"time": Reading(round(told, digits))}, wall) for told, wall in (base, *runs)
+    ]
+    turns = Turns(ours, [theirs] * len(ours))
+    caught = pytest.raises(Rejected, match=expected) if expected else nullcontext()
     with caught:
         Measuring(shop).require_plausible(turns, Tree(task.folder, candidate="c"))
