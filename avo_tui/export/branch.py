@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -48,6 +49,8 @@ Machine: {device}
 {checks}
 
 ## To measure it again
+
+{where}
 
 ```
 {commands}
@@ -209,6 +212,12 @@ def _gain(proof: Proof, metric: str = "") -> tuple[float, float, float]:
     return math.sqrt((1 + low) * (1 + high)) - 1, low, high
 
 
+def _chained(commands: list[str]) -> str:
+    """Commands of which none runs, on the base, where one before it failed."""
+    apart = re.compile(r"[;#\n]|\|\|")
+    return " &&\n".join(f"(\n{line}\n)" if apart.search(line) else line for line in commands)
+
+
 def _text(
     task: TaskInfo, versions: list[Version], proof: Proof, branch: str, origin: Origin
 ) -> str:
@@ -222,17 +231,23 @@ def _text(
             f" {middle:+.1%} ({least:+.1%} to {most:+.1%}) |"
         )
     checks = [*proof.checks, proof.executed, "files that are not editable are those of the base"]
-    fetch = f"git fetch {CLONE} {branch}" if origin.commit else f"git am {PATCH}"
+    where = f"In a clean copy of the project that git keeps, with `{PATCH}` in it:"
+    fetch = f"git am {PATCH}"
+    if origin.commit:
+        where = f"In a clone of the project; `{CLONE}` is a remote, an address or a path with"
+        where += " this branch:"
+        fetch = f"git fetch {CLONE} {branch} && git switch --detach FETCH_HEAD"
+    inside = [f"cd {shlex.quote(origin.prefix)}"] if origin.prefix else []
     parts = {
         "changes": [f"- {_change(version)}" for version in versions],
         "rows": rows,
         "checks": [f"- {safe(check)}" for check in checks if check],
-        "commands": [fetch, *proof.commands],
+        "commands": [_chained([fetch, *inside, *proof.commands])],
     }
     label = task.measured_by[:1].upper() + task.measured_by[1:]
     shown = f"**{gain:+.1%}** (95%: {low:+.1%} to {high:+.1%})"
     return _PAGE.format(
         title=f"{plain(task.title)}: {gain:+.1%}", label=label, pairs=len(proof.replicates),
-        shown=shown, device=safe(proof.device),
+        shown=shown, where=where, device=safe(proof.device),
         **{name: "\n".join(lines) for name, lines in parts.items()},
     )  # fmt: skip

@@ -39,7 +39,7 @@ def recorded(tmp_path: Path, idea: str, plan: str, summary: str, origin: str = "
     (tree / "src").mkdir(parents=True)
     (tree / "src/a.c").write_text("one\ntwo\n")
     (tree / "src/b.c").write_text("old\n")
-    (tree / "Makefile").write_text("all:\n")
+    (tree / "Makefile").write_text("all check:\n\t@echo made $@\n")
     (tree / "GNUmakefile").symlink_to("Makefile")
     record = session_record("one", 1)
     told = {"tree": str(tree), "editable": ("src/**",), "measured_by": MEASURED_BY}
@@ -66,7 +66,7 @@ def proof(candidate: Candidate) -> Proof:
     pairs = [PairedMeasurement(configurations={"c0": (g, g, g)}) for g in (1.2, 1.22, 1.18, 1.2)]
     return Proof(
         replicates=tuple(pairs), score=score(1.2, 1), checks=("tests passed 7 tests",),
-        device="a CPU, 1 core", commands=("make", "make check"),
+        device="a CPU, 1 core", commands=("make", "make check; cat src/c/n.c || exit 1"),
     )  # fmt: skip
 
 
@@ -131,6 +131,16 @@ def test_a_branch_of_a_checkout_begins_at_its_commit(reader: SessionReader, tmp_
     changed = git(to / "repository", "diff", "--name-only", commit, "avo/one").split()
     assert changed == ["lib/src/a.c", "lib/src/b.c", "lib/src/c/n.c"]
     assert git(home, "status", "--porcelain") == ""
+    again = (to / "PULL_REQUEST.md").read_text().split("```")[1]
+    git(tmp_path, "clone", "-q", "home", "again")
+    for named in (False, True):
+        if named:
+            git(tmp_path / "again", "remote", "add", "repository", str(to / "repository"))
+        run = subprocess.run(
+            ["sh", "-c", again], cwd=tmp_path / "again", capture_output=True, text=True, check=False
+        )
+        assert (run.returncode == 0) is named
+        assert run.stdout == ("made all\nmade check\nn\n" if named else "")
 
 
 @pytest.mark.parametrize("module", ["vendored", "src/c"])
