@@ -203,6 +203,7 @@ def task_from(
     wanted = Wanted(language, sizes or (), full_size, evaluation_mode, compiled)
     task, spec = adopt(file, name, wanted, to)
     say(*derived_lines(task, spec))
+    say(f"it is in {without_links((to or roots.own_root()) / task)}")
     say(f"try: avo task check {task}; avo task show {task}; avo run {task} --operator external")
     if to is not None:
         tell_where_to_look(task, to)

@@ -132,6 +132,8 @@ def wanted(task: Task, request: DeploymentRequest) -> tuple[Configuration, ...]:
     for number, parameters in enumerate(request.shapes, start=1):
         unknown = sorted(set(parameters) - set(template))
         missing = sorted(set(template) - set(parameters))
+        if unknown and not template:
+            raise EvaluatorError(f"no size of the task {task.name} may vary: leave --shape out")
         if unknown or missing:
             if unknown:
                 what = f"does not know {', '.join(unknown)}"

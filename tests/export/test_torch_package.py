@@ -20,6 +20,8 @@ from avo_tui.domain.records import Version
 from avo_tui.evaluation.candidates import read_candidate
 from avo_tui.evaluation.deployment import DeploymentRequest, deploy
 from avo_tui.evaluation.ports import EvaluatorError
+from avo_tui.evaluation.references.adopting import adopt, wishes_for
+from avo_tui.evaluation.sandbox.run import Sandbox
 from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.export.folder import ExportError
 from avo_tui.export.torch_package import Backward, as_hf_kernel, as_torch, package_name
@@ -300,6 +302,62 @@ def test_a_shape_that_is_none_is_refused(
     shape = {"batch": "1", "heads": "4", "sequence": "33", "causal": "1", name: value}
     with pytest.raises(EvaluatorError, match=f"{name}={value}: {words}"):
         deployed("attention_cpu", plain, shapes=[shape])
+
+
+DOUBLING = """\
+import torch
+from torch import nn
+
+rows = 6
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        if x.shape[0] == 5:
+            raise ValueError("five rows are none")
+        return x * 2
+
+
+def get_inputs():
+    return [torch.randn(rows, 16)]
+"""
+DOUBLED = """\
+#include <cstdint>
+
+extern "C" void kernel(const float* x, float* out, int64_t rows) {
+    for (int64_t i = 0; i < 16 * rows; i++) out[i] = 2 * x[i];
+}
+"""
+DOUBLED_AT_100 = """
+import torch
+from mine import kernel
+
+x = torch.randn(100, 16)
+assert torch.equal(kernel(x), 2 * x)
+"""
+
+
+def test_a_derived_task_s_kernel_is_packed_for_sizes_that_it_was_not_derived_at(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, kernels = tmp_path / "doubling.py", tmp_path / "kernels"
+    monkeypatch.setenv("AVO_KERNELS", str(kernels))
+    file.write_text(DOUBLING)
+    adopt(file, kernels / "doubling", wishes_for("doubling", "cpp", str(file)), Sandbox())
+    kernel = Candidate(files={"kernel.cpp": DOUBLED})
+    for rows, words in (
+        ("5", "rows=5 cannot be a shape of this task: .*five rows are none"),
+        (f"{10**14}", f"no inputs can be drawn for the shape rows={10**14}: "),
+        (f"{10**30}", f"rows={10**30} cannot be a shape of this task: "),
+    ):
+        with pytest.raises(EvaluatorError, match=words):
+            deployed("doubling", kernel, shapes=[{"rows": rows}])
+    deployment = deployed("doubling", kernel, shapes=[{"rows": "100"}, {"rows": "1"}])
+    asked = [s.inputs[0].shape for s in deployment.shapes if not s.checked]
+    assert asked == [(100, 16), (1, 16)]
+    done = as_torch(make("mine", kernel), tmp_path / "out", None, deployment)
+    python(done.folder, "setup.py", "-q", "build_ext", "--inplace")
+    python(done.folder / "src", "-c", DOUBLED_AT_100)
 
 
 def test_weights_are_prepared_anew_for_others_at_the_same_address() -> None:

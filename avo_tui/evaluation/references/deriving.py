@@ -479,15 +479,20 @@ def _case(name: str, sizes: Sizes, shown: Look) -> Case:
     )
 
 
-def looked(reference: Reference, overrides: Sizes, configuration: Configuration) -> Case:
-    """The reference at the sizes of a hidden configuration.
+def looked(
+    reference: Reference, overrides: Sizes, configuration: Configuration, hidden: bool
+) -> Case:
+    """The reference at the sizes of a configuration.
 
-    Raises EvaluatorError where it does not run at them, which names none.
+    Raises EvaluatorError where it does not run at them, which names none of a hidden one.
     """
     sizes = {name: int(value) for name, value in configuration.parameters.items()}
     try:
         return _case(configuration.name, sizes, look(reference, {**overrides, **sizes}))
     except BadReferenceError as error:
+        if not hidden:
+            asked = ", ".join(f"{name}={size}" for name, size in sizes.items())
+            raise EvaluatorError(f"{asked} cannot be a shape of this task: {error}") from error
         raise EvaluatorError(
             "the reference does not run at sizes that were drawn for a hidden case: start the run"
             " again, which draws others, or make the task again with avo task from"

@@ -185,11 +185,12 @@ class ReferenceTask(Task):
         Raises EvaluatorError where it does not run at them.
         """
         known = self.spec.case(configuration.name)
-        if known.sizes == configuration.parameters:
+        if known is not None and known.sizes == configuration.parameters:
             return known
         key = configuration.model_dump_json()
         if key not in self._looked_at:
-            self._looked_at[key] = looked(self.loaded, self.spec.overrides, configuration)
+            hidden = known is not None
+            self._looked_at[key] = looked(self.loaded, self.spec.overrides, configuration, hidden)
         return self._looked_at[key]
 
     @cached_property

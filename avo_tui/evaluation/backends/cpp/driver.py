@@ -126,7 +126,12 @@ def deployment(
     arguments = [{"kind": a.kind, "name": a.name} for a in task.arguments]
     shapes = []
     for configuration in configurations:
-        example = task.make_inputs(configuration, SEED, task.timed[0])
+        try:
+            example = task.make_inputs(configuration, SEED, task.timed[0])
+        except (RuntimeError, ValueError, MemoryError) as error:  # such as too large for the memory
+            asked = ", ".join(f"{n}={v}" for n, v in configuration.parameters.items())
+            why = " ".join(str(error).split())[:300]
+            raise EvaluatorError(f"no inputs can be drawn for the shape {asked}: {why}") from error
         inputs = {
             name: (tuple(t.shape), str(t.dtype).removeprefix("torch."))
             for name, t in example.items()
