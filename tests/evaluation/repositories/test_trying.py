@@ -220,6 +220,20 @@ def test_what_a_cargo_benchmark_runs_is_compiled_by_the_build(tmp_path: Path) ->
             "rows: 1,200 rows/s\nall: 2.5 s",
             [("rows", "1,200", "rows/s", "higher"), ("all", "2.5", "s", "lower")],
         ),
+        (
+            "bench.c",
+            r'printf("median31 %.2f MB/s\n", x); printf("  min %8.1f us\n", y);',
+            "checked 3 s\nmedian31 0.55 MB/s\n  min      8.5 us",
+            [("median31", "0.55", "MB/s", "higher"), ("min", "8.5", "us", "lower")],
+        ),
+        (
+            "bench.py",
+            'print(f"distance {x:.3f} ms"); print("rest", t, "s")',
+            "distance 1.250 ms\nrest 2.5 s",
+            [("distance", "1.250", "ms", "lower"), ("rest", "2.5", "s", "lower")],
+        ),
+        ("bench.c", r'printf("ran in %.2f s\n", x); printf("in %f s", y);', "", []),
+        ("bench.c", r'printf("loop %d s of work\n", x); printf("%s %d ms", n, y);', "", []),
         ("bench.c", 'puts("no numbers: at all");', "", []),
         ("other.c", 'printf("throughput: %.1f MB/s", x);', "", []),
     ],
@@ -235,7 +249,10 @@ def test_numbers_that_the_benchmarks_source_prints_are_its_metrics(
     if not expected:
         assert benchmark.format == "wall" and benchmark.metrics[0].name == "wall"
         return
-    found = [(m.name, *re.findall(m.pattern, printed), m.unit, m.better) for m in benchmark.metrics]
+    found = [
+        (m.name, *re.findall(m.pattern, printed, re.MULTILINE), m.unit, m.better)
+        for m in benchmark.metrics
+    ]
     assert found == expected
 
 

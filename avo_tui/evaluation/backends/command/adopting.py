@@ -36,11 +36,17 @@ _NO_PACKAGES = {"tests", "test", "docs", "benchmarks", "bench", "examples", "too
 _TOOLS = ("cmake", "ctest", "meson", "ninja", "make", "cargo", "npm", "node", "hyperfine")
 """Programs that are named where a command needs one that is not here."""
 _NUMBER = r'(?:%[-+ #0-9.*lhz]*[diufgeFGE]|\{[^{}\n]*\}|"\s*(?:<<|,)[^"\n]*(?:<<|,)\s*")'
+_UNIT = r"(\w+/s|[kMGT]FLOPS|ns|us|ms|s)(?![\w/])"
 _PRINTED = re.compile(
-    rf"(?:[\"',;]|\\[nt])\s*([A-Za-z][\w ()/.-]{{0,60}}?)\s*[:=]\s*{_NUMBER}"
-    r"\s*(\w+/s|[kMGT]FLOPS|ns|us|ms|s)(?![\w/])"
+    rf"(?:[\"',;]|\\[nt])\s*([A-Za-z][\w ()/.-]{{0,60}}?)\s*[:=]\s*{_NUMBER}\s*{_UNIT}"
 )
 """What prints a number with a unit: `throughput: %.1f MB/s`, `{}`, `<< x <<` or `, x,`."""
+_PLAINLY = re.compile(
+    r"(?:[\"']|\\[nt])[ \t]*(?!(?i:in|at|after|for|of|to|by|with|about|every|took|done|wait\w*"
+    r"|sleep\w*|timeout)\b)"
+    rf"([A-Za-z][\w/.-]{{1,60}})(?=[ \t]|\"\s*,)\s*{_NUMBER}\s*{_UNIT}(?=\s*[\"'\\,;(])"
+)
+"""The same without a colon, `median %.2f ms`: one name that begins a line, and no sentence."""
 _HINTS = {
     "project": '# goal = "What to make faster, and what must stay."',
     "test": '# hidden = "../tests_private"  # a folder that no candidate and no agent sees',
@@ -157,9 +163,12 @@ def _printed(seen: Seen, guessed: Guess) -> list[dict[str, str]]:
     for name in seen.named(r"\.(c|cc|cpp|cxx|cu|py|rs|js|go|sh)$"):
         if words.isdisjoint(PurePosixPath(name).with_suffix("").parts):
             continue
-        for label, unit in _PRINTED.findall(seen.text(name)):
+        text = seen.text(name)
+        found = [(*both, r"\b", r"\s*[:=]\s*") for both in _PRINTED.findall(text)]
+        found += [(*both, r"^\s*", r"\s+") for both in _PLAINLY.findall(text)]
+        for label, unit, before, between in found:
             told = re.escape(label).replace("\\ ", " ")
-            pattern = rf"\b{told}\s*[:=]\s*([0-9.,e+-]+)\s*{unit}(?![\w/])"
+            pattern = rf"{before}{told}{between}([0-9.,e+-]+)\s*{unit}(?![\w/])"
             better = "higher" if unit.endswith(("/s", "S")) else "lower"
             metric = {"name": label, "pattern": pattern, "unit": unit, "better": better}
             metrics.setdefault(label, metric)
