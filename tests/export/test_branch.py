@@ -1,5 +1,6 @@
 """A repository's best line as a branch that applies to a clean copy, in words for a maintainer."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -126,12 +127,18 @@ def test_a_branch_of_a_checkout_begins_at_its_commit(reader: SessionReader, tmp_
     git(home, "commit", "-qm", "base")
     commit = git(home, "rev-parse", "HEAD").strip()
     to, origin = tmp_path / "out", Origin(folder=home / "lib", commit=commit, prefix="lib")
-    as_branch(reader, to, None, origin, proof)
+    huge = PairedMeasurement(configurations={"c0": (203.0, 203.0, 203.0)})
+    as_branch(reader, to, None, origin, lambda c: proof(c).replaced(replicates=(huge,) * 4))
+    page = (to / "PULL_REQUEST.md").read_text()
+    assert page.startswith("# ") and page.partition("\n")[0].endswith(": 203×")
+    assert re.search(r"\*\*203×\*\* \(95%: \d+× to \d+×\) over", page)
+    assert re.search(r"\| 203× \(\d+× to \d+×\) \|", page)
+    assert "it need not be the columns' ratio" in page
     assert git(to / "repository", "rev-parse", "avo/one~2").strip() == commit
     changed = git(to / "repository", "diff", "--name-only", commit, "avo/one").split()
     assert changed == ["lib/src/a.c", "lib/src/b.c", "lib/src/c/n.c"]
     assert git(home, "status", "--porcelain") == ""
-    again = (to / "PULL_REQUEST.md").read_text().split("```")[1]
+    again = page.split("```")[1]
     git(tmp_path, "clone", "-q", "home", "again")
     for named in (False, True):
         if named:
