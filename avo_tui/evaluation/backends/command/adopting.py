@@ -164,9 +164,9 @@ def _printed(seen: Seen, guessed: Guess) -> list[dict[str, str]]:
         if words.isdisjoint(PurePosixPath(name).with_suffix("").parts):
             continue
         text = seen.text(name)
-        found = [(*both, r"\b", r"\s*[:=]\s*") for both in _PRINTED.findall(text)]
-        found += [(*both, r"^\s*", r"\s+") for both in _PLAINLY.findall(text)]
-        for label, unit, before, between in found:
+        prints = [(*both, r"\b", r"\s*[:=]\s*") for both in _PRINTED.findall(text)]
+        prints += [(*both, r"^\s*", r"\s+") for both in _PLAINLY.findall(text)]
+        for label, unit, before, between in prints:
             told = re.escape(label).replace("\\ ", " ")
             pattern = rf"{before}{told}{between}([0-9.,e+-]+)\s*{unit}(?![\w/])"
             better = "higher" if unit.endswith(("/s", "S")) else "lower"
