@@ -114,10 +114,10 @@ def adopt(
     elif not project.benchmark.metrics:
         say(f"next: avo adopt {path} --check  (it also finds the benchmark's metrics)")
         return
-    say(
-        f"task {called}; try: avo run {called} --operator agent, or avo evaluate {called}"
-        " PATCH-OR-FOLDER"
-    )
+    ways = [f"avo run {called}", f"avo evaluate {called} PATCH-OR-FOLDER"]
+    if tried is None:
+        ways.insert(0, f"avo adopt {path} --check")
+    say(f"task {called}; try: {', '.join(ways)}")
 
 
 async def _try(path: Path, mutants: bool, weak: bool) -> Tried:
@@ -126,7 +126,7 @@ async def _try(path: Path, mutants: bool, weak: bool) -> Tried:
 
     project = read_project(path)
     base = take_base(path, project)
-    doing(f"base {base.id[:12]}: {len(base.files)} files, {base.bytes / 1e6:.1f} MB")
+    doing(f"base: {len(base.files)} files, {base.bytes / 1e6:.1f} MB")
     shop = Workshop(project, base, Sandbox(weak), path)
     try:
         if not project.benchmark.metrics:
