@@ -31,7 +31,10 @@ _PIN = re.compile(r"\b[A-Za-z_]\w*\s*=\s*\S")
 
 
 def moments(traits: OperatorTraits) -> dict[HintDelivery, str]:
-    """Descriptions of the delivery times; the tuner has attempts instead of tools and turns."""
+    """Descriptions of the delivery times; the tuner has attempts instead of tools and turns, and
+    who hands candidates in hears something with the answer to one."""
+    if not traits.steps_by_itself:
+        return {"next_tool": "with the answer to the next candidate"}
     if traits.hints == "tunables":
         return {"next_tool": "before the next attempt", "now": "now, ending this attempt"}
     return {"next_tool": "at the next tool", "end_of_turn": "at the end of the turn", "now": "now"}
