@@ -131,6 +131,24 @@ async def test_writes_nowhere_but_in_its_scratch(sandbox: Sandbox, tmp_path: Pat
     assert not any(t.exists() for t in targets)
 
 
+async def test_names_its_threads_where_it_has_a_gpu(sandbox: Sandbox) -> None:
+    """CUDA does, and allocates nothing where it is refused; others write nothing in /proc."""
+    level = await sandbox.level()
+    if level.isolation is Isolation.PROCESSES:
+        pytest.skip("only a /proc of its own is opened")
+    for devices, allowed in (((), not level.landlock), (("/dev/nvidiactl",), True)):
+        with sandbox.scratch() as folder:
+            outcome = await sandbox.run(
+                Job(
+                    command=("/bin/sh", "-c", "echo worker > /proc/self/task/$$/comm"),
+                    scratch=folder,
+                    limits=Limits(seconds=60.0),
+                    devices=devices,
+                )
+            )
+        assert outcome.ok == allowed, (devices, outcome.stderr)
+
+
 async def test_reaches_no_network(sandbox: Sandbox) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

@@ -152,7 +152,7 @@ def bubblewrap_command(spec: Spec) -> list[str]:
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
         elif path in spec["devices"]:
-            command += ["--dev-bind", path, path]
+            command += ["--dev-bind-try", path, path]
         else:
             command += ["--ro-bind-try", path, path]
     for path in (p for source in shown for p in hiding.hidden_below(source, spec["hidden"])):
@@ -234,6 +234,11 @@ def restrict(spec: Spec) -> dict[str, object]:
             asked = hiding.kept(read, spec["hidden"])
             read = [shown for path in read for shown in hiding.without(path, spec["hidden"])]
             read += asked
-        abi = landlock.restrict(read, [spec["scratch"]], spec["devices"], spec["network"])
+        write = [spec["scratch"]]
+        gpu = any(path.startswith("/dev/nvidia") for path in spec["devices"])
+        if gpu and spec["isolation"] != "processes":
+            # CUDA names its threads in /proc/self/task, and allocates nothing where it may not
+            write.append("/proc")
+        abi = landlock.restrict(read, write, spec["devices"], spec["network"])
     filtered = spec["seccomp"] and seccomp.restrict(spec["allowed_calls"])
     return {"user": user if user is not None else "", "landlock": abi, "seccomp": int(filtered)}
