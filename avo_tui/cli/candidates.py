@@ -428,12 +428,14 @@ def submit(
     if merge and number is None:
         raise Failure(f"{name} has no version yet whose files could be taken")
     origin = None
-    if number is not None and (merge or task.tree):
+    if number is not None:
         origin = reader.candidate(state.versions[number].candidate)
     if task.tree:
         candidate = _change(paths, task, origin)
     else:
-        candidate = read_candidate(paths, origin)
+        candidate = read_candidate(paths, origin if merge else None)
+        if origin is not None:
+            candidate = _named_as(candidate, origin)
     author = "person" if run_settings.operator_traits.steps_by_itself else run_settings.operator
     command = Submit(candidate=candidate, plan=plan, summary=summary, parent=number, author=author)
     if head is None and reader.engine().alive and not as_json:
@@ -512,6 +514,16 @@ def read_candidate(paths: list[Path], origin: Candidate | None = None) -> Candid
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise Failure(f"{', '.join(map(str, paths))} cannot be a candidate: {reason}") from error
+
+
+def _named_as(candidate: Candidate, origin: Candidate) -> Candidate:
+    """A candidate of one file under the name of its origin's one: a change, not another file."""
+    if len(candidate.files) != 1 or len(origin.files) != 1:
+        return candidate
+    [(name, text)], [known] = candidate.files.items(), origin.files
+    if Path(name).suffix != Path(known).suffix:
+        return candidate
+    return Candidate(files={known: text})
 
 
 def _read(path: Path) -> str:

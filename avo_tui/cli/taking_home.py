@@ -59,10 +59,10 @@ def take(
             case "git":
                 done = as_git(reader, to)
                 log = f"git -C {done.folder} log --graph --all"
-                return done, f"{len(done.versions)} commits; try: {log}"
+                return done, f"{_commits(done)}; try: {log}"
             case "branch":
                 done = _branch(reader, to, number)
-                return done, f"{len(done.versions)} commits; read {done.folder / done.files[1]}"
+                return done, f"{_commits(done)}; read {done.folder / done.files[1]}"
             case "html":
                 done = as_page(reader, to)
                 return done, f"open {done.folder / done.files[0]}"
@@ -151,6 +151,10 @@ def _shape(text: str) -> dict[str, str]:
             raise ExportError(f"--shape {text!r} is not of the form name=value,name=value")
         shape[name] = value
     return shape
+
+
+def _commits(done: Exported) -> str:
+    return f"{len(done.versions)} commit{'s' if len(done.versions) != 1 else ''}"
 
 
 def _branch(reader: SessionReader, to: Path, number: int | None) -> Exported:

@@ -63,7 +63,9 @@ class ProgressLines:
 
 
 def as_text(report: EvaluationReport) -> str:
-    lines = [f"{report.task} {report.candidate[:10]}: {report.verdict} — {report.feedback.summary}"]
+    lines = [f"{report.task} {report.candidate[:10]}: {report.verdict}"]
+    if report.feedback.summary != report.verdict:
+        lines[0] += f" — {report.feedback.summary}"
     for text in (report.feedback.detail, report.feedback.hint):
         if text:
             lines.append(f"  {text}")

@@ -93,14 +93,16 @@ def test_submit(avo: Avo, live: Path, tmp_path: Path) -> None:
 
 
 def test_the_files_submitted_are_the_whole_candidate(avo: Avo, live: Path, tmp_path: Path) -> None:
-    """As with `evaluate`: the head's kernel.cpp is not linked beside another file."""
+    """As with `evaluate`: the head's kernel.cpp is not linked beside another file.
+
+    Its one file has the name of the head's, so that the difference is the change alone."""
     path = tmp_path / "other.cpp"
     path.write_text(avo("show", "live", "0", "--source").out + "// another file\n")
     said = avo("submit", "live", str(path), "--json")
     assert said.code in (0, 3) and said.json["verdict"] == "correct"
     reader = SessionReader.open(live)
     attempt = next(a for a in reader.state.attempts.values() if a.title == "made by hand")
-    assert list(reader.candidate(attempt.candidate).files) == ["other.cpp"]
+    assert list(reader.candidate(attempt.candidate).files) == ["kernel.cpp"]
     avo("submit", "live", str(path), "--merge", "--plan", "both")
     reader.poll()
     attempt = next(a for a in reader.state.attempts.values() if a.title == "both")

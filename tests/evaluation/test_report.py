@@ -26,6 +26,12 @@ def report(*milliseconds: float) -> EvaluationReport:
     )
 
 
+def test_a_verdict_that_says_all_is_said_once() -> None:
+    plain = report(0.25).model_copy(update={"feedback": Feedback(summary="correct")})
+    assert as_text(plain).splitlines()[0] == "t 0123456789: correct"
+    assert as_text(report(0.25)).splitlines()[0] == "t 0123456789: correct — fine"
+
+
 def test_the_time_of_prepare_stages_is_told_for_each_configuration_that_has_them() -> None:
     line = next(text for text in as_text(report(0.25, 0.0, 1.5)).splitlines() if "prepar" in text)
     assert "not counted" in line

@@ -7,6 +7,7 @@ import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.evolution import process
+from avo_tui.evolution.lifecycle.seeding import said_of_base
 from avo_tui.store import SessionReader, SessionWriter, StoreError
 from tests.session_life import session_record
 
@@ -58,3 +59,10 @@ def test_a_run_that_goes_on_is_not_waited_for(
         assert SessionReader.open(folder).run_state() == "running"
         with pytest.raises(process.EngineFailed):
             process.start_after_inbox(folder)
+
+
+@pytest.mark.parametrize(("ratio", "busy"), [(0.5214, True), (1.0, False), (1.03, False)])
+def test_a_base_that_differs_from_itself_tells_of_a_busy_machine(ratio: float, busy: bool) -> None:
+    said = said_of_base(ratio)
+    assert said.startswith("the base starts the lineage")
+    assert ("busy" in said, "0.52" in said) == (busy, busy)

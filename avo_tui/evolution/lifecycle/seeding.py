@@ -19,6 +19,8 @@ from avo_tui.operators.ports import Interrupted
 ORIGIN_OPTION = "origin_candidate"
 """Option that names the stored candidate of another session to start from."""
 
+_STRAYS = 0.05
+"""From this distance from 1 on it is said that a base beside itself did not come out at 1."""
 
 RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """How long a run that has measured before waits for its evaluator, time after time."""
@@ -103,7 +105,13 @@ async def _try(run: Run, evaluations: EvaluationRecorder) -> str:
         candidate=seed.id,
         score=report.score,
         conditions=report.conditions,
-        gate=GateDecision(gate="seed", accepted=True, reason="the seed starts the lineage"),
+        gate=GateDecision(
+            gate="seed",
+            accepted=True,
+            reason=said_of_base(report.score.aggregate)
+            if session.task.tree and origin is None
+            else "the seed starts the lineage",
+        ),
         summary="The seed of the task." if origin is None else source.capitalize() + ".",
         author="seed",
         resources=report.resources,
@@ -112,6 +120,17 @@ async def _try(run: Run, evaluations: EvaluationRecorder) -> str:
     )
     run.record(ev.VersionCommitted(version=version))
     return ""
+
+
+def said_of_base(ratio: float) -> str:
+    """What is said of a repository's base, which was run beside itself."""
+    began = "the base starts the lineage"
+    if abs(ratio - 1) < _STRAYS:
+        return began
+    return (
+        f"{began}; beside itself it came out at {ratio:.2f}, since something else keeps this"
+        " machine busy: small gains take many pairs, or a quieter hour"
+    )
 
 
 def _plant_skeleton(run: Run, skeleton: Candidate) -> None:

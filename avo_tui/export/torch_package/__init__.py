@@ -396,8 +396,8 @@ def _readme(
         f"v{version.number} of the session {session.name}, as an operator of torch:",
         f"```python\n{taken}\nout = {function}({given})\n```",
         f"Needs {needs}. The operator is `torch.ops.{package}.{function}`; it"
-        " has a fake implementation, so it works under `torch.compile`, and on a GPU it can be"
-        f" captured in a CUDA graph. {gradients}",
+        " has a fake implementation, so it works under `torch.compile`"
+        f"{' and in CUDA graphs' if deployment.device != 'cpu' else ''}. {gradients}",
         _where(deployment, chosen),
     ]
     if unchecked:
