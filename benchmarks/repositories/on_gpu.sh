@@ -13,9 +13,6 @@ avo() { "${PYTHON:-python3}" -m avo_tui.cli "$@"; }
 mkdir -p "$to"
 export XDG_DATA_HOME="$to/data" AVO_CACHE="$to/cache"
 cp -r "$here/cuda" "$to/sums"
-# Which part of the sandbox is in the way, if one is.
-cp -r "$here/cuda" "$to/plain" && make -s -C "$to/plain"
-"${PYTHON:-python3}" "$here/gpu_in_sandbox.py" "$to/plain"
 avo adopt "$to/sums" --benchmark './bench_sum {seed}' --format json
 avo adopt "$to/sums" --check
 avo evaluate "$to/sums" "$here/cuda-faster"
