@@ -20,7 +20,7 @@ ORIGIN_OPTION = "origin_candidate"
 """Option that names the stored candidate of another session to start from."""
 
 _STRAYS = 0.05
-"""From this distance from 1 on it is said that a base beside itself did not come out at 1."""
+"""Ratio of a base to itself less 1, from which on it is told that the machine is busy."""
 
 RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """How long a run that has measured before waits for its evaluator, time after time."""
@@ -123,13 +123,13 @@ async def _try(run: Run, evaluations: EvaluationRecorder) -> str:
 
 
 def said_of_base(ratio: float) -> str:
-    """What is said of a repository's base, which was run beside itself."""
+    """Why a repository's base is v0, and its speed over itself where that is far from 1."""
     began = "the base starts the lineage"
     if abs(ratio - 1) < _STRAYS:
         return began
     return (
-        f"{began}; beside itself it came out at {ratio:.2f}, since something else keeps this"
-        " machine busy: small gains take many pairs, or a quieter hour"
+        f"{began}; run beside itself it came out at {ratio:.2f}: this machine is busy, or the"
+        " benchmark is noisy, so that small gains take many pairs, or a quieter hour"
     )
 
 
