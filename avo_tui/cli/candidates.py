@@ -31,7 +31,6 @@ from avo_tui.domain.gate_rules import may_settle
 from avo_tui.domain.outlook import spread
 from avo_tui.domain.plain import plain, safe
 from avo_tui.domain.questions import (
-    CACHES,
     MOST_SECONDS,
     QUICK_SECONDS,
     Answer,
@@ -307,7 +306,7 @@ class _Pairs:
 
 @dataclass
 class _Quick:
-    """Many calls of each variant and the version in turn, in one process."""
+    """Calls of each variant and the version in turn, unjudged."""
 
     variants: list[Variant]
     other: Candidate
@@ -334,16 +333,12 @@ class _Quick:
         for row in self.rows:
             shown = row.result
             form: dict[str, object] = {"name": row.variant.name}
-            for caches in CACHES:
-                form[caches] = None if shown.trouble else _speed(shown.estimate(caches))
-            form |= shown.model_dump(mode="json", exclude={"warm", "cold"})
-            form["configurations"] = {
-                caches: {c: _speed(shown.estimate(caches, c)) for c in shown.of(caches)}
-                for caches in CACHES
-            }
+            form |= {"gain": None} if shown.trouble else _speed(shown.estimate())
+            form |= shown.model_dump(mode="json", exclude={"configurations"})
+            form["configurations"] = {c: _speed(shown.estimate(c)) for c in shown.configurations}
             rows.append(form)
         return {
-            "quick": "both in one process, in turn: not what the gate measures",
+            "quick": "calls in turn as at the gate, but not judged: it shows no gain",
             "candidates": rows,
         }
 

@@ -80,19 +80,12 @@ class ScratchReport(Value):
     sandbox: str = ""
 
 
-Caches = Literal["warm", "cold"]
-"""`warm`: each call gets the same inputs, and caches hold what fits into them. `cold`: inputs and
-outputs are flushed from all caches before each call."""
-
 QUICK_SECONDS = 6.0
 """Seconds of calls that a quick comparison takes unless told otherwise."""
 
 MOST_SECONDS = 120.0
 """Seconds after which no further variant is begun, waiting for the device included, unless told
 otherwise."""
-
-CACHES: tuple[Caches, ...] = ("warm", "cold")
-
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -101,25 +94,22 @@ class Alternation(Value):
     """Calls of two candidates in turn on one configuration."""
 
     speeds: tuple[Positive, ...] = Field(min_length=2)
-    """Speed over the other candidate, one figure a process: the median over its rounds."""
+    """Speed over the other candidate, one figure a pair of processes: the median over its
+    rounds."""
     milliseconds: Positive
-    """Median time of a call of the other candidate, in the mean over the processes."""
+    """Median time of a call of the other candidate, in the mean over its processes."""
 
 
 class QuickComparison(Value):
-    """What a quick comparison showed, or why there is none: many short calls of two candidates in
-    turn, both in one process.
+    """What a quick comparison showed, or why there is none: calls of two candidates in turn, made
+    and timed as those of a pair of the gate.
 
-    It shows in seconds what pairs of fresh processes need minutes for, because most of what
-    scatters is the same for both. It is not what a gate measures: there every call gets new inputs
-    in new memory, each candidate has a process of its own, and outputs are judged.
+    Outputs are glanced at, not judged in full: a gain shown here is none yet.
     """
 
     trouble: Safe = ""
     """Why it was not made, in one sentence; empty if it was."""
-    warm: dict[str, Alternation] = Field(default_factory=dict)
-    """By configuration."""
-    cold: dict[str, Alternation] = Field(default_factory=dict)
+    configurations: dict[str, Alternation] = Field(default_factory=dict)
     calls: int = 0
     """Timed calls of both candidates together."""
     seconds: float = 0.0
@@ -130,21 +120,17 @@ class QuickComparison(Value):
     """What else was noticed, such as outputs that differ."""
     health: DeviceHealth | None = None
 
-    def of(self, caches: Caches) -> dict[str, Alternation]:
-        """The calls with warm or with cold caches, by configuration."""
-        return self.warm if caches == "warm" else self.cold
-
-    def estimate(self, caches: Caches, configuration: str = "") -> Estimate:
+    def estimate(self, configuration: str = "") -> Estimate:
         """The log gain on one configuration, or in the mean over all of them.
 
-        Its error is that between processes, so it counts what differs between them, such as where
-        code and data lie in memory. Raises KeyError where nothing was measured.
+        Its error is that between pairs of processes, so it counts what differs between them, such
+        as where code and data lie in memory. Raises ValueError where nothing was measured.
         """
-        measured = self.of(caches)
-        names = [configuration] if configuration else list(measured)
+        names = [configuration] if configuration else list(self.configurations)
         if not names:
-            raise KeyError(caches)
-        columns = [[math.log(speed) for speed in measured[name].speeds] for name in names]
+            raise ValueError("nothing was measured")
+        each = [self.configurations[name].speeds for name in names]
+        columns = [[math.log(speed) for speed in speeds] for speeds in each]
         gains = [math.fsum(row) / len(row) for row in zip(*columns, strict=False)]
         count = len(gains)
         mean = math.fsum(gains) / count
@@ -292,9 +278,9 @@ class SanitizeQuestion(_InWords):
 
 
 class QuickQuestion(Question[QuickComparison]):
-    """Two candidates called in turn within one process, warm and cold, for about `seconds`.
+    """Two candidates timed in turn as a pair of the gate is, for about `seconds`.
 
-    On all scored configurations, or on one. Nothing is checked, and no gate uses it. `more`:
+    On all scored configurations, or on one. Outputs are glanced at, and no gate uses it. `more`:
     another request of the same call follows at once, for which the device is kept.
     """
 

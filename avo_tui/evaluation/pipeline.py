@@ -132,8 +132,10 @@ class Pipeline:
             return cast("Answer", await self._answer(task, question, context))
         except Rejected as rejection:
             words = f"{rejection.verdict}: {rejection.feedback.summary}"
-            if isinstance(question, QuickQuestion) and rejection.feedback.log:
-                words += f"\n{rejection.feedback.log}"
+            if isinstance(question, QuickQuestion):
+                if rejection.whose == Candidate(files=question.other).id:
+                    words = f"of the version beside it: {words}"
+                words += f"\n{rejection.feedback.log}" if rejection.feedback.log else ""
             elif isinstance(question, SanitizeQuestion) and rejection.feedback.detail:
                 words += f"\n{rejection.feedback.detail}"
             failed = question.unanswered(name, words)

@@ -72,9 +72,10 @@ def _measurement(session: SessionRecord) -> str:
         " bit. Where a result must not depend on some of the inputs (causal attention: on later"
         " keys and values), these are changed, and the result must keep every bit. A public failure"
         " is told in full, of a hidden one only the kind.",
-        "- Every timed call gets inputs that no call saw before, in memory written by another"
-        " process, and fresh memory to answer into: caches hold nothing of them.[[timing:  Time"
-        " what you time yourself in the same way, or use `bench`.]]",
+        "- Every timed call gets inputs that no call saw before, written by another process, and"
+        " outputs that it has filled.[[timing:  A loop over the same buffers shows something else,"
+        " and so does one that flushes the caches: `bench` and `quick_bench` make the calls of the"
+        " gate.]]",
         "- Candidate and baselines are timed in turn in one process, medians count; each side of"
         " the gate has a process of its own.",
     ]

@@ -294,7 +294,7 @@ class FakeWorkbench(FakeRun):
         chosen = question.configuration
         names = [c.name for c in mine.score.configurations if chosen in {None, c.name}]
         rows = dict.fromkeys(names, calls)
-        return QuickComparison(warm=rows, cold=rows, calls=120, seconds=question.seconds)
+        return QuickComparison(configurations=rows, calls=120, seconds=question.seconds)
 
     def _profiled(self, question: ProfileQuestion) -> str:
         self.profiled = wanted = question.wanted

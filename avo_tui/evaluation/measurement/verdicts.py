@@ -100,6 +100,9 @@ def wrote_outside(damage: str, configuration: str | None) -> Ruling:
     return _ruling(Verdict.ILLEGAL_ACCESS, summary, configuration, detail=detail, hint=HINT_ENDS)
 
 
+PASSED = ", although the check passed"
+
+
 def wrong_when_timed(
     configuration: str, judgement: Judgement, whose: str = "a", *, tell: bool = True
 ) -> Ruling:
@@ -112,7 +115,7 @@ def wrong_when_timed(
     how = "off by more than the tolerance" if rounding else "wrong"
     return _ruling(
         Verdict.WRONG_RESULT if rounding else Verdict.SUSPICIOUS,
-        f"{whose} timed output is {how} on {configuration}, although the check passed",
+        f"{whose} timed output is {how} on {configuration}{PASSED}",
         configuration,
         detail=(judgement.detail or judgement.reason) if tell else "",
         hint=HINT_ROUNDING if rounding else HINT_KEPT,

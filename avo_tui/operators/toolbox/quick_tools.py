@@ -11,10 +11,8 @@ from pydantic import Field
 
 from avo_tui.domain.evidence import Estimate
 from avo_tui.domain.questions import (
-    CACHES,
     MOST_SECONDS,
     QUICK_SECONDS,
-    Caches,
     QuickComparison,
     QuickQuestion,
 )
@@ -51,8 +49,7 @@ class QuickRow:
         """What was shown of it in one line, for whoever waits."""
         if self.result.trouble:
             return f"{self.variant.name} {self.result.trouble.splitlines()[0][:200]}"
-        each = ", ".join(f"{c} {math.exp(self.result.estimate(c).mean):.4f}" for c in CACHES)
-        return f"{self.variant.name} {each}"
+        return f"{self.variant.name} {math.exp(self.result.estimate().mean):.4f}"
 
 
 @tool("execution")
@@ -69,7 +66,7 @@ async def quick_bench(
         default=QUICK_SECONDS,
         ge=0.5,
         le=60,
-        description="Seconds of calls for each variant, over all configurations, warm and cold.",
+        description="Seconds of calls for each variant, over all configurations.",
     ),
     most_seconds: float = Field(
         default=MOST_SECONDS,
@@ -80,10 +77,9 @@ async def quick_bench(
     ),
 ) -> str:
     """Compare the working candidate, or variants of it, with a version, within seconds each where
-    nobody else measures: many calls in turn in one process, with warm and with cold caches,
-    with an interval. For differences of 0.2 to 1% on the way, which bench takes minutes to
-    show. Not what the gate measures, nothing is checked, not an attempt: bench or submit what
-    looks faster."""
+    nobody else measures: calls in turn, made and timed as the gate's are, with an interval. For
+    differences of some per cent on the way: for smaller ones give more seconds, or bench with
+    precision. Outputs are only glanced at, not an attempt: bench or submit what looks faster."""
     number, other, variants = chosen_variants(space, sweep, flags, attempts, against)
     known = [c.name for c in space.bench.reading.task.configurations]
     if configuration is not None and configuration not in known:
@@ -140,21 +136,20 @@ def left_out(variants: Sequence[Variant], rows: Sequence[QuickRow]) -> str:
 
 
 def quick_text(rows: Sequence[QuickRow], against: str) -> str:
-    """What quick comparisons with a version showed; the fastest with cold caches first."""
-    lines = [f"Quick comparison with {against} (1.02 is 2% faster), the fastest when cold first:"]
+    """What quick comparisons with a version showed, the fastest first."""
+    lines = [f"Quick comparison with {against} (1.02 is 2% faster), the fastest first:"]
     measured = [row for row in rows if not row.result.trouble]
-    measured.sort(key=lambda row: -row.result.estimate("cold").mean)
+    measured.sort(key=lambda row: -row.result.estimate().mean)
     for row in measured:
         lines += _row_lines(row, measured[0])
     lines += trouble_lines([(row.variant.name, *_trouble(row.result)) for row in rows])
     if not measured:
         return "\n".join(lines[1:])
     legend = (
-        f"Each shared a process with {against}, called in turn. WARM: the same inputs again and"
-        " again, in the caches as far as they fit. COLD: inputs and outputs flushed from the caches"
-        " before each call. In brackets the 95% interval between processes. This is not what the"
-        " gate measures (fresh inputs in fresh memory, a process for each, outputs judged): it"
-        " tells which of two is worth a bench, it shows no gain."
+        "Called and timed as the gate does: a process for each, new inputs for every call, written"
+        " by the harness to memory at a new address after it filled the outputs, on the candidate's"
+        " own core. In brackets the 95% interval between pairs of processes. It shows no gain: it"
+        " tells which is worth a bench or a submit. Outputs are glanced at, not judged in full."
     )
     return "\n".join([*lines, legend])
 
@@ -167,19 +162,15 @@ def _trouble(result: QuickComparison) -> tuple[str, str]:
 
 def _row_lines(row: QuickRow, first: QuickRow) -> list[str]:
     result = row.result
-    each = ", ".join(f"{caches} {_speed(result.estimate(caches))}" for caches in CACHES)
+    lines = [f"- {row.variant.name}: {_speed(result.estimate())}"]
     if row is not first:
-        each += ", " + ", ".join(f"{caches} {_beside(row, first, caches)}" for caches in CACHES)
-    lines = [f"- {row.variant.name}: {each}; {result.calls} calls, {result.seconds:.1f} s"]
+        lines[0] += f", {_beside(row, first)}"
+    lines[0] += f"; {result.calls} calls, {result.seconds:.1f} s"
     if result.waited >= 1:
         lines[0] += f" after {result.waited:.0f} s of waiting for the device"
-    if len(result.warm) > 1:
-        for name in result.warm:
-            both = ", ".join(f"{caches} {_times(result, caches, name)}" for caches in CACHES)
-            lines.append(f"    {name}: {both}")
-    else:
-        both = ", ".join(f"{c} {_milliseconds(result, c, n)}" for c in CACHES for n in result.of(c))
-        lines.append(f"    a call: {both}")
+    for name in result.configurations:
+        speed = f"{_speed(result.estimate(name))} " if len(result.configurations) > 1 else ""
+        lines.append(f"    {name}: {speed}{_milliseconds(result, name)}")
     lines += [f"    {remark}" for remark in result.remarks]
     if result.health is not None and result.health.remark:
         lines.append(f"    meanwhile {result.health.remark}")
@@ -191,19 +182,12 @@ def _speed(estimate: Estimate) -> str:
     return f"{math.exp(estimate.mean):.4f} [{1 + low:.4f} to {1 + high:.4f}]"
 
 
-def _times(result: QuickComparison, caches: Caches, name: str) -> str:
-    return f"{_speed(result.estimate(caches, name))} {_milliseconds(result, caches, name)}"
+def _milliseconds(result: QuickComparison, name: str) -> str:
+    other = result.configurations[name].milliseconds
+    return f"{other / math.exp(result.estimate(name).mean):.4g} ms beside {other:.4g}"
 
 
-def _milliseconds(result: QuickComparison, caches: Caches, name: str) -> str:
-    other = result.of(caches)[name].milliseconds
-    mine = other / math.exp(result.estimate(caches, name).mean)
-    return f"{mine:.4g} ms beside {other:.4g}"
-
-
-def _beside(row: QuickRow, first: QuickRow, caches: Caches) -> str:
-    """Whether a variant is told apart from the first one with these caches."""
-    a, b = first.result.estimate(caches), row.result.estimate(caches)
-    if not told_apart(a, b):
-        return "not told apart from the first"
-    return "slower than the first" if b.mean < a.mean else "faster than the first"
+def _beside(row: QuickRow, first: QuickRow) -> str:
+    """Whether a variant is told apart from the first one."""
+    told = told_apart(first.result.estimate(), row.result.estimate())
+    return "slower than the first" if told else "not told apart from the first"

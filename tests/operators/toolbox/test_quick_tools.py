@@ -25,11 +25,9 @@ async def test_variants_are_compared_without_an_attempt_and_marked() -> None:
     await box.call("write_file", {"text": source(1.2)})
     wanted = {"sweep": {"TILE": ["1", "2"]}, "configuration": "small"}
     result = await box.call("quick_bench", wanted)
-    assert result.ok and "not what the gate measures" in result.text
+    assert result.ok and "It shows no gain" in result.text
     lines = result.text.splitlines()
-    assert (
-        lines[1].startswith("- the working candidate TILE=1: warm 1.2000 [") and "cold" in lines[1]
-    )
+    assert lines[1].startswith("- the working candidate TILE=1: 1.2000 [")
     assert "not told apart from the first" in result.text and "ms beside 2" in result.text
     assert bench.state.session.spend.evaluations == 0 and not bench.state.attempts
     wrong = await box.call("quick_bench", {"configuration": "huge"})
@@ -43,8 +41,8 @@ async def test_one_that_cannot_be_compared_is_told_beside_the_others() -> None:
     await box.call("write_file", {"text": source(1.2) + "SYNTAX"})
     result = await box.call("quick_bench", {"attempts": ["1.1"]})
     lines = result.text.splitlines()
-    assert result.ok and lines[1].startswith("- attempt 1.1: warm 1.1000")
-    assert lines[-2].startswith("- the working candidate: ") and "warm" not in lines[-2]
+    assert result.ok and lines[1].startswith("- attempt 1.1: 1.1000")
+    assert lines[-2].startswith("- the working candidate: ") and "[" not in lines[-2]
 
 
 async def test_no_variant_is_begun_once_the_time_is_over() -> None:
@@ -57,12 +55,12 @@ async def test_no_variant_is_begun_once_the_time_is_over() -> None:
     async def ask(question: Question[Any], /) -> Any:
         assert isinstance(question, QuickQuestion)
         more.append(question.more)
-        return compared((1.0, 1.1), (1.0, 1.1)).replaced(waited=30.0)
+        return compared(1.0, 1.1).replaced(waited=30.0)
 
     rows: list[QuickRow] = []
     await quick_rows(rows, variants, ask, question, 0.0, lambda *said: told.append(said))
     assert [row.variant.name for row in rows] == ["a"]
-    assert told == [("1 of 3: a", ""), ("", "a warm 1.0488, cold 1.0488")] and more == [True]
+    assert told == [("1 of 3: a", ""), ("", "a 1.0488")] and more == [True]
     rest = left_out(variants, rows)
     assert "30 s of it went on waiting" in rest and "not begun: b; c" in rest
     assert "after 30 s of waiting for the device" in quick_text(rows, "v0")
@@ -72,25 +70,22 @@ async def test_no_variant_is_begun_once_the_time_is_over() -> None:
     assert more[1:] == [True, True, False], "the device is not kept for nothing"
 
 
-def compared(warm: tuple[float, ...], cold: tuple[float, ...]) -> QuickComparison:
-    return QuickComparison(
-        warm={"c": Alternation(speeds=warm, milliseconds=2.0)},
-        cold={"c": Alternation(speeds=cold, milliseconds=3.0)},
-    )
+def compared(*speeds: float) -> QuickComparison:
+    return QuickComparison(configurations={"c": Alternation(speeds=speeds, milliseconds=2.0)})
 
 
-def test_the_first_is_the_fastest_with_cold_caches_and_others_are_told_apart() -> None:
+def test_the_first_is_the_fastest_and_others_are_told_apart() -> None:
     rows = [
-        QuickRow(_variant("x"), compared((1.05, 1.051, 1.049), (1.0, 1.001, 0.999))),
-        QuickRow(_variant("y"), compared((1.0, 1.001, 0.999), (1.04, 1.041, 1.039))),
+        QuickRow(_variant("x"), compared(1.0, 1.001, 0.999)),
+        QuickRow(_variant("y"), compared(1.04, 1.041, 1.039)),
     ]
     lines = quick_text(rows, "v3").splitlines()
     assert lines[1].startswith("- y:") and "the first" not in lines[1]
-    assert "warm faster than the first, cold slower than the first" in lines[3]
+    assert "slower than the first" in lines[3]
 
 
 def test_a_busy_machine_and_remarks_are_told() -> None:
-    result = compared((1.0, 1.0), (1.0, 1.0)).replaced(
+    result = compared(1.0, 1.0).replaced(
         remarks=("its out differs",), health=DeviceHealth(name="cpu", pressure=0.9)
     )
     text = quick_text([QuickRow(_variant("x"), result)], "v3")
@@ -101,12 +96,12 @@ def test_a_busy_machine_and_remarks_are_told() -> None:
 def test_the_interval_is_that_between_processes(one: list[float], two: list[float]) -> None:
     """Over two configurations the processes are averaged first; the order of them is no matter."""
     result = QuickComparison(
-        warm={
+        configurations={
             "a": Alternation(speeds=tuple(one), milliseconds=1.0),
             "b": Alternation(speeds=tuple(two), milliseconds=1.0),
         }
     )
-    whole = result.estimate("warm")
+    whole = result.estimate()
     each = [math.log(a * b) / 2 for a, b in zip(one, two, strict=True)]
     assert whole.mean == pytest.approx(sum(each) / 3) and whole.replicates == 3
     low, high = whole.interval()
@@ -114,8 +109,8 @@ def test_the_interval_is_that_between_processes(one: list[float], two: list[floa
     spread = max(each) - min(each)
     assert whole.error <= spread + 1e-12
     assert whole.error >= spread / 4 - 1e-12, "it is no less than the processes scatter"
-    with pytest.raises(KeyError):
-        result.estimate("cold")
+    with pytest.raises(ValueError, match="nothing was measured"):
+        QuickComparison().estimate()
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, math.inf, math.nan])

@@ -30,7 +30,6 @@ from avo_tui.evaluation.backends.cpp import (
     machine,
     profile,
 )
-from avo_tui.evaluation.backends.cpp.alternating import Alternating, NotComparedError, Pair
 from avo_tui.evaluation.backends.cpp.benchmark import Beside
 from avo_tui.evaluation.backends.cpp.candidate_process import (
     Calibration,
@@ -114,7 +113,7 @@ class CppBackend:
             peak_flops={f"fp32, {threads}": peak} if peak else {},
             facts=(
                 *([ceiling.HOW] if reached else []),
-                *machine.facts(),
+                *machine.facts(task.threads),
                 timed_inputs(task.timed),
                 f"library calls that a candidate may make: {allowed_symbols.allowed()}",
             ),
@@ -222,14 +221,14 @@ class CppBackend:
         configurations: Sequence[Configuration],
         seconds: float,
     ) -> QuickComparison:
-        """Calls of both in turn, warm and cold, in a few processes that hold both."""
+        """Calls of both in turn, as a pair makes them, in a few pairs of processes."""
         assert isinstance(compiled, CompiledCpp) and isinstance(other, CompiledCpp)
-        pair = Pair(compiled, other)
-        alternating = Alternating(task, pair, context.sandbox, benchmark_cpu())
-        try:
-            return await alternating.compare(await self.compiler(), configurations, seconds)
-        except NotComparedError as error:
-            return QuickComparison(trouble=f"Not compared: {error}.")
+        stage = await self.stage(task, context.sandbox)
+        reference = task.reference_baseline
+        beside = Beside({reference: self._baselines[task.name][reference]}, ())
+        return await benchmark.quickly(
+            stage, compiled, other, context, beside, configurations, seconds
+        )
 
     async def warm(self, task: Task, sandbox: Sandbox) -> None:
         """Prepare what is needed once: the runner, torch, the calibration."""

@@ -17,9 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from avo_tui.domain.questions import Alternation, QuickComparison
 from avo_tui.domain.report import EvaluationProgress
-from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score
+from avo_tui.domain.score import ConfigurationScore, PairedMeasurement, Score, geomean
 from avo_tui.domain.task import Configuration
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Context, Rejected
 from avo_tui.evaluation.backends.cpp import failures
 from avo_tui.evaluation.backends.cpp.candidate_process import (
@@ -57,6 +59,14 @@ PAIRED_SAMPLES, PAIRED_SHORTEST = 12, 0.12
 """Samples, and least seconds, of each of two candidates in one replicate. Fewer than in a
 benchmark: more samples do not reduce the variation between processes, so the gate takes more
 replicates instead."""
+QUICK_PROCESSES = 8
+"""Pairs of fresh processes of a quick comparison; its interval is that between them."""
+FEWEST_QUICK_PROCESSES = 3
+"""So many in any case; further ones only while the time is less than `OVER` times that asked for:
+calls of slow kernels take longer."""
+OVER = 3.0
+QUICK_ROUNDS = 2000
+"""Most rounds of one configuration in one of these pairs."""
 JUDGED = 2
 """Number of timed outputs per candidate and configuration that are judged in full."""
 DISGUISED = 2
@@ -285,20 +295,21 @@ class Bench:
         return early | {secrets.randbelow(SAMPLES) for _ in range(count // 2)}
 
     def paired(
-        self, mine: CandidateProcess, other: CandidateProcess
+        self, mine: CandidateProcess, other: CandidateProcess, until: float | None = None
     ) -> tuple[list[float], tuple[float, float]]:
         """Ratios of throughput mine/other, one a round of A B B A or B A A B, and both's seconds.
 
-        The seconds are medians of one call.
+        The seconds are medians of one call. `until`, by the monotonic clock, is when a quick
+        comparison ends, of whose outputs none is judged in full.
 
         Both candidates of a pair get the same inputs; neither can tell which it is.
         """
         subjects = (mine, other)
-        judged = [self._some_turns(JUDGED) for _ in subjects]
+        judged = [set[int]() if until else self._some_turns(JUDGED) for _ in subjects]
         pretended = self._some_turns(DISGUISED)
         times: list[tuple[float, float]] = []
         library: list[float] = []
-        most = max(PAIRED_SAMPLES, MOST // self.calls) // 2
+        most = QUICK_ROUNDS if until else max(PAIRED_SAMPLES, MOST // self.calls) // 2
         for turn, order in enumerate(paired_orders(most, self._chance)):
             seconds = [0.0, 0.0]
             for half in (order[:2], order[2:]):
@@ -315,7 +326,9 @@ class Bench:
                     self._pretend(subjects[which], drawn[0][1])
             times.append((seconds[0], seconds[1]))
             measured = self.calls * sum(map(sum, times))
-            if enough(2 * len(times), measured, PAIRED_SAMPLES, PAIRED_SHORTEST):
+            if until is not None and time.monotonic() > until:
+                break
+            if until is None and enough(2 * len(times), measured, PAIRED_SAMPLES, PAIRED_SHORTEST):
                 break
         ours = even([t[0] for t in times], library)
         theirs = even([t[1] for t in times], library)
@@ -481,10 +494,71 @@ async def paired(
                     )
                 )  # fmt: skip
     except Stopped as stop:
-        rejected = failures.rejected(
-            task, stop, where="while it was timed beside another version", configuration=None,
-            silent=True,
-        )  # fmt: skip
-        rejected.whose = owners.get(stop.owner)
-        raise rejected from stop
+        raise _stopped_beside(task, stop, owners) from stop
     return PairedMeasurement(configurations=ratios, rounds=counts, milliseconds=times)
+
+
+def _stopped_beside(task: Task, stop: Stopped, owners: Mapping[Running | None, str]) -> Rejected:
+    """The rejection of the one of two candidates whose process ended; `owners` has their ids."""
+    where = "while it was timed beside another version"
+    rejected = failures.rejected(task, stop, where=where, configuration=None, silent=True)
+    rejected.whose = owners.get(stop.owner)
+    return rejected
+
+
+async def quickly(
+    stage: Stage,
+    compiled: CompiledCpp,
+    other: CompiledCpp,
+    context: Context,
+    beside: Beside,
+    configurations: Sequence[Configuration],
+    seconds: float,
+) -> QuickComparison:
+    """Calls as those of `paired`, in several pairs of processes, for about `seconds` altogether.
+
+    What is left out changes no call: warming up under load, calls with check cases, judging in
+    full. Raises Rejected.
+    """
+    task, each = stage.task, seconds / (len(configurations) * QUICK_PROCESSES)
+    benches = [_bench(stage, c, beside, context, task.timed) for c in configurations]
+    speeds: dict[str, list[float]] = {c.name: [] for c in configurations}
+    taken: dict[str, list[float]] = {c.name: [] for c in configurations}
+    began, calls = time.monotonic(), 0
+    owners: dict[Running | None, str] = {}
+    try:
+        for number in range(QUICK_PROCESSES):
+            late = time.monotonic() - began > OVER * seconds
+            if late and number >= FEWEST_QUICK_PROCESSES:
+                break
+            async with (
+                stage.subject(compiled, context.watch) as mine,
+                stage.subject(other, context.watch) as theirs,
+            ):
+                owners = {s.runner.running: s.identity for s in (mine, theirs)}
+                for bench in benches:
+
+                    def work(bench: Bench = bench) -> tuple[list[float], tuple[float, float]]:
+                        bench.warm([mine, theirs], 0.0)
+                        return bench.paired(mine, theirs, time.monotonic() + each)
+
+                    running = (mine.runner.running, theirs.runner.running)
+                    rounds, typical = await in_thread(work, *running, cpu=stage.cpu)
+                    name = bench.configuration.name
+                    speeds[name].append(median(rounds))
+                    taken[name].append(typical[1])
+                    calls += 4 * bench.calls * len(rounds)
+    except Stopped as stop:
+        raise _stopped_beside(task, stop, owners) from stop
+    except Rejected as rejected:
+        summary = rejected.feedback.summary.removesuffix(verdicts.PASSED)
+        if summary != rejected.feedback.summary:  # nothing was checked before
+            rejected.verdict = Verdict.WRONG_RESULT
+            rejected.feedback = rejected.feedback.replaced(summary=f"{summary}; check says more")
+        raise
+    shown = {
+        name: Alternation(speeds=tuple(rows), milliseconds=1e3 * geomean(taken[name]))
+        for name, rows in speeds.items()
+    }
+    spent = round(time.monotonic() - began, 3)
+    return QuickComparison(configurations=shown, calls=calls, seconds=spent)

@@ -343,11 +343,6 @@ class Compiler:
         options = ["-O1", "-std=gnu++17"]
         return await self._native(task, "sampler", ("sampler.cpp",), options, sandbox)
 
-    async def alternate(self, task: Task, sandbox: Sandbox) -> Path:
-        """The program that calls two candidates of a task in turn."""
-        options = ["-O2", "-std=gnu++17"]
-        return await self._native(task, "alternate", ("alternate.cpp",), options, sandbox)
-
     async def _native(
         self, task: Task, program: str, names: Sequence[str], options: list[str], sandbox: Sandbox
     ) -> Path:

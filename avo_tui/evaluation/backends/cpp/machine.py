@@ -91,15 +91,19 @@ def nominal_peak(threads: int) -> float:
     return hertz * flops_per_cycle() * threads
 
 
-def facts() -> tuple[str, ...]:
+EXTENSIONS = ("avx512f", "avx512_bf16", "avx2", "fma", "sve")
+"""What a candidate can use where the processor has it. AMX is none of them: Linux wants a process
+to ask for it, which the runner does not and a candidate cannot."""
+
+
+def facts(threads: int) -> tuple[str, ...]:
     """What an engineer asks of a processor: vector width, caches, options of the compiler.
 
-    Caches are those of one core, as the system tells; what it does not tell is left out.
+    Caches are those of one core, as the system tells; what it does not tell is left out. `threads`
+    are those of a candidate.
     """
     features = cpu_features()
-    wide = [
-        f for f in ("avx512f", "avx512_bf16", "amx_tile", "avx2", "fma", "sve") if f in features
-    ]
+    wide = [f for f in EXTENSIONS if f in features]
     lines = [f"vector extensions: {', '.join(wide)}"] if wide else []
     folder = Path("/sys/devices/system/cpu/cpu0/cache")
     caches = []
@@ -115,9 +119,16 @@ def facts() -> tuple[str, ...]:
     if caches:
         lines.append(f"caches: {', '.join(caches)}")
     lines.append(f"options: {' '.join(driver.FIXED)}")
+    core = "the candidate's own core" if threads == 1 else "one core"
     lines.append(
-        "inputs are cold: every timed call gets inputs in memory that was never used before,"
-        " written by another process; the pages of inputs and outputs are mapped before the clock"
-        " starts, so they cost no page faults, but memory that a kernel allocates itself does"
+        "what caches hold when a timed call begins: the harness, another process, has filled the"
+        f" outputs and then written new inputs, on {core}. What of them was written last is in that"
+        " core's L1 and L2 as far as it fits, the rest in the shared cache or in memory; before"
+        " that a library call and the comparison of outputs ran there, so little of the kernel's"
+        " own code and buffers is left. Addresses change from call to call (no TLB entries)"
+    )
+    lines.append(
+        "the pages of inputs and outputs are mapped before the clock starts, so they cost no page"
+        " faults, but memory that a kernel allocates itself does"
     )
     return tuple(lines)
