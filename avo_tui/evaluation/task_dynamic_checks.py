@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement import dtypes
-from avo_tui.evaluation.measurement.cases import NOT_FINITE, Perturbation
+from avo_tui.evaluation.measurement.cases import HOLDING_INFINITIES, Perturbation
 from avo_tui.evaluation.measurement.judge import expect, judge, place
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.task import CheckCase, Task, prepare_baseline
@@ -195,7 +195,9 @@ class _Trial:
                     here, f"make_inputs returns {name} as {dtypes.of(tensor).name}; the argument "
                     f"is {declared[name]} ({kind})",
                 )  # fmt: skip
-            finite = self._case.distribution != NOT_FINITE and tensor.is_floating_point()
+            finite = (
+                self._case.distribution not in HOLDING_INFINITIES and tensor.is_floating_point()
+            )
             if finite and not bool(tensor.float().isfinite().all()):
                 raise Fault(
                     here, f"make_inputs returns {name} with values that are not finite ({kind})"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from avo_tui.domain.task import Configuration
+from avo_tui.evaluation.measurement.drawing import chance_for, evenly
 from avo_tui.evaluation.problems.attention import Attention
 from avo_tui.evaluation.task import Argument, CheckCase, Perturbation, Task, Tolerance
 
@@ -33,6 +34,8 @@ vector or a tile at the end is handled apart, for some remainders wrongly."""
 _SHORT = "a very short sequence"
 _LONE = "one row or one key among plain ones that is unlike them"
 _LONG = "a sequence longer than those that are scored"
+_LONGEST = 3 * 1024
+"""Longest sequence of the check: a plain kernel takes a second there."""
 _BATCH = "another batch size and number of heads"
 
 
@@ -104,6 +107,9 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             for length in _TAILS[causal]
         ]
         full_256, causal_256, full_1024, causal_1024 = _SCORED
+        chance = chance_for(self.name)
+        near = evenly(1025, 1500, chance)
+        far = evenly(1505, _LONGEST, chance) // 4 * 4 + 1  # a remainder that no other long case has
         return (
             hidden("one", _SHORT, "normal", 1, 1, 1, causal=False),
             hidden("three", _SHORT, "normal", 2, 1, 3, causal=True),
@@ -119,8 +125,8 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             hidden("twin-keys", _LONE, "twin_keys", 2, 4, 189, causal=False),
             hidden("batch-19", _BATCH, "normal", 19, 17, 3, causal=True),
             hidden("heads-67", _BATCH, "outliers", 1, 67, 6, causal=False),
-            hidden("long-1101", _LONG, "normal", 1, 1, 1101, causal=False),
-            hidden("long", _LONG, "lone_query", 1, 1, 1283, causal=False),
+            hidden("long", _LONG, "lone_query", 1, 1, near, causal=False),
+            hidden("far", _LONG, "normal", 1, 1, far, causal=False),
             *tails,
             CheckCase(full_256, "normal", repeat=True),
             CheckCase(causal_256, "normal", perturb=True),

@@ -15,8 +15,9 @@ from avo_tui.evaluation.measurement.judge import Judgement, place
 if TYPE_CHECKING:
     import torch
 
-NOT_FINITE = "not_finite"
-"""Kind of inputs that may hold infinities and NaN; those of every other kind are finite."""
+NOT_FINITE, MASKED = "not_finite", "masked"
+HOLDING_INFINITIES = frozenset({NOT_FINITE, MASKED})
+"""Kinds of inputs that may hold infinities, the first NaN, too; those of others are finite."""
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Literal
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.measurement import dtypes
+from avo_tui.evaluation.measurement.cases import MASKED
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.references.distributions import (
     DISTRIBUTIONS,
     TIED,
     families,
     leaves_order_open,
+    masks_rows,
 )
 from avo_tui.evaluation.references.files import Companions
 from avo_tui.evaluation.references.fitting import (
@@ -38,7 +40,7 @@ from avo_tui.evaluation.references.fitting import (
 from avo_tui.evaluation.references.formats import read
 from avo_tui.evaluation.references.hidden_sizes import OTHER_SIZES, near, other_sizes
 from avo_tui.evaluation.references.source import BadReferenceError, Reference, ReferenceSample
-from avo_tui.evaluation.references.spec import ABOVE, Case, ReferenceSpec, Sizes, Tensor
+from avo_tui.evaluation.references.spec import ABOVE, FAR, Case, ReferenceSpec, Sizes, Tensor
 
 if TYPE_CHECKING:
     import torch
@@ -53,11 +55,15 @@ TELLING = 12
 """Least size of every axis at which it is looked which kinds of inputs fit."""
 SHORT = 5
 """Size of all other axes where one is longer than what is scored."""
+FAR_FACTORS = (16, 8, 4, 2)
+"""Multiples of a scored size that are tried as the greatest of a hidden case."""
 MOST_HIDDEN = len(OTHER_SIZES)
 DRAWS = 5
 """Sizes near a hidden case's at which the reference must run for the case to be a pattern."""
 QUICK_FLOPS = 2e8
 """Most operations of a run that is repeated for each distribution."""
+QUICK_BYTES = 8 << 20
+"""The same of its inputs and outputs."""
 WITH_DATA = 256 << 20
 """Most bytes of inputs with which a reference is run for real where it looks at values."""
 TOLERATED = 10.0
@@ -255,6 +261,8 @@ def derive(
         sizes = {**fixed, **_longest(scored, smallest).sizes}
     progress(f"{len(DISTRIBUTIONS)} distributions of inputs")
     numbers, kinds = fitting_distributions(reference, sizes, names)
+    if not masks_rows(families(shown.operations)):
+        kinds = tuple(kind for kind in kinds if kind != MASKED)
     if leaves_order_open(shown.operations):
         kinds = tuple(kind for kind in kinds if kind not in TIED)
     spec = ReferenceSpec(
@@ -545,7 +553,8 @@ def _pattern(reference: Reference, base: Sizes, full: Sizes, shown: Look, case: 
 
 
 def _above(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> Iterator[Case]:
-    """For each axis a case in which it is longer than what is scored, and all others are short."""
+    """For each axis cases in which it is longer than what is scored, and all others are short:
+    a little, and as far as the reference runs without more work than is scored."""
     for axis, value in full.items():
         if value <= LARGE:
             continue
@@ -554,6 +563,14 @@ def _above(reference: Reference, base: Sizes, full: Sizes, shown: Look) -> Itera
         again = _seen(reference, {**base, **sizes}, like=shown)
         if again is not None and again.flops <= max(shown.flops, QUICK_FLOPS):
             yield _case(f"{ABOVE}{axis}", sizes, again)
+        for factor in FAR_FACTORS:
+            far = {**sizes, axis: value * factor | 1}
+            again = _seen(reference, {**base, **far}, like=shown)
+            if again is None or again.bytes > max(shown.bytes, QUICK_BYTES):
+                continue
+            if again.flops <= max(shown.flops, QUICK_FLOPS):
+                yield _case(f"{FAR}{axis}", far, again)
+                break
 
 
 def main() -> None:

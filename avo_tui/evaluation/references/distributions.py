@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from avo_tui.evaluation.measurement.cases import NOT_FINITE
+from avo_tui.evaluation.measurement.cases import MASKED, NOT_FINITE
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "ties": "values of which many are equal",
     "far_below": "values that are all far below zero",
     "offset": "values with an offset that is large beside their differences",
+    MASKED: "rows of which all or all but one value are minus infinity",
     NOT_FINITE: "infinities, and numbers that are not defined",
 }
 """Kind of inputs → what it is about, in words that may be told of a hidden case."""
@@ -117,7 +118,14 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
         flat[unlike], flat[unlike // 2] = math.inf, math.nan
     else:
         rows = fresh.view(-1, fresh.shape[-1]) if fresh.dim() else fresh.view(1, 1)
-        row = rows[unlike // rows.shape[-1]]
+        number = unlike // rows.shape[-1]
+        row = rows[number]
+        if kind == MASKED:
+            beside = rows[(number + 1) % len(rows)]
+            places = torch.arange(len(beside), device=beside.device)
+            beside.masked_fill_(places != beside.argmax(), -math.inf)
+            row.fill_(-math.inf)
+            return fresh
         # a row whose exponentials overflow, or whose squares are beyond what a cap lets through
         row.copy_(torch.zeros_like(row) if kind == "zero_row" else row * 30.0 + 90.0)
     return fresh
@@ -173,7 +181,7 @@ UNORDERED = frozenset(
 )
 """Operations whose choice between equal numbers torch leaves open."""
 
-TIED = frozenset({"ties", "zero_row", "far_below"})
+TIED = frozenset({"ties", "zero_row", "far_below", MASKED})
 """Kinds of inputs that bring equal numbers, which are left out where that choice is open."""
 
 
@@ -181,6 +189,14 @@ def families(operations: Iterable[str]) -> tuple[str, ...]:
     """The families that these operations belong to, in the order of `FAMILIES`."""
     names = set(operations)
     return tuple(family for family, parts in FAMILIES.items() if any(_is(n, parts) for n in names))
+
+
+def masks_rows(named: Iterable[str]) -> bool:
+    """Whether rows of minus infinity are part of what these families of operations compute: not
+    where they spread to other elements, or are subtracted from each other."""
+    return not {"softmax", "comparison", "reduction"}.isdisjoint(named) and {
+        "normalisation", "convolution", "product", "scan",
+    }.isdisjoint(named)  # fmt: skip
 
 
 def leaves_order_open(operations: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from avo_tui.evaluation.measurement.cases import NOT_FINITE
+from avo_tui.evaluation.measurement.cases import HOLDING_INFINITIES, MASKED
 from avo_tui.evaluation.measurement.near_ties import jumping
 from avo_tui.evaluation.references.distributions import DISTRIBUTIONS, distribute
 from avo_tui.evaluation.references.source import (
@@ -78,8 +78,8 @@ def _kinds(
                     "that take any dtype, such as a.float() @ b.float()"
                 ) from error
             continue
-        if kind == NOT_FINITE:
-            fits = _same_gaps(plain, own, exact)
+        if kind in HOLDING_INFINITIES:
+            fits = _same_gaps(plain, own, exact, at_all=kind != MASKED)
         else:
             fits = kind == "normal" or _sane(own, exact)
         if fits:
@@ -131,21 +131,28 @@ def _does_not_run(error: Exception) -> BadReferenceError:
     return BadReferenceError(f"the reference does not run: {why}")
 
 
-def _same_gaps(plain: Tensors, own: Tensors, exact: Tensors) -> bool:
+def _same_gaps(plain: Tensors, own: Tensors, exact: Tensors, *, at_all: bool) -> bool:
     """Whether what is not finite stays where it is, as in what is computed element by element.
 
+    `at_all`: whether the outputs must have some of it.
     Where it spreads, a good kernel that adds in another order may spread it otherwise.
     """
+    import torch
+
     entered = sum(int((~t.isfinite()).sum()) for t in plain.values() if t.is_floating_point())
     for name, tensor in own.items():
         if not tensor.is_floating_point():
-            return False
+            if at_all or not torch.equal(tensor, exact[name].to(tensor.dtype)):
+                return False
+            continue
         wide, gaps = exact[name].to(tensor.dtype), ~tensor.isfinite()
         same = (wide == tensor) | (wide.isnan() & tensor.isnan())
         if int(gaps.sum()) > entered or not bool(same[gaps].all()):
             return False
         kept = ~(gaps | ~wide.isfinite())
-        if not bool(gaps.any()) or not _sane({name: tensor[kept]}, {name: exact[name][kept]}):
+        if (at_all and not bool(gaps.any())) or not _sane(
+            {name: tensor[kept]}, {name: exact[name][kept]}
+        ):
             return False
     return True
 

@@ -1,17 +1,16 @@
-"""Sizes of a derived task's hidden cases: drawn by each process that checks candidates.
+"""Sizes of a derived task's hidden cases: drawn for each session.
 
 Whoever has the task's folder reads `reference.json`, and an agent with a shell has it. So what
-stands there are patterns, and the sizes of the check are drawn near them, by a secret that no file
-holds: another run has others. A kernel that is right at these sizes alone passes no longer than the
-process lives.
+stands there are patterns, and the sizes of the check are drawn near them, by a secret that is not
+in that folder (`measurement.drawing`): another session has others.
 """
 
 from __future__ import annotations
 
 import random
-import secrets
 
-from avo_tui.evaluation.references.spec import ABOVE, Case, ReferenceSpec, Sizes
+from avo_tui.evaluation.measurement.drawing import chance_for, evenly
+from avo_tui.evaluation.references.spec import ABOVE, FAR, Case, ReferenceSpec, Sizes
 
 OTHER_SIZES = (3, 17, 46, 1, 131, 79, 36, 101)
 """Patterns of an axis in hidden cases, unless the axis itself is smaller. Those above 16 leave
@@ -20,8 +19,6 @@ FIXED = 16
 """Up to this a size is a special case by itself, and is used as it is."""
 STEP = 8
 """Sizes move by multiples of it, so that they keep the remainders of the pattern."""
-
-_SECRET = secrets.randbits(128)
 
 
 def other_sizes(full: int) -> list[int]:
@@ -41,17 +38,20 @@ def near(case: Case, full: Sizes, chance: random.Random) -> Sizes:
         least, most = max(FIXED + 1, size - size // 3), min(full[axis], size + max(16, size // 3))
         if case.name == f"{ABOVE}{axis}":
             least, most = full[axis] + 1, size + size // 4
+        elif case.name == f"{FAR}{axis}":
+            sizes[axis] = evenly(full[axis] * 3 // 2 + 1, size, chance)
+            continue
         fitting = [n for n in range(size % STEP, most + 1, STEP) if n >= least]
         sizes[axis] = chance.choice(fitting) if size > FIXED else size
     return case.sizes if sizes == full else sizes
 
 
 def with_drawn_sizes(spec: ReferenceSpec) -> ReferenceSpec:
-    """The spec with sizes of this process in those hidden cases that are patterns.
+    """The spec with sizes of this session in those hidden cases that are patterns.
 
     Their other figures are those of the pattern.
     """
-    chance = random.Random(f"{_SECRET} {spec.name}")  # noqa: S311  the secret has 128 bits
+    chance = chance_for(spec.name)
     full = spec.scored[0].sizes
     hidden = (c.replaced(sizes=near(c, full, chance)) if c.pattern else c for c in spec.hidden)
     return spec.replaced(hidden=tuple(hidden))

@@ -13,6 +13,8 @@ FILE = "reference.json"
 SOURCE = "reference.py"
 ABOVE = "above-"
 """What the names of hidden cases begin with whose sizes are above the scored ones."""
+FAR = f"{ABOVE}far-"
+"""The same of those among them that are drawn from there up to the sizes of the case."""
 Kind = Literal["module", "pair", "flashinfer"]
 Sizes = dict[str, int]
 """Name of a constant of the reference → its value."""

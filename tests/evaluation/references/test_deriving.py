@@ -13,7 +13,8 @@ from avo_tui.evaluation import case_coverage, task_dynamic_checks
 from avo_tui.evaluation.backends.cuda.launch_plan import TensorSpec
 from avo_tui.evaluation.case_coverage import gaps
 from avo_tui.evaluation.loading import load_task
-from avo_tui.evaluation.references import adopting, hidden_sizes
+from avo_tui.evaluation.measurement.drawing import draw_by
+from avo_tui.evaluation.references import adopting
 from avo_tui.evaluation.references.adopting import adopt, wishes_for
 from avo_tui.evaluation.references.deriving import Wishes, derive
 from avo_tui.evaluation.references.describing import cpp_description
@@ -66,19 +67,23 @@ def test_hidden_sizes_leave_every_remainder_that_a_tail_can_have(full: int) -> N
             assert 1 <= moved <= full and moved % 8 == size % 8 and (moved > 16) == (size > 16)
 
 
-def test_the_sizes_of_hidden_cases_stand_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sizes_of_hidden_cases_stand_in_no_file() -> None:
     spec = derived(LINEAR.replace("batch = 16", "batch = 900"))
     assert all(case.pattern for case in spec.hidden)
     read = {case.sizes["batch"] for case in spec.hidden}
-    drawn = set()
+    drawn, greatest = set(), []
     for secret in range(8):
-        monkeypatch.setattr(hidden_sizes, "_SECRET", secret)
+        draw_by(f"secret {secret}")
         again = with_drawn_sizes(spec)
         assert again == with_drawn_sizes(spec) and len(again.hidden) == len(spec.hidden)
         drawn.add(tuple(case.sizes["batch"] for case in again.hidden))
-        above = again.hidden[-1]
-        assert above.name == "above-batch" and above.sizes["batch"] > 900
-    assert len(drawn) == 8, "each process has its own"
+        near, far = again.hidden[-2:]
+        assert near.name == "above-batch" and 900 < near.sizes["batch"] <= 1407
+        assert far.name == "above-far-batch" and 1350 < far.sizes["batch"] <= 14401
+        greatest.append(far.sizes["batch"])
+    assert max(greatest) > 3000, "spread evenly over orders of magnitude"
+    draw_by("")
+    assert len(drawn) == 8, "each session has its own"
     assert not any(set(sizes) == read for sizes in drawn)
 
 

@@ -49,6 +49,21 @@ def in_parts(work: Kernel) -> Kernel:
     return lambda x: torch.cat([work(part) for part in x.split(COLUMNS, -1)], -1)
 
 
+def above(limit: int) -> Kernel:
+    """Cumulative sums that lose a part from there on."""
+    return lambda x: torch.cat([x[..., :limit].cumsum(-1), x[..., limit:].cumsum(-1)], -1)
+
+
+def online(x: torch.Tensor) -> torch.Tensor:
+    """A softmax whose maximum and sum are kept tile by tile; −∞ minus −∞ is NaN."""
+    m, total = torch.full(x.shape[:-1], -torch.inf), torch.zeros(x.shape[:-1])
+    for tile in x.split(64, -1):
+        new = torch.maximum(m, tile.amax(-1))
+        total = total * (m - new).exp() + (tile - new[..., None]).exp().sum(-1)
+        m = new
+    return (x - m[..., None]).exp() / total[..., None]
+
+
 def last_of_ties(x: torch.Tensor) -> torch.Tensor:
     return x.shape[-1] - 1 - x.flip(-1).argmax(-1)
 
@@ -71,6 +86,14 @@ MUTANTS: dict[str, tuple[str, str, Kernel]] = {
         "torch.nn.functional.layer_norm(x, x.shape[-1:])", "normalisation", one_pass,
     ),
     "cumsum that starts again": ("x.cumsum(-1)", "scan", in_parts(lambda x: x.cumsum(-1))),
+    "cumsum that starts again far above": ("x.cumsum(-1)", "scan", above(6000)),
+    "logsumexp of a masked row": (
+        "torch.logsumexp(x, -1)", "softmax",
+        lambda x: (m := x.amax(-1).clamp(min=-3e38)) + (x - m[..., None]).exp().sum(-1).log().clamp(
+            min=-100
+        ),
+    ),
+    "softmax of tiles without a guard": ("torch.softmax(x, -1)", "softmax", online),
     "argmax of the last of ties": ("x.argmax(-1)", "comparison", last_of_ties),
     "argmax from -100": ("x.argmax(-1)", "comparison", from_minus_100),
     "normalise without eps": (
