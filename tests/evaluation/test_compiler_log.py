@@ -1,11 +1,13 @@
-"""A compiler's warnings inside its own headers are left out of a log, and nothing else."""
+"""Warnings inside headers that are not the candidate's are counted in a log, and nothing else."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from avo_tui.domain.questions import ScratchQuestion
 from avo_tui.evaluation.backends.cpp.compiler import without_header_warnings
+from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import needs_compiler
 
 HEADER = "/usr/lib/gcc/x86_64-linux-gnu/12/include/avx512fintrin.h"
@@ -50,7 +52,7 @@ In file included from ./k.cpp:1:
 
 def test_only_warnings_of_headers_are_left_out() -> None:
     told = without_header_warnings(FLOOD + OWN + FLOOD + ERROR + FLOOD + INSIDE)
-    left = "(3 warnings inside headers of the compiler left out)\n"
+    left = "(3 warnings inside headers left out)\n"
     assert told == OWN + ERROR + INSIDE + left
     assert without_header_warnings(FLOOD).startswith("(1 warning inside")
 
@@ -71,27 +73,50 @@ def test_a_log_without_them_stays_as_it_is() -> None:
         "./k.cpp:5:3: internal compiler error: Segmentation fault",
         "./k.cpp:5:3: sorry, unimplemented: something",
         "./k.cpp:9:3:   required from here",
-        "/usr/include/string_fortified.h:29:33: warning: forming offset 4 [-Warray-bounds]",
-        "/usr/include/mine.h:3:1: warning: 'x' is used uninitialized [-Wuninitialized]",
         "anything else",
     ],
 )
 def test_what_stands_behind_a_warning_of_a_header_stays(line: str) -> None:
     told = without_header_warnings(f"{FLOOD}{line}\n{FLOOD}")
-    assert told == f"{line}\n(2 warnings inside headers of the compiler left out)\n"
+    assert told == f"{line}\n(2 warnings inside headers left out)\n"
     own = without_header_warnings(f"{FLOOD}{OWN}{line}\n")
-    assert own == f"{OWN}{line}\n(1 warning inside headers of the compiler left out)\n"
+    assert own == f"{OWN}{line}\n(1 warning inside headers left out)\n"
+
+
+def test_a_warning_of_the_systems_headers_is_counted_with_the_line_it_comes_from() -> None:
+    log = """\
+In file included from /usr/include/string.h:535,
+                 from ./k.cpp:2:
+In function 'void* memset(void*, int, size_t)',
+    inlined from 'void work()' at ./k.cpp:12:9:
+/usr/include/bits/string_fortified.h:59:33: warning: writing 8 bytes [-Warray-bounds]
+   59 |   return __builtin___memset_chk (__dest, __ch, __len,
+      |          ~~~~~~~~~~~~~~~~~~~~~~^~~~~~~~~~~~~~~~~~~~~~
+"""
+    told = without_header_warnings(log + OWN + FLOOD)
+    assert told == OWN + "(2 warnings inside headers left out: 1 -Warray-bounds from k.cpp:12)\n"
+
+
+REAL = (
+    "#if defined(__x86_64__)\n#include <immintrin.h>\n"
+    '__attribute__((target("avx512f"))) __m512 f(__m512 a) {\n'
+    "    int unused; return _mm512_max_ps(a, _mm512_roundscale_ps(a, 0));\n}\n#else\n"
+    "void f() { int unused; }\n#endif\n"
+)
+
+
+@needs_compiler
+async def test_the_log_of_an_experiment_is_as_short(pipeline: Pipeline) -> None:
+    wanted = ScratchQuestion(files={"x.cpp": f"{REAL}int main() {{ }}\n"}, seconds=1)
+    report = await pipeline.ask("tiny_attention", wanted)
+    assert report.compiled and "unused" in report.compiler_log
+    assert "intrin.h:" not in report.compiler_log
 
 
 @needs_compiler
 def test_what_a_real_compiler_says_of_intrinsics(tmp_path: Path) -> None:
     source = tmp_path / "k.cpp"
-    source.write_text(
-        "#if defined(__x86_64__)\n#include <immintrin.h>\n"
-        '__attribute__((target("avx512f"))) __m512 f(__m512 a) {\n'
-        "    int unused; return _mm512_max_ps(a, _mm512_roundscale_ps(a, 0));\n}\n#else\n"
-        "void f() { int unused; }\n#endif\n"
-    )
+    source.write_text(REAL)
     done = subprocess.run(
         ["c++", "-O3", "-Wall", "-Wextra", "-c", "-o", "/dev/null", "./k.cpp"],
         cwd=tmp_path, capture_output=True, text=True, check=False,

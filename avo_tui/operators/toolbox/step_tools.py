@@ -22,7 +22,7 @@ from avo_tui.operators.toolbox.report_text import (
     report_text,
 )
 from avo_tui.operators.toolbox.running_call import unreturned
-from avo_tui.operators.toolbox.timing_tools import IF_BUSY, busy_line, not_now
+from avo_tui.operators.toolbox.timing_tools import IF_BUSY, IfBusy, busy_line, when_quiet
 from avo_tui.operators.toolbox.tool import ToolAnswer, tool
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
@@ -122,7 +122,7 @@ async def submit(
     ),
     until: Literal["decided", "settled"] = _UNTIL,
     most_pairs: int = _MOST_PAIRS,
-    if_busy: Literal["measure", "say"] = IF_BUSY,
+    if_busy: IfBusy = IF_BUSY,
     attempt: str | None = Field(
         default=None,
         pattern=r"^\d+\.\d+$",
@@ -136,7 +136,8 @@ async def submit(
     it was built on."""
     _take_up(space, attempt)
     notes = notes_named(space, built_on)
-    if if_busy == "say" and (why := not_now(space)):
+    why, waited = await when_quiet(space, if_busy)
+    if why:
         return why
     idea = " ".join(idea.split())
     tried = space.evaluated.get(space.working.id) or await _evaluated(
@@ -147,7 +148,7 @@ async def submit(
             f"Not submitted: attempt {tried.step}.{tried.number} is not correct, and only a"
             f" correct candidate can pass the gate.\n{report_text(tried.report)}"
         )
-    busy = busy_line(space)
+    busy = waited or busy_line(space)
     plan = plan_text(space.plan_title, space.plan)
     idea = idea or _title(space, tried)
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -25,11 +26,20 @@ from avo_tui.operators.toolbox.variants import (
 )
 from avo_tui.operators.toolbox.workspace import Workspace, load_candidate
 
+IfBusy = Literal["measure", "say", "wait"]
+
 IF_BUSY: Any = Field(
     default="measure",
-    description="`say`: where the machine is busy, or somebody else measures on it, nothing is"
-    " measured, and the answer says how busy it is. Pairs are dear on a busy machine.",
+    description="Where the machine is busy, or somebody else measures on it: `wait` waits until it"
+    " is quiet, 2 minutes at most; `say` measures nothing, and the answer says how busy it is, as"
+    " after a wait in vain. Pairs are dear on a busy machine.",
 )
+
+QUIET_SECONDS = 120.0
+"""Seconds after which `if_busy=wait` gives up."""
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks whether the machine is quiet."""
 
 FLAGS: Any = Field(
     default_factory=list,
@@ -97,16 +107,26 @@ def busy_line(space: Workspace) -> str:
     return f"The machine was busy when this began: {busy}." if busy else ""
 
 
-def not_now(space: Workspace) -> str:
-    """Why a caller who wants a quiet machine is sent away; "" where it is quiet."""
-    busy = space.bench.reading.busy()
+async def when_quiet(space: Workspace, if_busy: IfBusy) -> tuple[str, str]:
+    """(why nothing is measured now, how long the machine was waited for), each "" where it is
+    neither. Raises Interrupted."""
+    busy = space.bench.reading.busy() if if_busy != "measure" else ""
     if not busy:
-        return ""
+        return "", ""
+    began, seen, waited = time.monotonic(), busy, 0.0
+    while busy and if_busy == "wait" and waited < QUIET_SECONDS:
+        space.running.begin(f"waits until the machine is quiet: {busy}")
+        await space.bench.control.interruptible(asyncio.sleep(LOOK_SECONDS))
+        busy, waited = space.bench.reading.busy(), time.monotonic() - began
+        seen = busy or seen
+    after = f" after {waited:.0f} s of waiting" if waited else ""
+    if not busy:
+        return "", f"Waited {waited:.0f} s for a quiet machine: {seen}."
     return (
-        f"Not measured, and no pair is spent: the machine is busy now: {busy}. Pairs would scatter"
-        ' more and take longer. Wait for a while, or leave if_busy="say" out to measure all the'
-        " same."
-    )
+        f"Not measured, and no pair is spent: the machine is busy now{after}: {busy}. Pairs would"
+        ' scatter more and take longer. if_busy="wait" waits until it is quiet; without if_busy,'
+        " all the same is measured."
+    ), ""
 
 
 @tool("execution")
@@ -116,7 +136,7 @@ async def bench(
     flags: list[str] = TIMED_FLAGS,
     attempts: list[str] = ATTEMPTS,
     against: int | None = AGAINST,
-    if_busy: Literal["measure", "say"] = IF_BUSY,
+    if_busy: IfBusy = IF_BUSY,
     pairs: int | None = Field(
         default=None,
         ge=1,
@@ -140,9 +160,10 @@ async def bench(
     checked on the small configurations first, and a wrong one gets no pair. Not an attempt. For
     choosing between variants before one of them is evaluated."""
     bench = space.bench
-    if if_busy == "say" and (why := not_now(space)):
+    why, waited = await when_quiet(space, if_busy)
+    if why:
         return why
-    busy = busy_line(space)
+    busy = waited or busy_line(space)
     number, other, variants = chosen_variants(space, sweep, flags, attempts, against)
     timed = [Timed(variant) for variant in variants]
     spread = bench.reading.spread()

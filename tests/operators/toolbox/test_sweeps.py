@@ -10,7 +10,7 @@ from avo_tui.domain.events import (
 from avo_tui.domain.evidence import Comparison
 from avo_tui.domain.score import PairedMeasurement
 from avo_tui.operators.agent.prompts.opening import opening
-from avo_tui.operators.toolbox import Toolbox
+from avo_tui.operators.toolbox import Toolbox, timing_tools
 from tests.operators.fake_workbench import FakeWorkbench
 from tests.operators.toolbox.calls import bad, ok
 from tests.operators.toy_task import source
@@ -90,6 +90,23 @@ async def test_timing_says_how_long_it_took(box: Toolbox) -> None:
     await ok(box, "write_file", text=source(1.2))
     answer = await ok(box, "bench", sweep={"TILE": ["1", "2"]}, pairs=2)
     assert re.search(r"4 pairs in \d+\.\d s, \d+\.\d s each\.", answer)
+
+
+async def test_a_busy_machine_is_waited_for(
+    box: Toolbox, bench: FakeWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that asked again and again got no answer but that it is busy."""
+    await ok(box, "write_file", text=source(1.2))
+    looks = ["session other measures", "session other measures", ""]
+    monkeypatch.setattr(timing_tools, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(bench, "busy", lambda: looks.pop(0) if len(looks) > 1 else looks[0])
+    answer = await ok(box, "bench", if_busy="wait")
+    assert answer.startswith("Waited 0 s for a quiet machine: session other measures.")
+    assert "the working candidate" in answer
+    looks[:] = ["session other measures"]
+    monkeypatch.setattr(timing_tools, "QUIET_SECONDS", 0.02)
+    answer = await ok(box, "submit", if_busy="wait", summary="a tenth faster")
+    assert "no pair is spent: the machine is busy now after 0 s of waiting" in answer
 
 
 async def test_the_load_is_told_and_pairs_are_not_spent_on_a_busy_machine(

@@ -35,7 +35,7 @@ from avo_tui.evaluation.backends.cpp.candidate_process import (
     Calibration,
     Stage,
 )
-from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, sources
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp, Compiler, log_of, sources
 from avo_tui.evaluation.backends.cpp.driver import Driver, deployment, single_source
 from avo_tui.evaluation.backends.cpp.glue import INPUTS_HEADER, c_header
 from avo_tui.evaluation.backends.cpp.machine import benchmark_cpu
@@ -312,7 +312,7 @@ class CppBackend:
                 files = {INPUTS_HEADER: c_header(experiment.inputs, drawn), **files}
                 beside = sum(file.bytes for file in drawn)
             built = await tools.experiment(files, folder, context.sandbox)
-            log = (built.stderr + built.stdout).replace(f"{folder}/", "")
+            log = log_of(built, folder)
             if not built.ok:
                 why = "it does not compile" if built.reason == "exited" else _ending(built)
                 return ScratchReport(

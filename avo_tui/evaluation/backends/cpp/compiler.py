@@ -25,27 +25,33 @@ from avo_tui.evaluation.task import Task
 
 _LOCATED = re.compile(r"(?P<path>\S[^:\n]*):\d+:(?:\d+:)? (?P<kind>warning|note): ")
 _OF_INTRINSICS = re.compile(r"/\S*intrin\.h:\d+:.* warning: .*\[-W(?:maybe-)?uninitialized\]$")
-_CONTEXT = re.compile(
-    r"In file included from |\s+from \S|\s+inlined from |In .*function|\S*intrin\.h: In "
-)
+_FLAG = re.compile(r"\[(-W[^\]\s]+)\]$")
+_CALLER = re.compile(r"inlined from .* at (?:\./)?([^/\s:][^\s:]*:\d+)")
+_CONTEXT = re.compile(r"In file included from |\s+from \S|\s+inlined from |In .*function|/\S+: In ")
 _QUOTED = re.compile(r"\s*\d* +\|")
 """A line of the source that a diagnostic quotes, or the marks below it."""
 
 
 def without_header_warnings(log: str) -> str:
-    """The log without warnings of uninitialized values inside headers of intrinsics; a last line
-    says how many were left out. Every other line stays, in its order."""
+    """The log without warnings inside headers of the compiler, the system or a library, which have
+    absolute paths; a last line counts them by flag, with the lines of the candidate's that they
+    come from. Every other line stays, in its order."""
     kept: list[str] = []
     before: list[str] = []
     """Lines that say where the next diagnostic is, such as "In function"."""
-    dropped, dropping = 0, False
+    dropped: dict[str, tuple[int, list[str]]] = {}
+    dropping = False
     for line in log.splitlines():
         located = _LOCATED.match(line)
         if located and located["kind"] == "warning":
-            dropping = bool(_OF_INTRINSICS.match(line))
-            dropped += dropping
+            dropping = located["path"].startswith("/")
+            if dropping:
+                flag = "" if _OF_INTRINSICS.match(line) else _flag(line)
+                count, callers = dropped.get(flag, (0, []))
+                callers += [m[1] for text in before if (m := _CALLER.search(text))] if flag else []
+                dropped[flag] = count + 1, callers
         elif located:  # a note belongs to what stands before it
-            dropping = dropping and located["path"].endswith("intrin.h")
+            dropping = dropping and located["path"].startswith("/")
         elif _CONTEXT.match(line):
             before.append(line)
             continue
@@ -55,9 +61,24 @@ def without_header_warnings(log: str) -> str:
         before = []
     if not dropped:
         return log
-    s = "s" if dropped > 1 else ""
-    left = f"({dropped} warning{s} inside headers of the compiler left out)"
-    return "\n".join([*kept, *before, left]) + "\n"
+    return "\n".join([*kept, *before, _left_out(dropped)]) + "\n"
+
+
+def _flag(line: str) -> str:
+    found = _FLAG.search(line)
+    return found[1] if found else "without a flag"
+
+
+def _left_out(dropped: Mapping[str, tuple[int, list[str]]]) -> str:
+    """One line on the warnings of headers; those of intrinsics, which mean nothing, are counted."""
+    total = sum(count for count, _ in dropped.values())
+    named = []
+    for flag, (count, callers) in dropped.items():
+        if flag:
+            at = ", ".join([*dict.fromkeys(callers)][:4])
+            named.append(f"{count} {flag}" + (f" from {at}" if at else ""))
+    which = f": {'; '.join(named)}" if named else ""
+    return f"({total} warning{'s' if total > 1 else ''} inside headers left out{which})"
 
 
 LIMITS = Limits(
@@ -91,7 +112,7 @@ extern "C" float trial(int n) {
     return sum;
 }
 """
-_KEPT = "3"
+_KEPT = "4"
 """Version of what the cache keeps of a compilation."""
 _DECLARED_OTHERWISE = re.compile(
     "conflicting (declaration|types)|ambiguating new declaration|different exception spec"
@@ -137,7 +158,8 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         os.utime(path, (COMPILE_DATE, COMPILE_DATE))  # what __TIMESTAMP__ tells
 
 
-def _log(outcome: Outcome, folder: Path) -> str:
+def log_of(outcome: Outcome, folder: Path) -> str:
+    """What a compiler wrote, without this machine's folders and warnings inside headers."""
     log = (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
     return without_header_warnings(log)
 
@@ -320,7 +342,7 @@ class Compiler:
             read=self._reads(),
         )
         outcome = await sandbox.run(job)
-        log = _log(outcome, scratch)
+        log = log_of(outcome, scratch)
         if not outcome.ok:
             raise _failure(outcome, log)
         listing = scratch / "listing.txt"
@@ -366,7 +388,7 @@ class Compiler:
                 )
             )  # fmt: skip
             if not outcome.ok:
-                why = outcome.error or _log(outcome, scratch).strip()[:2000]
+                why = outcome.error or log_of(outcome, scratch).strip()[:2000]
                 raise EvaluatorError(f"the {program} of {task.name} does not compile: {why}")
             data = read_untrusted(scratch / program)
         return self._runners.put(key, {program: data}) / program
