@@ -65,8 +65,8 @@ def without_header_warnings(log: str) -> str:
 
 
 def _flag(line: str) -> str:
-    found = _FLAG.search(line)
-    return found[1] if found else "without a flag"
+    flag = _FLAG.search(line)
+    return flag[1] if flag else "without a flag"
 
 
 def _left_out(dropped: Mapping[str, tuple[int, list[str]]]) -> str:
@@ -75,8 +75,8 @@ def _left_out(dropped: Mapping[str, tuple[int, list[str]]]) -> str:
     named = []
     for flag, (count, callers) in dropped.items():
         if flag:
-            at = ", ".join([*dict.fromkeys(callers)][:4])
-            named.append(f"{count} {flag}" + (f" from {at}" if at else ""))
+            lines = ", ".join([*dict.fromkeys(callers)][:4])
+            named.append(f"{count} {flag}" + (f" from {lines}" if lines else ""))
     which = f": {'; '.join(named)}" if named else ""
     return f"({total} warning{'s' if total > 1 else ''} inside headers left out{which})"
 
