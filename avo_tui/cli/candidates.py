@@ -56,6 +56,7 @@ from avo_tui.operators.toolbox.variants import Ask, Timed, Variant
 from avo_tui.patches import ChangeError
 from avo_tui.settings import settings
 from avo_tui.store import SessionReader
+from avo_tui.store.session_secret import secret_of
 from avo_tui.worktree import read_change
 
 LOOK_SECONDS = 0.3
@@ -237,8 +238,10 @@ def bench(
 
 async def _measured(reader: SessionReader, work: _Pairs | _Quick) -> None:
     require_agreement(reader.folder)
-    task = reader.state.session.task.name
-    async with make_evaluator(reader.state.session.settings, task) as evaluator:
+    session = reader.state.session
+    task = session.task.name
+    async with make_evaluator(session.settings, task) as evaluator:
+        evaluator.drawn_by = secret_of(session)
 
         async def ask(question: Question[Answer], /) -> Answer:
             quick = isinstance(question, CheckQuestion)

@@ -31,6 +31,7 @@ from avo_tui.devices import OwnSensors
 from avo_tui.domain.base import Value
 from avo_tui.domain.questions import ANY_QUESTION, Question
 from avo_tui.evaluation.evaluation_run import person
+from avo_tui.evaluation.measurement.drawing import draw_by
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.sandbox.policy import SandboxError
@@ -144,6 +145,7 @@ class Worker:
         except ValidationError as error:
             op = request.get("op")
             raise EvaluatorError(f"the worker cannot read the request {op!r}") from error
+        draw_by(str(request.get("drawn_by", "")))
         return await pipeline.ask(
             task, question, lambda progress: self._say(request, progress=progress)
         )

@@ -249,6 +249,7 @@ def run_engine(
     from avo_tui.evolution.options import disk_patience
     from avo_tui.operators.registry import make_operator
     from avo_tui.store import send_command
+    from avo_tui.store.session_secret import secret_of
 
     mode = mode or EngineMode()
     known_sessions.require_known(folder)
@@ -266,6 +267,7 @@ def run_engine(
         evaluator = make_evaluator(
             session.settings, session.task.name, whose, begins=not writer.state.versions
         )
+        evaluator.drawn_by = secret_of(session)
         if resume and session.state in {"paused", "pausing", "parked"}:
             send_command(folder, Resume())
         if ready is not None:

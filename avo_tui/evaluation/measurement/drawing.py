@@ -21,6 +21,10 @@ def draw_by(secret: str) -> None:
     _SECRET.set(secret or _OWN)
 
 
+def drawn_by() -> str:
+    return _SECRET.get()
+
+
 def chance_for(what: str) -> random.Random:
     """The same numbers each time for the same secret and the same `what`."""
     return random.Random(f"{_SECRET.get()} {what}")  # noqa: S311  the secret has 128 bits

@@ -26,6 +26,9 @@ class Evaluator(ABC):
     `harness_error` and is started again for the next request.
     """
 
+    drawn_by = ""
+    """The secret that hidden cases are drawn by; without it each worker has one of its own."""
+
     @property
     def width(self) -> int:
         """How many requests are served at once now, at least 1."""
@@ -78,7 +81,10 @@ class Evaluator(ABC):
     ) -> Answer:
         """The answer to a question, which says what it may be."""
         try:
-            answer = await self.request(question.request(task), progress)
+            body = question.request(task)
+            answer = await self.request(
+                {**body, "drawn_by": self.drawn_by} if self.drawn_by else body, progress
+            )
         except WorkerGoneError as error:
             why = f"{error}; it is started again when needed"
             failed = question.unanswered(task, why)

@@ -250,6 +250,8 @@ class SpoolWorker:
             nonlocal number
             number += 1
             body = question.request(task)
+            if "drawn_by" in request["body"]:
+                body["drawn_by"] = request["body"]["drawn_by"]
             name = digest(str(request["session"]), body)
             known = next((p for i, p in self._folder.names("answers").items() if name in i), None)
             answer = self._folder.read(known) if known is not None else None

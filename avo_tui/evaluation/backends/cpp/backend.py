@@ -46,6 +46,7 @@ from avo_tui.evaluation.input_files import drawn_inputs, write_input_files
 from avo_tui.evaluation.loading import source_of
 from avo_tui.evaluation.measurement import VERSION
 from avo_tui.evaluation.measurement.cases import timed_inputs
+from avo_tui.evaluation.measurement.drawing import drawn_by
 from avo_tui.evaluation.measurement.stopwatch import Stopwatch
 from avo_tui.evaluation.pool import Pool
 from avo_tui.evaluation.ports import EvaluatorError
@@ -78,7 +79,8 @@ class CppBackend:
         self._pool = Pool()
         self._calibration: Calibration | None = None
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
-        self._layouts: dict[str, Layouts] = {}
+        self._layouts: dict[str, tuple[str, Layouts]] = {}
+        """Task → those of the secret that its hidden cases were last drawn by."""
 
     async def compiler(self) -> Compiler:
         """Compiles C++, the runner among it; raises EvaluatorError where there is no compiler."""
@@ -240,10 +242,10 @@ class CppBackend:
         runner = await (await self.compiler()).runner(task, sandbox)
         if task.name not in self._baselines:
             self._baselines[task.name] = self._limited(task)
-        if task.name not in self._layouts:
-            self._layouts[task.name] = Layouts(task)
+        if self._layouts.get(task.name, ("",))[0] != drawn_by():
+            self._layouts[task.name] = drawn_by(), Layouts(task)
         calibration = await self._calibrated(sandbox)
-        layouts = self._layouts[task.name]
+        _, layouts = self._layouts[task.name]
         return Stage(task, sandbox, runner, layouts, calibration, benchmark_cpu())
 
     def _beside(self, task: Task, watch: Stopwatch) -> Beside:

@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -742,7 +743,8 @@ async def in_thread(work: Callable[[], T], *running: Running, cpu: int | None = 
         finally:
             os.sched_setaffinity(0, mine)
 
-    future = asyncio.get_running_loop().run_in_executor(_THREAD, pinned)
+    run = copy_context().run  # hidden cases are drawn by the secret of this request
+    future = asyncio.get_running_loop().run_in_executor(_THREAD, run, pinned)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
