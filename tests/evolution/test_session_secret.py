@@ -38,12 +38,14 @@ def test_the_engine_sends_it_with_its_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "session"
-    session = session_record("one")
-    SessionWriter.create(folder, session).close()
+    with SessionWriter.create(folder, session_record("one")) as writer:
+        session = writer.state.session
     known_sessions.vouch_for(folder)
     used = FakeEvaluator()
     monkeypatch.setattr(evaluators, "make_evaluator", lambda *_, **__: used)
     process.run_engine(folder, log_to_file=False, mode=EngineMode(only_inbox=True))
     assert used.drawn_by == secret_of(session)
+    with SessionWriter.open(folder) as writer:
+        assert used.drawn_by == secret_of(writer.state.session), "the same when it goes on"
     stored = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
     assert used.drawn_by.encode() not in stored
