@@ -88,15 +88,23 @@ def shown(
 
 
 def _at_address(listings: list[Listing], wanted: str) -> tuple[Listing, int] | None:
-    """(the function with an instruction at this hexadecimal address, its line from 1)."""
+    """(the function with an instruction at this hexadecimal address, or one that it lies in, its
+    line from 1)."""
     if not _ADDRESS.fullmatch(wanted):
         return None
     address = int(wanted, 16)
     for listing in listings:
+        before: int | None = None
         for number, line in enumerate(listing.text.splitlines(), start=1):
             instruction = _SASS_LINE.search(line) or _X86_LINE.match(line)
-            if instruction and int(instruction[1], 16) == address:
+            if instruction is None:
+                continue
+            begins = int(instruction[1], 16)
+            if begins == address:
                 return listing, number
+            if before is not None and begins > address:
+                return listing, before
+            before = number if begins < address else None
     return None
 
 

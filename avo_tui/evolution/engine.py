@@ -13,8 +13,10 @@ from avo_tui import __version__
 from avo_tui.domain import events as ev
 from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
+from avo_tui.domain.questions import MachineQuestion
 from avo_tui.domain.records import EngineRecord, RunState, StepOutcomeName
 from avo_tui.domain.secrets import redact
+from avo_tui.evaluation.ports import EvaluatorError
 from avo_tui.evaluation.workers.evaluator import Evaluator
 from avo_tui.evolution import steps
 from avo_tui.evolution.admission.audit import Auditor
@@ -79,6 +81,7 @@ class Engine:
         )
         self._workers = WorkerWatch(run)
         self._troubles = 0
+        self._learning: asyncio.Task[None] | None = None
 
     def stop(self, reason: str) -> None:
         """Ask the run to end in an orderly way; may be called from a signal handler of the event
@@ -114,9 +117,10 @@ class Engine:
             flow.cancel()
             await asyncio.gather(flow, return_exceptions=True)
         finally:
-            for task in (*helpers, sensing):
+            learning = [self._learning] if self._learning is not None else []
+            for task in (*helpers, sensing, *learning):
                 task.cancel()
-            await asyncio.gather(*helpers, sensing, return_exceptions=True)
+            await asyncio.gather(*helpers, sensing, *learning, return_exceptions=True)
             if isinstance(self.run_context.operator, Closing):
                 await self.run_context.operator.close()
             await self.run_context.evaluator.close()
@@ -191,8 +195,23 @@ class Engine:
         run = self.run_context
         await self._waits.wait_out_parking()
         await self._waits.rest()
+        if run.evaluator.queue() is not None and run.state.versions and run.machine is None:
+            # its device comes and goes: what needs none need not wait for the next answer
+            before = run.before.engine
+            run.machine = before.machine if before is not None else None
+            if run.machine is not None and self._learning is None:
+                self._learning = asyncio.create_task(self._learn_machine(), name="machine")
         await seeding.know_machine(run, self._waits)
         self._identify()
+
+    async def _learn_machine(self) -> None:
+        """Take the machine as its next worker tells it in place of the one of the last engine."""
+        run = self.run_context
+        try:
+            run.machine = await run.evaluator.ask(run.state.session.task.name, MachineQuestion())
+            self._identify()
+        except (EvaluatorError, DiskTrouble) as error:
+            log.error("the machine is not known anew: %s", error)
 
     async def _next(self) -> None:
         """Plant the seed if the lineage is empty; otherwise make one step, or wait for one."""

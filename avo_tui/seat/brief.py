@@ -93,6 +93,20 @@ def _measurement(session: SessionRecord) -> str:
     return "\n".join(lines)
 
 
+def _tried(state: SessionState) -> list[str]:
+    """The attempts of the open step: what has no answer yet, and what was answered."""
+    here = [a for (step, _), a in state.attempts.items() if step == state.session.step]
+    waits = [f"{a.step}.{a.number} since {a.at:%H:%M} UTC" for a in here if a.verdict is None]
+    answered = [f"{a.step}.{a.number} {a.verdict}" for a in here if a.verdict is not None]
+    lines = [f"- attempts without an answer yet: {', '.join(waits)}"] if waits else []
+    if answered and state.open_step is not None:
+        lines.append(
+            f"- attempts of this step that were answered: {', '.join(answered[-8:])}"
+            " (`read_attempt` tells each)"
+        )
+    return lines
+
+
 def _standing(state: SessionState) -> str:
     session, head, best = state.session, state.head, state.best
     lines = []
@@ -112,6 +126,7 @@ def _standing(state: SessionState) -> str:
     lines += [f"- {cap.unit}: {cap.used:.4g} of {cap.cap:.4g} used" for cap in caps]
     if not caps:
         lines.append("- no cap is set on the budget")
+    lines += _tried(state)
     waiting = sum(hint.state == "queued" for hint in state.hints.values())
     if waiting:
         lines.append(f"- {waiting} hints of the person wait for your next answer")

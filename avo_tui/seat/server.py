@@ -32,7 +32,7 @@ INSTRUCTIONS = (
 READ_ONLY = frozenset({
     "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
     "search_knowledge", "read_knowledge", "list_knowledge", "read_candidate", "show_diff",
-    "recall", "read_result", "wait",
+    "recall", "read_result",
 })  # fmt: skip
 
 IDLE_SECONDS = 1800.0

@@ -58,7 +58,9 @@ def test_an_address_that_a_profile_names_finds_its_function(wanted: str) -> None
     text = shown(split_objdump(OBJDUMP), wanted, {})
     assert "\nhelper, 1 lines\n" in text and "1160:" in text and "1150:" not in text
     assert "There is no function 'ffff'" in shown(split_objdump(OBJDUMP), "ffff", {})
-    assert "There is no function '1151'" in shown(split_objdump(OBJDUMP), "1151", {})
+    inside = shown(split_objdump(OBJDUMP), "1154", {})
+    assert "\nattention, 4 lines\n" in inside, "an address within an instruction, as samples have"
+    assert "There is no function '1159'" in shown(split_objdump(OBJDUMP), "1159", {})
     assert "\none, " in shown(split_sass(SASS), "0010", {})
 
 

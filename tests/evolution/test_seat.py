@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,13 @@ from avo_tui.domain.commands import (
     Supervise,
 )
 from avo_tui.domain.gate_plan import GatePlan
+from avo_tui.domain.questions import MachineQuestion
 from avo_tui.domain.verdict import Verdict
 from avo_tui.domain.workers import QueueSeen
 from avo_tui.operators.seat import step as seat_step
 from avo_tui.operators.seat.operator import SeatOperator
 from avo_tui.operators.seat.wire import Answer, Hello
+from avo_tui.seat.brief import brief
 from avo_tui.seat.client import SeatClient
 from tests.evolution.fake_evaluator import FakeEvaluator
 from tests.evolution.laboratory import Laboratory, MakeLab
@@ -300,9 +303,10 @@ class WaitingEvaluator(FakeEvaluator):
     def __init__(self) -> None:
         super().__init__()
         self.foreseen: list[str] = []
+        self.working = 0
 
     def queue(self) -> QueueSeen:
-        return QueueSeen(waiting=2)
+        return QueueSeen(waiting=2, working=self.working)
 
     def foresee(self, plan: GatePlan) -> None:
         self.foreseen.append(plan.comparison.candidate)
@@ -373,3 +377,66 @@ async def test_what_waits_together_is_one_thing_tried(
         evaluator.let_go()
         await lab.until(lambda: all(lab.state.attempts[1, n].verdict for n in (1, 2, 3)))
         assert stall_rules.stall(lab.state).attempts <= 1
+
+
+async def test_what_waits_can_be_taken_back_and_answers_are_read_before_a_step_ends(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step was ended to clear the queue, and another one with two answers unread."""
+    monkeypatch.setattr(seat_step, "ASIDE_SECONDS", 0.05)
+    monkeypatch.setattr(seat_step, "WAIT_SECONDS", 0.05)
+    lab = make_lab(settings())
+    lab.evaluator = evaluator = WaitingEvaluator()
+    lab.start(SeatOperator(lab.settings))
+    lab.hold_from(1)
+    async with await seated(lab) as client:
+        await client.call("begin_step")
+        await client.call("replace_text", {"old": "UNROLL = 1", "new": "UNROLL = 4"})
+        await client.call("evaluate", {"title": "four at a time"})
+        assert "attempts without an answer yet: 1.1 since" in brief(lab.state)
+        back = await client.call("wait", {"withdraw": ["c3", "c9"]})
+        assert back.text == "Withdrawn: c3. No call that waits: c9."
+        assert lab.state.attempts[1, 1].reason == "withdrawn"
+        await client.call("replace_text", {"old": "UNROLL = 4", "new": "UNROLL = 2"})
+        await client.call("evaluate", {"title": "two at a time"})
+        evaluator.let_go()
+        await lab.until(lambda: lab.state.attempts[1, 2].verdict)
+        assert "attempts of this step that were answered: 1.1 cancelled, 1.2 co" in brief(lab.state)
+        kept = await client.call("end_step", {"reason": "nothing came of it"})
+        assert not kept.ok and "Not ended: answers have come" in kept.text
+        assert any("evaluate:\nattempt 1.2" in letter.text for letter in kept.letters)
+        assert (await client.call("end_step", {"reason": "nothing came of it"})).step_ended
+
+
+async def test_no_worker_holds_up_the_seat_of_a_run_that_goes_on(make_lab: MakeLab) -> None:
+    """Neither by telling the machine nor for an audit; both are made up for once one is there."""
+    lab = make_lab(settings())
+    lab.evaluator = evaluator = WaitingEvaluator()
+    evaluator.working = 1
+    lab.start(SeatOperator(lab.settings))
+    async with await seated(lab) as client:
+        await client.call("begin_step")
+        assert "Committed as v1" in (await improve(client)).text
+    await lab.stop()
+    evaluator.working, evaluator.conditions = 0, "pretend-2"
+    told = asyncio.Event()
+    ask = evaluator.ask
+
+    async def late(task: str, question: Any, progress: Any = None) -> Any:
+        if isinstance(question, MachineQuestion):
+            await told.wait()
+        return await ask(task, question, *([progress] if progress else []))
+
+    evaluator.ask = late  # type: ignore[method-assign]
+    lab.start(SeatOperator(lab.settings))
+    async with await seated(lab) as client:
+        assert (await client.call("begin_step")).ok
+        assert lab.run.conditions == "pretend-1"
+        told.set()
+        await lab.until(lambda: lab.run.conditions == "pretend-2")
+        await client.call("end_step", {"reason": "nothing came of it"})
+        assert (await client.call("begin_step")).ok and not lab.of(ev.VersionAudited)
+        evaluator.working = 1
+        await client.call("end_step", {"reason": "nothing came of it"})
+        assert (await client.call("begin_step")).ok
+        assert len(lab.of(ev.VersionAudited)) == 1

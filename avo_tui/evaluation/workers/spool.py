@@ -115,6 +115,8 @@ class SpoolEvaluator(Evaluator):
         return self._workers
 
     def queue(self) -> QueueSeen:
+        if self._opened and (self._pump is None or self._pump.done()):
+            self._look()
         return self._queue
 
     def foresee(self, plan: GatePlan) -> None:

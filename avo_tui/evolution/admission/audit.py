@@ -7,6 +7,9 @@ intervals and after every change of the harness, and does not count as evaluatio
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+
 from avo_tui.domain import events as ev
 from avo_tui.domain import lineage
 from avo_tui.domain.base import now
@@ -29,6 +32,9 @@ from avo_tui.evolution.options import count
 from avo_tui.evolution.run import Run
 from avo_tui.operators.ports import Interrupted
 
+LOOK_SECONDS = 1.0
+"""Seconds between two looks whether a worker is still there for an audit."""
+
 _UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
 """Verdicts that the machine may have caused; they do not count against a version."""
 
@@ -50,14 +56,36 @@ class Auditor:
         """Make the audits that are due. Returns early if the person interrupts or a measurement
         fails."""
         for number, why in self._due():
+            if self._deserted():
+                return
             self._run.set_state("running", f"measuring v{number} again: {why}")
             try:
-                await self._audit(self._run.state.versions[number])
+                await self._attended(self._audit(self._run.state.versions[number]))
             except Interrupted:
                 return
             except (NotComparableError, RivalFailedError) as error:
                 self._put_off(f"v{number} could not be measured again: {error}")
                 return
+
+    def _deserted(self) -> bool:
+        """Whether workers come and go, and none is there. An audit then waits for a time between
+        two steps at which one is: it would hold up all that needs no device, for days perhaps."""
+        queue = self._run.evaluator.queue()
+        return queue is not None and not queue.working
+
+    async def _attended(self, audit: Coroutine[None, None, None]) -> None:
+        """Make an audit while there is a worker for it. Raises what it raises, and Interrupted
+        where the last worker goes."""
+        work = asyncio.ensure_future(audit)
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=LOOK_SECONDS)
+                if not work.done() and self._deserted():
+                    raise Interrupted("the worker is gone")
+            work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
 
     async def rival_failed(self, number: int, failure: RivalFailedError, cut: Cut) -> bool:
         """Audit a version that failed when measured beside a candidate.

@@ -118,8 +118,8 @@ class EvaluationRecorder:
             question = EvaluateQuestion(files=candidate.files)
             return await self.ask(question, cut, attempt.number)
         except (Interrupted, asyncio.CancelledError) as error:
-            reason = error.reason if isinstance(error, Interrupted) else "the step has ended"
-            report = self._run.cancelled(candidate.id, reason or "interrupted")
+            reason = error.reason if isinstance(error, Interrupted) else str(error)
+            report = self._run.cancelled(candidate.id, reason or "the step has ended")
             self._finish(attempt.step, attempt.number, report)
             raise
         except EvaluatorError as error:

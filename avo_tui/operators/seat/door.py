@@ -202,6 +202,10 @@ class Door:
         """Keep a message for the next answer."""
         self._letters.append(letter)
 
+    def unread(self) -> tuple[Letter, ...]:
+        """The kept messages, which stay."""
+        return tuple(self._letters)
+
     def letters(self) -> tuple[Letter, ...]:
         """Take the kept messages, oldest first."""
         letters = tuple(self._letters)

@@ -45,6 +45,7 @@ from avo_tui.operators.toolbox.tool import ToolResult, first_lines
 BEGIN = "begin_step"
 WAIT = "wait"
 SUBMIT = "submit"
+END = "end_step"
 
 READING = frozenset({
     "list_versions", "read_version", "diff_versions", "list_attempts", "read_attempt",
@@ -79,6 +80,7 @@ MOST_GRACE_SECONDS = 1800.0
 """Seconds after which it is ended even while calls come."""
 
 _CALL = re.compile(r"c\d{1,9}")
+_ANSWER = "Answer of call"
 
 _NOTHING: dict[str, object] = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -104,7 +106,16 @@ OWN_TOOLS = (
         group="self",
         description="Wait: for the answer of a tool that takes long, or for the person to resume a "
         "paused run. Answers after a while in any case; call it again where it says so.",
-        input_schema=_NOTHING,
+        input_schema={
+            **_NOTHING,
+            "properties": {
+                "withdraw": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Calls that wait for the device and need not run, as c3.",
+                }
+            },
+        },
     ),
 )
 
@@ -222,6 +233,12 @@ class SeatStep:
             if over is not None and tool not in AFTER_BUDGET:
                 text = f"Not run. {_spent(over.reason)}"
                 result, call = ToolResult(ok=False, text=text, whole=text), ""
+            elif tool == END and self._unread():
+                text = (
+                    "Not ended: answers have come that you have not read. They stand below; call"
+                    " end_step again if you still want it."
+                )
+                result, call = ToolResult(ok=False, text=text, whole=text), ""
             else:
                 result, call = await self._call(request, hints)
                 if outcome := self._take_answers():
@@ -246,7 +263,7 @@ class SeatStep:
         """Run a tool; returns (its result, the call's name in the record)."""
         tool, call = request.call.tool, f"c{self._calls + 1}"
         if tool == WAIT:
-            text = await self._wait()
+            text = await self._wait(request.call.arguments.get("withdraw") or ())
             return ToolResult(ok=True, text=text, whole=text), ""
         opened = self._begun_by == request.visitor.occupant.name
         if tool != BEGIN and not opened and tool not in UNOPENED:
@@ -297,6 +314,7 @@ class SeatStep:
             f"{tool} waits as call {call}: {self.bench.reading.queue()}. Its answer comes with"
             " that of a later call, or by `wait`. Meanwhile compile, disassemble, edit and read,"
             " or give further candidates to the device: what waits together is measured together."
+            " `wait withdraw=[…]` takes calls back."
         )
         if tool == SUBMIT and before:
             text += f" A commit ends the step, and what has no answer by then is not run: {before}."
@@ -334,12 +352,33 @@ class SeatStep:
             del self._aside[call]
             result = work.result()
             self.door.leave_letter(
-                Letter(sender="run", text=f"Answer of call {call}, {tool}:\n{result.text}")
+                Letter(sender="run", text=f"{_ANSWER} {call}, {tool}:\n{result.text}")
             )
             outcome = outcome or result.ends_step
         return outcome
 
-    async def _wait(self) -> str:
+    def _unread(self) -> bool:
+        """Whether answers of calls have come that no client has been sent."""
+        return any(letter.text.startswith(_ANSWER) for letter in self.door.unread())
+
+    async def _withdraw(self, calls: Sequence[str]) -> str:
+        """Take calls back that wait for the device."""
+        waiting = {c: self._aside.pop(c) for c in calls if c in self._aside}
+        for _, work in waiting.values():
+            work.cancel("withdrawn")
+        await asyncio.gather(*(work for _, work in waiting.values()), return_exceptions=True)
+        for call, (tool, _) in waiting.items():
+            self.box.refuse(call, tool, "Withdrawn before it had an answer.")
+        parts = [f"Withdrawn: {', '.join(waiting)}."] if waiting else []
+        if others := [c for c in calls if c not in waiting]:
+            parts.append(f"No call that waits: {', '.join(others)}.")
+        if self._aside:
+            parts.append(f"Still without an answer: {self._named_aside()}.")
+        return " ".join(parts)
+
+    async def _wait(self, withdraw: Sequence[str] = ()) -> str:
+        if withdraw:
+            return await self._withdraw(withdraw)
         if not self._aside:
             return "There is nothing to wait for: the run goes on and no tool is at work."
         works = {work for _, work in self._aside.values()}
