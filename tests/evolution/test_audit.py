@@ -83,6 +83,22 @@ async def test_what_does_not_hold_loses_the_head_and_stays(make_lab: MakeLab) ->
     lab.check_whole()
 
 
+async def test_times_of_a_busy_machine_take_no_head(make_lab: MakeLab) -> None:
+    lab = await resting(make_lab())
+    lab.evaluator.conditions, lab.evaluator.pressure = "pretend-2", 0.9
+    lab.evaluator.paired_bias = 0.9 / 1.6
+    first = await audited(lab, Scripted(over))
+    assert first.audit.outcome == "unclear" and "take no head" in first.audit.reason
+    assert lab.state.session.head == 2 and lab.state.versions[2].holds
+    await lab.until(lambda: lab.state.current_step)
+    await lab.stop()
+    lab.evaluator.pressure = 0.0
+    lab.start(Scripted(commits(ALGORITHM="1"), over))
+    await lab.until(lambda: len(lab.of(ev.VersionAudited)) > 1)
+    again = lab.of(ev.VersionAudited)[1]
+    assert (again.audit.outcome, again.head) == ("fails", 1), "when it is quiet"
+
+
 async def test_a_version_that_is_wrong_now_fails(make_lab: MakeLab) -> None:
     lab = await resting(make_lab())
     lab.evaluator.conditions = "pretend-2"

@@ -139,8 +139,11 @@ class Auditor:
                 due.append((version.number, "the harness or the machine has changed"))
             elif used - last >= every:
                 due.append((version.number, f"{used - last} evaluations since the last audit"))
-            elif version.under_load and not version.audits and not busy_text(self._run.devices):
-                due.append((version.number, "it was committed while the machine was busy"))
+            elif not busy_text(self._run.devices):
+                if version.under_load and not version.audits:
+                    due.append((version.number, "it was committed while the machine was busy"))
+                elif version.audits and _left_open(version.audits[-1], used):
+                    due.append((version.number, "the machine was busy at the last audit"))
         return due
 
     def _conditions(self, version: Version) -> str:
@@ -200,6 +203,9 @@ class Auditor:
         while True:
             finding = judge_audit(comparison, ledger, rival.number)
             if finding is not None:
+                if finding.outcome == "fails" and comparison.busy:
+                    why = f"{finding.reason}; times of a busy machine take no head"
+                    finding = finding.replaced(outcome="unclear", reason=why)
                 return finding.replaced(busy=comparison.busy)
             cut = run.control.interrupts_job
             comparison = await self._comparisons.replicate(entrant, comparison, cut)
@@ -219,6 +225,11 @@ class Auditor:
         run.record(ev.VersionAudited(number=version.number, audit=audit, head=head))
         if finding.outcome == "fails":
             run.trouble("audit", f"v{version.number} does not hold: {finding.reason}")
+
+
+def _left_open(audit: Audit, evaluations: int) -> bool:
+    """Whether load kept an audit from deciding, and the run has gone on since."""
+    return audit.outcome == "unclear" and bool(audit.busy) and evaluations > audit.evaluations
 
 
 def _number(version: Version) -> int:
