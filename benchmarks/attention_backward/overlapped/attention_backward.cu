@@ -46,10 +46,14 @@ using u64 = unsigned long long;
 // Heads whose blocks of keys are in flight together. Full: somewhat more than fill the device, so that those that add in turn follow
 // one another as they were started. Causal: what the L2 cache holds of Q, dO and the sums of dQ.
 #if CAUSAL
+#ifndef CACHED
 #define CACHED 32   // megabytes; 48 cost 3% at a length of 4,096, 64 10%
+#endif
 #define HEADS_AT_ONCE(seq, nb) max(1, (CACHED << 10) / (seq))
 #else
+#ifndef FILL
 #define FILL 200    // CTAs
+#endif
 #define HEADS_AT_ONCE(seq, nb) max(1, FILL / (nb))
 #endif
 
@@ -400,6 +404,19 @@ attention_backward(const __grid_constant__ CUtensorMap map_q, const __grid_const
             wgmma_commit();
             wgmma_wait<1>(); hold(dv); hold(p);
             RELEASE(B_OE, st);
+#if S_FIRST
+            mbar_wait(BAR(B_QF, (i + 1) % STAGES), (i + 1) / STAGES & 1);
+            wgmma_fence();
+            ISSUE_S((i + 1) % STAGES);
+            wgmma_commit();
+            if (i > 0) mbar_wait(BAR(B_SF, slot ^ 1), (i - 1) / 2 & 1);
+            wgmma_fence();
+            ISSUE_DQ(slot ^ 1);   // of the step before
+            wgmma_commit();
+            wgmma_wait<2>(); hold(dk); hold(ds);
+            RELEASE(B_QE, st);
+            wgmma_wait<0>(); hold(s); hold(dq);
+#else
             if (i > 0) mbar_wait(BAR(B_SF, slot ^ 1), (i - 1) / 2 & 1);
             wgmma_fence();
             ISSUE_DQ(slot ^ 1);   // of the step before
@@ -411,6 +428,7 @@ attention_backward(const __grid_constant__ CUtensorMap map_q, const __grid_const
             ISSUE_S((i + 1) % STAGES);
             wgmma_commit();
             wgmma_wait<1>(); hold(dq);
+#endif
             RELEASE(B_SE, slot ^ 1);
             if (i > 0) add(dq, i - 1);
         };
