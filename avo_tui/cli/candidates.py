@@ -200,7 +200,7 @@ def bench(
     unless_busy: UnlessBusy = False,
     as_json: Json = False,
 ) -> None:
-    """Time candidates beside a version: in turn, in fresh processes, on cold inputs.
+    """Time candidates beside a version: in turn, in fresh processes, on new inputs.
 
     No attempt, no commit, nothing is recorded. Exit status 1 where one could not be timed.
     """

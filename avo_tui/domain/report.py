@@ -185,7 +185,7 @@ class EvaluationProgress(Value):
     count: int = 0
     configuration: str | None = None
     pair: Safe = ""
-    """Of a pair at the gate: which it is, such as `3 of 4`; the gate looks again after the 4th."""
+    """Of a pair at the gate: which it is, with what those before showed, as `pair_text` says it."""
     throughput: float | None = None
     p20: float | None = None
     p80: float | None = None

@@ -1,11 +1,16 @@
 """Gates: measured again, interleaved with the best of the line, before the commit."""
 
+import re
+
 import pytest
 
 from avo_tui.domain import events as ev
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.gate_rules import GateName
 from avo_tui.domain.run_settings import RunSettings
+from avo_tui.domain.score import PairedMeasurement
+from avo_tui.evolution.admission.comparing import pair_text
 from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_engine import Scripted, with_values
@@ -188,3 +193,12 @@ async def test_a_kill_between_replicates_loses_none(make_lab: MakeLab) -> None:
     assert words[0].decision is not None
     assert words[0].decision.replicates == len(comparison.replicates)
     assert len(lab.evaluator.paired) == len(comparison.replicates) + 1, "one was cut off"
+
+
+def test_who_waits_for_pairs_is_told_what_those_before_showed() -> None:
+    pair = PairedMeasurement(configurations={"c": (1.04, 1.05, 1.06)}, seconds=3.0)
+    ledger = Ledger([])
+    comparison = ledger.begin("a" * 64, "b" * 64, "", "gate", claims=True)
+    assert pair_text(comparison, ledger) == "1 of 2"
+    third = pair_text(comparison.replaced(replicates=(pair, pair)), ledger)
+    assert re.fullmatch(r"3 of 4 \(so far \+\d\.\d\d% to \+\d\.\d\d%, about 6 s to go\)", third)

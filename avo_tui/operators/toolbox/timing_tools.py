@@ -154,7 +154,7 @@ async def bench(
     ),
 ) -> str:
     """Time the working candidate, or variants of it by macros and compiler flags, beside a
-    version: in turn, in fresh processes, on cold inputs, as the gate does, with the interval of
+    version: in turn, in fresh processes, on new inputs, as the gate does, with the interval of
     each and whether it is told apart from the fastest. It takes variants × `pairs` × the
     seconds of a pair that check and the opening name. Variants that were not checked before are
     checked on the small configurations first, and a wrong one gets no pair. Not an attempt. For

@@ -177,8 +177,8 @@ def sampled_text(listing: str, samples: Samples, reached: str = "", *, times: bo
     lines = [f"{calls if times else 'shares of the samples,'} good to ±{1 / total**0.5:.1%}"]
     lines += [reached] if reached else []
     lines.append(
-        f"on {samples.about}, the same inputs in every call, so caches are warm (timed calls find"
-        " them cold); innermost loops, the busiest first:"
+        f"on {samples.about}, the same inputs in every call, so caches are warm (not so in"
+        " timed calls); innermost loops, the busiest first:"
     )
     for loop in busy[:MOST_LOOPS]:
         hottest = _hottest(loop, samples)
