@@ -21,6 +21,12 @@ GATES = {
     "vector": "no configuration may fall beyond its noise, and one must improve beyond it.",
 }
 
+_TOLD = """\
+# The task: {title}
+
+`begin_step` tells it whole: what is computed, what is scored, the machine and its compiler.
+"""
+
 _OF_A_REPOSITORY = """\
 - Build, tests and benchmark run in a sandbox without network, each in a fresh copy of the built
   tree. Files that are not editable are read-only there, and compared afterwards.
@@ -49,7 +55,9 @@ def brief(state: SessionState) -> str:
         "entrance": entrance,
         "gate": GATES[session.settings.gate],
         "measurement": fitting(_measurement(session), parts),
-        "task": task_text(session.task, machine),
+        "task": _TOLD.format(title=session.task.title)
+        if has_seat
+        else task_text(session.task, machine),
         "standing": _standing(state),
     }
     return _fill("brief", values, parts)
@@ -83,10 +91,10 @@ def _measurement(session: SessionRecord) -> str:
         lines += [
             "- The clock is the processor time of the call as the system accounts it, threads and"
             " sleep included; starting and waking are taken off.",
-            "- The compile line is `g++` with the options named below, the sources, and what a"
-            " line `// flags: …` in the source asks for: optimisation (`-O2`, `-Ofast`), `-f…` of"
-            " the optimiser and of floating point, `-m…` of vector extensions, `-mtune`, `--param`,"
-            " `-D NAME=value`, at most 24. `task.h` declares the entry point.",
+            "- The compile line is `g++` with the options named with the task, the sources, and"
+            " what a line `// flags: …` in the source asks for: optimisation (`-O2`, `-Ofast`),"
+            " `-f…` of the optimiser and of floating point, `-m…` of vector extensions, `-mtune`,"
+            " `--param`, `-D NAME=value`, at most 24. `task.h` declares the entry point.",
             "- Intrinsics and inline assembly are allowed; instructions that read a clock or flush"
             " caches are not, and the check says so.",
         ]

@@ -379,6 +379,16 @@ async def test_what_waits_together_is_one_thing_tried(
         assert stall_rules.stall(lab.state).attempts <= 1
 
 
+async def test_the_task_is_told_once(make_lab: MakeLab) -> None:
+    """An agent reads the brief and then the opening: what stands in both costs it twice."""
+    lab = begun(make_lab)
+    async with await seated(lab) as client:
+        opening = (await client.call("begin_step")).text
+        for configuration in lab.state.session.task.configurations:
+            assert f"- `{configuration.name}`" in opening
+            assert f"- `{configuration.name}`" not in brief(lab.state)
+
+
 async def test_what_waits_can_be_taken_back_and_answers_are_read_before_a_step_ends(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
