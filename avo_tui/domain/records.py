@@ -371,7 +371,7 @@ class EngineRecord(Value):
     """How often a lost engine was restarted by `avo run --keep` or a service, including this
     time."""
     machine: MachineInfo | None = None
-    """The device that candidates are measured on, if it was known when the engine started."""
+    """The device that candidates are measured on; that of the engine before until it is known."""
 
 
 class SessionRecord(Value):

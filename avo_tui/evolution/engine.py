@@ -147,7 +147,7 @@ class Engine:
             run.record(ev.Recovered(actions=tuple(actions)))
 
     def _identify(self) -> None:
-        machine = self.run_context.machine
+        machine, before = self.run_context.machine, self.run_context.before.engine
         engine = EngineRecord(
             pid=os.getpid(),
             host=platform.node(),
@@ -157,7 +157,7 @@ class Engine:
             sandbox_warning=machine.sandbox_warning if machine else "",
             device=machine.device if machine else "",
             restarts=self.run_context.mode.restarts,
-            machine=machine,
+            machine=machine or (before.machine if before is not None else None),
         )
         self.run_context.record(ev.EngineStarted(engine=engine))
 

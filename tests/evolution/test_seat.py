@@ -439,6 +439,9 @@ async def test_no_worker_holds_up_the_seat_of_a_run_that_goes_on(make_lab: MakeL
 
     evaluator.ask = late  # type: ignore[method-assign]
     lab.start(SeatOperator(lab.settings))
+    await lab.until(lambda: lab.state.session.engine is not None)
+    await lab.stop()  # before it learned of a machine
+    lab.start(SeatOperator(lab.settings))
     async with await seated(lab) as client:
         assert (await client.call("begin_step")).ok
         assert lab.run.conditions == "pretend-1"
