@@ -88,7 +88,17 @@ class Staged:
             (stage.entry, Runner(self._of(plan, index), self._module, self.buffers))
             for index, stage in enumerate(plan.stages)
         ]
+        self._whole = Runner(plan, self._module, self.buffers)
         task.fill(configuration, 1, "normal", self.buffers.inputs)
+
+    def whole(self) -> Events:
+        """Queues one run, with no event between launches that may overlap."""
+        torch.cuda._sleep(QUEUE_CYCLES)
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        before.record()
+        self._whole()
+        after.record()
+        return [("whole", before, after)]
 
     @staticmethod
     def _of(plan: LaunchPlan, index: int) -> LaunchPlan:

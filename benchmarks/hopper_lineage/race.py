@@ -111,7 +111,7 @@ def _within(found: torch.Tensor, own: torch.Tensor) -> bool:
 
 def _close(task: CudaTask, configuration: Configuration, staged: Staged) -> bool:
     expected = task.own(configuration, staged.buffers.inputs)
-    staged.call()
+    staged.whole()
     torch.cuda.synchronize()
     return all(
         _within(staged.buffers.outputs[name].float(), own.float()) for name, own in expected.items()
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name} is wrong on {configuration.name}", flush=True)
             staged.pop(name).free()
             del compiled[name]
-        jobs = {**{n: s.call for n, s in staged.items()}, **baselines(task, configuration)}
+        jobs = {**{n: s.whole for n, s in staged.items()}, **baselines(task, configuration)}
         samples[configuration.name] = race(jobs, options.rounds)
         for one in staged.values():
             one.free()
