@@ -89,9 +89,9 @@ async def test_what_is_only_for_the_person_comes_into_the_log_of_the_engine(
             TASK, CheckQuestion(files=wrapped("adaptive_exits_with_hidden").files)
         )
     assert report.verdict is Verdict.WRONG_RESULT and "exit 77" not in report.model_dump_json()
-    assert any(
-        "crash in a hidden configuration ended (exited, exit 77" in m for m in caplog.messages
-    )
+    told = "\n".join(caplog.messages)
+    assert "crash in a hidden configuration ended (exited, exit 77" in " ".join(told.split())
+    assert all(len(row) <= 76 for row in told.splitlines())  # `E` at 80 columns
 
 
 async def test_an_evaluation_with_its_signs_of_life(evaluator: LocalEvaluator) -> None:

@@ -4,11 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.device import DeviceHealth, DeviceState, Range
 from avo_tui.domain.workers import WorkersSeen, WorkerStatus
 from avo_tui.store import DeviceLog
 from avo_tui.ui.panes.device import device_lines, device_row, health_lines, worker_lines
 from avo_tui.ui.screens.devices import DevicesScreen
+from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.widgets.bars import DeviceLine
 from tests.ui.invented_kernel import START
 from tests.ui.make_session import MemorySource
@@ -99,6 +101,31 @@ async def test_the_run_screen_shows_them_and_u_opens_them(tmp_path: Path) -> Non
         await hands.press("U")
         assert isinstance(hands.app.screen, DevicesScreen)
         await hands.until(lambda: "NVIDIA H200" in hands.text("#devices-view"))
+
+
+async def test_its_row_tells_no_check_of_an_attempt_that_is_over(tmp_path: Path) -> None:
+    """It is drawn every four seconds; the stage of a step, where it tells that, must not wait."""
+    source = MemorySource(state="running")
+    source.folder = tmp_path
+    moment, tried = source.state.session.last_event_at, source.state.attempts
+    assert moment is not None
+    log = DeviceLog(tmp_path)
+    log.add([gpu(0, at=moment)])
+    log.close()
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        await hands.until(lambda: "attempt" in hands.bar("#device"))
+        screen, (step, number) = app.screen, list(tried)[-1]
+        assert isinstance(screen, RunScreen)
+        screen.show_second = lambda: None  # type: ignore[method-assign]
+        assert "check" in hands.bar("#device") or "benchmark" in hands.bar("#device")
+        report = next(e for e in source.journal if isinstance(e, ev.AttemptFinished)).report
+        end = ev.AttemptFinished(step=step, attempt=number, report=report, at=moment)
+        source.waiting = [end]
+        await hands.until(lambda: not source.waiting)
+        await hands.rest()
+        assert "attempt" in hands.bar("#device")
+        assert not {"check", "benchmark"} & {*hands.bar("#device").split()}
 
 
 async def test_without_samples_there_is_no_row() -> None:

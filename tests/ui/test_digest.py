@@ -95,6 +95,15 @@ async def test_no_key_reaches_the_run_while_another_span_is_read(source: MemoryS
         assert app.screen != viewer and isinstance(app.screen, TextViewer)
 
 
+async def test_who_has_never_looked_is_told_all_of_it(source: MemorySource) -> None:
+    app = make_app(source)
+    async with running(app, (80, 24)) as hands:
+        await hands.press("D")
+        assert isinstance(app.screen, TextViewer)
+        assert app.screen.heading == "What happened since the start"
+        assert not any("last looked" in row for row in hands.rows())
+
+
 async def test_a_digest_that_nobody_asked_for_swallows_no_key(tmp_path: Path) -> None:
     """The header says `A approves`: it must be so while the digest lies over the run."""
     source = MemorySource()  # longer than an absence that is passed over

@@ -51,7 +51,7 @@ class Rejected(Exception):  # noqa: N818  a verdict, not an error of ours
             return self
         told = Rejected(*verdicts.failed_hidden(cases), checks=self.checks)
         told.silent, told.whose, told.resources = True, self.whose, self.resources
-        told.private = self.private or f"{self} {self.feedback.detail}"
+        told.private = self.private or f"{self}. {self.feedback.detail}"
         return told
 
 

@@ -51,12 +51,10 @@ def wrong_result(case: CheckCase, judgement: Judgement, summary: str = "") -> Ru
     """An output that is not within the tolerance, or that differs where it must not."""
     name = case.public_name
     about = f" ({case.told})" if case.told else ""
-    hidden = f"{judgement.reason or 'It is wrong.'}"
-    if case.told:
-        hidden = f"inputs: {case.told}. {hidden}"
     return _ruling(
         Verdict.WRONG_RESULT, f"{summary or 'wrong result'}{where(name)}{about}", name,
-        detail=judgement.detail if name else hidden, hint="" if name else ANY_SHAPE,
+        detail=judgement.detail if name else judgement.reason or "It is wrong.",
+        hint="" if name else ANY_SHAPE,
     )  # fmt: skip
 
 

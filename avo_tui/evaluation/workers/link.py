@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections import deque
@@ -111,7 +112,9 @@ class WorkerProcess:
                 self.ready.set_result(answer.ready)
             return
         if answer.log:
-            log.info("%s", answer.log)
+            # On lines of their own, short enough for a narrow screen.
+            words = "\n".join(textwrap.wrap(answer.log, 72, break_on_hyphens=False))
+            log.info("for you:\n%s", textwrap.indent(words, "  "))
             return
         future, sink = self.pending.get(answer.id or -1, (None, None))
         if future is None or future.done():

@@ -102,8 +102,8 @@ def spans(
 ) -> dict[str, Span]:
     """The spans that can be asked for, by the key that asks for them; `version` is in hand."""
     best = snapshot.best
-    out = {
-        "1": Span("since you last looked", after=seen),
+    out = {"1": Span("since you last looked", after=seen)} if seen else {}
+    out |= {
         "2": Span("in the last hour", since=now - timedelta(hours=1)),
         "3": Span("since yesterday", since=yesterday(now)),
         "4": Span(

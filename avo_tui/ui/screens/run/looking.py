@@ -268,7 +268,7 @@ def digest(run: Run) -> None:
         run.host.notify("there is nothing to tell of a replay", timeout=4)
         return
     seen = marks.get(source.folder) if marks is not None else 0
-    _tell(run, "1" if seen else "3", seen, greeting=False)
+    _tell(run, "1" if seen else "5", seen, greeting=False)
 
 
 def _open(run: Run, place: object) -> None:

@@ -104,6 +104,8 @@ class RunScreen(AvoScreen):
         self._greeted = False
         self._device_wait = 0
         """Seconds until the row of the device is updated."""
+        self._stage: tuple[object, ...] = ()
+        """Step, attempt and stage that the row of the device was drawn for."""
         self._told: tuple[str, str] = ("", "")
         self._trouble = ""
         """The run state and reason that were last reported to the person."""
@@ -190,6 +192,12 @@ class RunScreen(AvoScreen):
         if snapshot is None or not self.ready:
             return
         show_status(self, snapshot)
+        live = snapshot.live
+        view = live.attempt
+        attempt = view and (view.attempt.number, view.current and view.current.stage)
+        if self._stage != (stage := (live.number, live.ended, attempt)):
+            self._stage, self._device_wait = stage, 0  # a check that is over is not told on
+            self._show_device()
         self._tell_why(snapshot)
         lineage = self.run.lineage
         lineage.update_from(snapshot)
