@@ -45,7 +45,10 @@ RUN = (
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints in that folder; raises CalledProcessError where it fails."""
+    """What a command prints in that folder, with tasks at their usual place.
+
+    Raises CalledProcessError where it fails.
+    """
     environment = {
         **os.environ,
         "XDG_DATA_HOME": str(folder / "data"),
@@ -58,7 +61,7 @@ def run(command: str, folder: Path) -> str:
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         check=True,
     )  # fmt: skip
-    return done.stdout
+    return done.stdout.replace(str(folder / "data"), "~/.local/share")
 
 
 def as_svg(title: str, parts: list[tuple[str, str]]) -> str:

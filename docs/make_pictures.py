@@ -28,8 +28,7 @@ from avo_tui.store import DeviceLog
 from avo_tui.ui.actions import key_name
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
-from avo_tui.ui.screen import COMMON
-from avo_tui.ui.screens.run.screen import RUN_ACTIONS
+from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.services import Services
 from docs import make_lineage_chart, make_recording
 from tests.ui.make_session import MemorySource
@@ -137,7 +136,7 @@ def of_moment(moment: Moment, folder: Path, theme: str) -> AvoApp:
 def key_card() -> str:
     """Every action of the run screen with its key, by group, as Markdown."""
     groups: dict[str, list[str]] = {}
-    for action in (*RUN_ACTIONS, *COMMON):
+    for action in RunScreen.ACTIONS:
         key = f"`{key_name(action.key)}`" if action.key else ""
         groups.setdefault(action.group, []).append(f"| {key} | {action.help} | `{action.id}` |")
     lines = [
