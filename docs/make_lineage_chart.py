@@ -15,6 +15,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from avo_tui.domain.lineage import best, line
 from avo_tui.domain.score import geomean
 from avo_tui.store import SessionReader
 
@@ -24,9 +25,9 @@ MAX_TITLE = 44
 
 
 def draw(session: Path, out: Path) -> None:
-    """One line for each mask, and one for every baseline; the versions named below."""
+    """The versions that led to the best: a line for each mask, and one for every baseline."""
     state = SessionReader.open(session).state
-    versions = [state.versions[n] for n in sorted(state.versions)]
+    versions = line(state.versions, best(state.versions.values()).number)
     reference = state.session.task.reference_baseline
     places = range(len(versions))
     mpl.rcParams["svg.hashsalt"] = session.name
