@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +23,10 @@ from avo_tui.store.errors import DamagedSession, SessionNotFound, StoreError, cl
 from avo_tui.store.files import leftovers, remove, set_aside
 from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside
 from avo_tui.store.inbox import BadCommand, Inbox
-from avo_tui.store.journal import read_events
 from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.journal_repair import mend_journal
 from avo_tui.store.layout import Layout
-from avo_tui.store.loading import load, replay_journal
+from avo_tui.store.loading import Loaded, Replay, load, name_after_folder, replay_journal
 from avo_tui.store.objects import ObjectStore
 from avo_tui.store.packed_parts import forms_differ, packed_path, part_file, part_status
 from avo_tui.store.pages import read_pages
@@ -79,9 +81,10 @@ def diagnose(folder: Path, repair: bool = False) -> list[Finding]:
 
 def _check(layout: Layout) -> list[Finding]:
     findings: list[Finding] = []
+    subject = _Subject(layout)
     for what, check in _CHECKS.items():
         try:
-            problems = [Finding(level=a, what=what, sentence=b) for a, b in check(layout)]
+            problems = [Finding(level=a, what=what, sentence=b) for a, b in check(subject)]
         except (StoreError, OSError) as error:
             problems = [Finding(level="fail", what=what, sentence=str(error))]
         findings += problems
@@ -95,22 +98,22 @@ def _count(number: int, one: str, more: str = "") -> str:
     return f"{number} {one}" if number == 1 else f"{number} {more or one + 's'}"
 
 
-def _permissions(layout: Layout) -> Answers:
-    mode = layout.folder.stat().st_mode & 0o777
+def _permissions(subject: _Subject) -> Answers:
+    mode = subject.layout.folder.stat().st_mode & 0o777
     if mode & 0o077:
         yield "warn", f"others may enter the folder: its mode is {mode:o}, it should be 700"
     else:
         yield "ok", "the folder is private"
 
 
-def _files(layout: Layout) -> Answers:
+def _files(subject: _Subject) -> Answers:
     """What is not the kind of file that a session has under its name."""
-    for foreign in foreign_files(layout):
+    for foreign in foreign_files(subject.layout):
         yield "fail" if foreign.readable else "warn", foreign.sentence
 
 
-def _lock(layout: Layout) -> Answers:
-    engine = engine_status(layout.lock)
+def _lock(subject: _Subject) -> Answers:
+    engine = engine_status(subject.layout.lock)
     if engine.alive:
         since = engine.since.isoformat(timespec="seconds") if engine.since else "some time"
         yield "ok", f"the engine {engine.pid} on {engine.host} holds the session since {since}"
@@ -123,33 +126,33 @@ def _lock(layout: Layout) -> Answers:
         yield "ok", "no engine holds the session"
 
 
-def _database(layout: Layout) -> Answers:
+def _database(subject: _Subject) -> Answers:
     level: Level = "fail"
     sound = 0
-    for path in (layout.database, layout.previous):
+    for path in (subject.layout.database, subject.layout.previous):
         if path.exists():
             try:
                 read_tables(path)
                 sound += 1
             except DamagedSession as error:
                 yield level, str(error)
-        elif path == layout.database:
+        elif path == subject.layout.database:
             yield level, f"{path.name} is missing"
         level = "warn"
     if sound:
         yield "ok", f"{_count(sound, 'generation')} of session.json can be read"
 
 
-def _records(layout: Layout) -> Answers:
+def _records(subject: _Subject) -> Answers:
     """The older records: those of session.json's present generation, each unpacked."""
     try:
-        stored = load_tables(read_tables(layout.database))
+        stored = load_tables(read_tables(subject.layout.database))
     except (StoreError, KeyError, TypeError, ValueError, AttributeError):
         return  # the database's own check says so
     if stored.extent is None:
         yield "fail", "session.json does not say where the older records are"
         return
-    pages, problem = read_pages(layout.pages, stored.extent)
+    pages, problem = read_pages(subject.layout.pages, stored.extent)
     if problem:
         yield "fail", problem
     for number, page in enumerate(pages, 1):
@@ -160,62 +163,91 @@ def _records(layout: Layout) -> Answers:
         yield "ok", f"records.pages holds {_count(sum(map(len, pages)), 'record')}"
 
 
-def _journal(layout: Layout) -> Answers:
-    flaws: list[tuple[Level, str]] = []
-    events = _look_through(layout, flaws)
-    yield from flaws[:NAMED]
-    if len(flaws) > NAMED:
-        yield "fail", f"and {_count(len(flaws) - NAMED, 'more line', 'more lines')} like these"
-    yield "ok", f"{_count(len(layout.parts()), 'part')} with {_count(events, 'event')}"
+@dataclass
+class _Walk:
+    """What one reading of the whole journal gives."""
+
+    expected: int = 1
+    """The number that the next event must have."""
+    flaws: list[tuple[Level, str]] = field(default_factory=list)
+    replay: Replay = field(default_factory=Replay)
+    users: dict[ObjectId, str] = field(default_factory=dict)
+    """Object → what it is, for every object that the journal speaks of."""
 
 
-def _look_through(layout: Layout, flaws: list[tuple[Level, str]]) -> int:
-    """Read the whole journal and add its flaws; returns the number of the last event."""
-    expected = 1
-    live = engine_status(layout.lock).alive
-    for part in layout.parts():
-        path = layout.part(part)
+class _Subject:
+    """The session that is looked at; what is expensive to read of it is read once."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """Raises StoreError."""
+        return load(self.layout)
+
+    @cached_property
+    def walk(self) -> _Walk:
         try:
-            expected = _look_through_part(path, expected, live, flaws)
-        except OSError as error:
-            flaws.append(
-                ("fail", f"{part_file(path).name} cannot be read: {error.strerror or error}")
-            )
-    return expected - 1
+            until = self.loaded.state.session.applied
+        except StoreError:
+            until = sys.maxsize
+        walk = _Walk()
+        live = engine_status(self.layout.lock).alive
+        folding = True
+        for part in self.layout.parts():
+            path = self.layout.part(part)
+            try:
+                for event in _look_through_part(path, live, walk):
+                    folding = folding and (event.seq > until or walk.replay.take(event))
+                    if (reference := _reference(event)) is not None:
+                        walk.users.setdefault(*reference)
+            except OSError as error:
+                why = f"{part_file(path).name} cannot be read: {error.strerror or error}"
+                walk.flaws.append(("fail", why))
+        if walk.replay.state is not None:
+            name_after_folder(walk.replay.state, self.layout)
+        return walk
 
 
-def _look_through_part(
-    path: Path, expected: int, live: bool, flaws: list[tuple[Level, str]]
-) -> int:
-    """Add the flaws of one part, whose first event should have the number `expected`; returns the
-    number that the event after the part must have. Raises OSError."""
+def _journal(subject: _Subject) -> Answers:
+    walk = subject.walk
+    yield from walk.flaws[:NAMED]
+    if len(walk.flaws) > NAMED:
+        yield "fail", f"and {_count(len(walk.flaws) - NAMED, 'more line', 'more lines')} like these"
+    parts = _count(len(subject.layout.parts()), "part")
+    yield "ok", f"{parts} with {_count(walk.expected - 1, 'event')}"
+
+
+def _look_through_part(path: Path, live: bool, walk: _Walk) -> Iterator[ev.Event]:
+    """The events of one part; adds its flaws to the walk's. Raises OSError."""
     end, size, name = 0, part_status(path).size, part_file(path).name
     if forms_differ(path):
-        flaws.append(("fail", f"{path.name} and {packed_path(path).name} differ; {name} is read"))
+        differ = f"{path.name} and {packed_path(path).name} differ; {name} is read"
+        walk.flaws.append(("fail", differ))
     for line in read_lines(path):
         end = line.end
         if line.event is None:
             what = f"{name}: the line before byte {line.end} is {line.problem}"
-            flaws.append(("fail", what))
+            walk.flaws.append(("fail", what))
             continue
-        seq = line.event.seq
+        seq, expected = line.event.seq, walk.expected
         if seq > expected:
             which = f"event {expected}" if seq == expected + 1 else f"{expected} to {seq - 1}"
-            flaws.append(("fail", f"missing before {name} goes on: {which}"))
+            walk.flaws.append(("fail", f"missing before {name} goes on: {which}"))
         elif seq < expected:
-            flaws.append(("fail", f"{name}: event {seq} is there twice or out of order"))
-        expected = max(expected, seq + 1)
+            walk.flaws.append(("fail", f"{name}: event {seq} is there twice or out of order"))
+        walk.expected = max(expected, seq + 1)
+        yield line.event
     if end < size and not live:
-        flaws.append(("warn", f"{name} ends in a half-written line"))
-    return expected
+        walk.flaws.append(("warn", f"{name} ends in a half-written line"))
 
 
-def _replay(layout: Layout) -> Answers:
-    loaded = load(layout)
+def _replay(subject: _Subject) -> Answers:
+    layout, loaded, replay = subject.layout, subject.loaded, subject.walk.replay
     applied = loaded.state.session.applied
     for note in loaded.notes:
         yield "warn", note
-    replay = replay_journal(layout, applied)
     if replay.state is None or not replay.reaches(applied):
         if _journal_has_everything(layout):
             yield "fail", f"session.json counts {applied} events, there are {replay.last}"
@@ -250,9 +282,9 @@ def differences(one: SessionState, other: SessionState) -> Iterator[str]:
         yield "pending approval"
 
 
-def _objects(layout: Layout) -> Answers:
-    store = ObjectStore(layout.objects)
-    users = _references(layout)
+def _objects(subject: _Subject) -> Answers:
+    store = ObjectStore(subject.layout.objects)
+    users = subject.walk.users
     bad = 0
     total = 0
     for identity in store:
@@ -276,15 +308,6 @@ def _used(by: str | None) -> str:
     return f"; it is {by}" if by else ""
 
 
-def _references(layout: Layout) -> dict[ObjectId, str]:
-    """Object → what it is, for every object that the journal speaks of."""
-    users: dict[ObjectId, str] = {}
-    for event in read_events(layout):
-        if (reference := _reference(event)) is not None:
-            users.setdefault(*reference)
-    return users
-
-
 def _reference(event: ev.Event) -> tuple[ObjectId, str] | None:
     match event:
         case ev.VersionCommitted():
@@ -304,11 +327,11 @@ def _reference(event: ev.Event) -> tuple[ObjectId, str] | None:
             return None
 
 
-def _leftovers(layout: Layout) -> Answers:
-    live = engine_status(layout.lock).alive
+def _leftovers(subject: _Subject) -> Answers:
+    live = engine_status(subject.layout.lock).alive
     junk = [
         path
-        for path in _temporary(layout)
+        for path in _temporary(subject.layout)
         if not live or time.time() - path.stat().st_mtime > OLD_SECONDS
     ]
     if junk:
@@ -324,8 +347,8 @@ def _temporary(layout: Layout) -> list[Path]:
     return [path for folder in folders for path in leftovers(folder)]
 
 
-def _inbox(layout: Layout) -> Answers:
-    waiting = Inbox(layout.inbox).pending()
+def _inbox(subject: _Subject) -> Answers:
+    waiting = Inbox(subject.layout.inbox).pending()
     bad = [item for item in waiting if isinstance(item, BadCommand)]
     for item in bad[:NAMED]:
         yield "warn", f"inbox/{item.id}: {item.reason}; the engine will refuse it"
@@ -335,7 +358,7 @@ def _inbox(layout: Layout) -> Answers:
     yield "ok", f"{_count(good, 'command waits', 'commands wait')} in the inbox"
 
 
-_CHECKS: dict[str, Callable[[Layout], Answers]] = {
+_CHECKS: dict[str, Callable[[_Subject], Answers]] = {
     "permissions": _permissions,
     "files": _files,
     "lock": _lock,

@@ -245,27 +245,31 @@ class Replay:
         """Whether the journal has every event up to number `seq`."""
         return self.state is not None and not self.missing and self.last >= seq
 
+    def take(self, event: Event, past_gaps: bool = False) -> bool:
+        """Fold the next event of the journal; False where it cannot be gone on from here."""
+        if event.seq <= self.last:  # two engines wrote at once: the first event counts
+            return True
+        if event.seq != self.last + 1:
+            self.missing = True
+            if not past_gaps:
+                return False
+        if self.state is not None:
+            self.refused |= bool(fold(self.state, [event]))
+        elif isinstance(event, SessionCreated):
+            self.state = SessionState.begin(event)
+        else:
+            return False
+        self.last = event.seq
+        return True
+
 
 def replay_journal(layout: Layout, until: int | None = None, past_gaps: bool = False) -> Replay:
     """Fold the journal alone, up to event `until`, or up to the first event that is missing unless
     `past_gaps`."""
     replay = Replay()
     for event in read_events(layout):
-        if until is not None and event.seq > until:
+        if (until is not None and event.seq > until) or not replay.take(event, past_gaps):
             break
-        if event.seq <= replay.last:  # two engines wrote at once: the first event counts
-            continue
-        if event.seq != replay.last + 1:
-            replay.missing = True
-            if not past_gaps:
-                break
-        if replay.state is not None:
-            replay.refused |= bool(fold(replay.state, [event]))
-        elif isinstance(event, SessionCreated):
-            replay.state = SessionState.begin(event)
-        else:
-            break
-        replay.last = event.seq
     if replay.state is not None:
         name_after_folder(replay.state, layout)
     return replay
