@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from avo_tui.domain.questions import ScratchQuestion
+from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.compiler_flags import with_flags
+from avo_tui.domain.questions import CompileQuestion, ScratchQuestion
 from avo_tui.evaluation.backends.cpp.compiler import without_header_warnings
 from avo_tui.evaluation.pipeline import Pipeline
+from avo_tui.operators.toolbox.variants import defined
 from tests.evaluation.evaluation_support import needs_compiler
 
 HEADER = "/usr/lib/gcc/x86_64-linux-gnu/12/include/avx512fintrin.h"
@@ -123,3 +126,14 @@ def test_what_a_real_compiler_says_of_intrinsics(tmp_path: Path) -> None:
     )  # fmt: skip
     told = without_header_warnings(done.stderr)
     assert "unused" in told and "intrin.h:" not in told
+
+
+@needs_compiler
+async def test_a_log_quotes_the_lines_that_the_author_wrote(pipeline: Pipeline) -> None:
+    """The compiler quotes the file's line of a number, which what a sweep puts first shifts."""
+    origin = Candidate(files={"k.cpp": '#include "task.h"\n\nint broken() { return TILE + x; }\n'})
+    for changed in (defined(origin, {"TILE": "8", "PAD": "1"}), with_flags(origin, "-O2")):
+        report = await pipeline.ask("tiny_attention", CompileQuestion(files=changed.files))
+        log = report.feedback.log
+        assert "k.cpp:3:" in log and "    3 | int broken() { return TILE + x; }\n" in log
+        assert "#include" not in log

@@ -81,6 +81,32 @@ def _left_out(dropped: Mapping[str, tuple[int, list[str]]]) -> str:
     return f"({total} warning{'s' if total > 1 else ''} inside headers left out{which})"
 
 
+_ADDED = re.compile(r"(?:(?:#define |// flags:).*\n)+#line 1\n")
+"""What a sweep puts in front of a source."""
+_PLACE = re.compile(r"(?:\./)?([^\s:][^:\n]*):\d+:\d+: ")
+_QUOTE = re.compile(r"( *(\d+) \| )")
+
+
+def _with_own_quotes(log: str, folder: Path) -> str:
+    """The log, each quoted line the one that its number means: the compilers number lines by
+    `#line` and quote the file's line of that number, which differ behind what a sweep added."""
+    own: dict[str, list[str]] = {}
+    for path in folder.glob("**/*.c*"):
+        text = path.read_text("utf-8", "replace")
+        if added := _ADDED.match(text):
+            own[str(path.relative_to(folder))] = text[added.end() :].split("\n")
+    if not own:
+        return log
+    kept, lines = [], None
+    for line in log.split("\n"):
+        if located := _PLACE.match(line):
+            lines = own.get(located[1])
+        elif lines and (quote := _QUOTE.match(line)) and 0 < int(quote[2]) <= len(lines):
+            line = quote[1] + lines[int(quote[2]) - 1]
+        kept.append(line)
+    return "\n".join(kept)
+
+
 LIMITS = Limits(
     seconds=60,
     memory_bytes=2048 * MIB,
@@ -161,7 +187,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 def log_of(outcome: Outcome, folder: Path) -> str:
     """What a compiler wrote, without this machine's folders and warnings inside headers."""
     log = (outcome.stderr + outcome.stdout).replace(f"{folder}/", "").replace("/scratch/", "")
-    return without_header_warnings(log)
+    return _with_own_quotes(without_header_warnings(log), folder)
 
 
 def sources(files: Mapping[str, str], suffixes: tuple[str, ...]) -> list[str]:
