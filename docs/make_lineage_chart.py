@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from avo_tui.domain.lineage import best, line
+from avo_tui.domain.lineage import line
 from avo_tui.domain.score import geomean
 from avo_tui.store import SessionReader
 
@@ -25,9 +25,10 @@ MAX_TITLE = 44
 
 
 def draw(session: Path, out: Path) -> None:
-    """The versions that led to the best: a line for each mask, and one for every baseline."""
+    """From the seed to the best: a line for each mask, and one for every baseline."""
     state = SessionReader.open(session).state
-    versions = line(state.versions, best(state.versions.values()).number)
+    assert state.best is not None
+    versions = line(state.versions, state.best.number)[::-1]
     reference = state.session.task.reference_baseline
     places = range(len(versions))
     mpl.rcParams["svg.hashsalt"] = session.name
