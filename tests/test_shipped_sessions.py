@@ -27,13 +27,16 @@ def test_they_are_there() -> None:
 
 
 def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:
-    """Its best version is the last kernel of the folder, byte for byte."""
+    """Its best is the last kernel of the folder, byte for byte; the accurate one is a branch."""
     folder = Path(__file__).parents[1]
     reader = SessionReader.open(folder / "sessions" / "mha-hopper")
     best = reader.state.best
     assert best is not None
     versions = folder / "benchmarks" / "hopper_lineage" / "versions"
     assert best.candidate == read_candidate(max(versions.iterdir())).id
+    accurate = reader.state.versions[15]
+    assert accurate.candidate == read_candidate(versions.parent / "accurate").id
+    assert accurate.parent == 12 and accurate != best
     other = SessionReader.open(folder / "sessions" / "gqa-hopper").state
     assert other.versions[0].candidate == read_candidate(versions / "13_wider_groups").id
     adapted = folder / "benchmarks" / "hopper_lineage" / "transfers" / "shared_heads"
