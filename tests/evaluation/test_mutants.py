@@ -1,5 +1,6 @@
 """The check is checked: every mistake that an optimiser makes is found, and what is none passes."""
 
+import logging
 import tomllib
 from typing import Any
 
@@ -9,6 +10,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import CheckQuestion
 from avo_tui.domain.report import HIDDEN
 from avo_tui.domain.verdict import Verdict
+from avo_tui.evaluation.evaluation_run import person
 from avo_tui.evaluation.pipeline import Pipeline
 from tests.evaluation.evaluation_support import CANDIDATES, needs_compiler
 
@@ -40,10 +42,14 @@ def whole() -> Pipeline:
 
 
 @pytest.mark.parametrize("name", ["honest", *MUTANTS])
-async def test_every_mistake_is_found(name: str, whole: Pipeline) -> None:
+async def test_every_mistake_is_found(
+    name: str, whole: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger=person.name)
     macros = MUTANTS.get(name, {"equivalent": "unchanged"})
     report = await whole.ask("attention_cpu", CheckQuestion(files=mutant(macros).files))
     told = f"{report.feedback.summary}: {report.feedback.detail} {report.feedback.log}"
+    told += f"; for the person: {caplog.text}"  # of a hidden case it alone says what was wrong
     wanted = Verdict.CORRECT if "equivalent" in macros else Verdict.WRONG_RESULT
     assert report.verdict is wanted, told
 
