@@ -37,13 +37,18 @@ def breadth_cases(task: Task) -> tuple[CheckCase, ...]:
 def _sizes(task: Task, domain: Domain) -> Iterator[Configuration]:
     """Sizes of the domain with as much work as is scored, in memory that is not much larger."""
 
-    def elements(configuration: Configuration) -> int:
-        shapes = (sizes_of(domain, shape, configuration) for shape in domain.inputs.values())
-        return sum(map(math.prod, shapes))
+    def elements(configuration: Configuration) -> tuple[int, int]:
+        """Of the inputs, and of the outputs."""
+        inputs, outputs = (
+            sum(math.prod(sizes_of(domain, shape, configuration)) for shape in shapes.values())
+            for shapes in (domain.inputs, domain.outputs)
+        )
+        return inputs, outputs
 
     work = max(map(task.flops, task.configurations))
-    room = 2 * max(map(elements, task.configurations))
+    room = [2 * max(sizes) for sizes in zip(*map(elements, task.configurations), strict=True)]
     for drawn in islice(draws(task, domain, seed=0), TRIES):
-        if LEAST * work <= task.flops(drawn) <= work and elements(drawn) <= room:
+        fits = all(size <= most for size, most in zip(elements(drawn), room, strict=True))
+        if LEAST * work <= task.flops(drawn) <= work and fits:
             name = "-".join(f"{n}{value}" for n, value in drawn.parameters.items())
             yield drawn.replaced(name=name[:64])

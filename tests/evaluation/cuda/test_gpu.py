@@ -8,6 +8,7 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Experiment, Rejected
 from avo_tui.evaluation.backends.cuda.backend import CudaBackend
+from avo_tui.evaluation.breadth import breadth_cases
 from tests.evaluation.cuda.cuda_helpers import VERDICTS, candidate, context, small_task
 
 pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
@@ -53,6 +54,15 @@ async def test_a_candidate_measured_against_itself_is_as_fast(backend: CudaBacke
     # calls of some 10 µs: their own spread says how exactly the ratio can be known
     assert found.gain == pytest.approx(1.0, abs=max(0.03, 3 * found.noise)), found
     assert found.gain == pytest.approx(1.0, abs=0.25), found
+
+
+async def test_other_inputs_and_sizes_are_timed_beside_the_score(backend: CudaBackend) -> None:
+    task, (ctx, _) = small_task(), context()
+    compiled = await backend.compile(task, candidate("honest"), ctx)
+    cases = breadth_cases(task)
+    score = await backend.breadth(task, compiled, ctx, cases)
+    assert len(score.configurations) == len(cases) > 1
+    assert all(row.ratio > 0 for row in score.configurations)
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -26,6 +26,7 @@ from avo_tui.evaluation.backends.cuda.launch_plan import DeviceFacts
 from avo_tui.evaluation.backends.cuda.measuring import Check, measure
 from avo_tui.evaluation.backends.cuda.process import GpuProcess, Reply
 from avo_tui.evaluation.backends.cuda.task import CudaTask
+from avo_tui.evaluation.measurement.cases import CheckCase
 from avo_tui.evaluation.tasks import load_task
 from tests.evaluation.cuda.cuda_helpers import HERE, SANDBOX, context
 from tests.waiting import until
@@ -238,7 +239,7 @@ async def test_what_the_benchmark_finds(running: GpuProcess, honest: CudaCompile
         async def work(mode: str = mode) -> None:
             async with Timing(TASK, running, ONE) as timing:
                 candidate = behaving(honest, mode)
-                await measure(TASK, candidate, configuration, timing, CEILINGS, {})
+                await measure(TASK, candidate, configuration, TASK.timed, timing, CEILINGS, {})
 
         found = await refused(work())
         assert found.verdict is verdict, mode
@@ -250,8 +251,23 @@ async def test_a_drifting_baseline_is_measured_again(
 ) -> None:
     async with Timing(TASK, running, ONE) as timing:
         candidate, configuration = behaving(honest, "drifts"), TASK.configurations[0]
-        found = await measure(TASK, candidate, configuration, timing, CEILINGS, {})
+        found = await measure(TASK, candidate, configuration, TASK.timed, timing, CEILINGS, {})
     assert "noisy" not in found.flags
+
+
+async def test_other_inputs_are_timed_as_the_scored_ones_are(
+    backend: CudaBackend, honest: CudaCompiled
+) -> None:
+    """Also sizes that no case of the task has, whose launches nothing has planned yet."""
+    scored = TASK.configurations[0]
+    other = scored.replaced(name="longer", parameters={**scored.parameters, "seq": 384})
+    assert other.name not in honest.plans
+    cases = [CheckCase(scored, "large_logits"), CheckCase(other, "normal")]
+    score = await backend.breadth(TASK, honest, context()[0], cases)
+    names = [f"{case.configuration.name} {case.distribution}" for case in cases]
+    assert [row.name for row in score.configurations] == names
+    liar = await refused(backend.breadth(TASK, behaving(honest, "liar"), context()[0], cases[:1]))
+    assert liar.verdict is Verdict.SUSPICIOUS
 
 
 async def test_two_candidates_side_by_side(

@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.deployment import Deployment, Domain, SingleSource
@@ -22,6 +23,7 @@ from avo_tui.evaluation.backends.cuda.compiled import (
     CudaCompiled,
     every_configuration,
     public_names,
+    resolve_plans,
     with_dynamic,
 )
 from avo_tui.evaluation.backends.cuda.compiler import CompiledCandidate, Compiler
@@ -208,25 +210,52 @@ class CudaBackend:
 
     async def benchmark(self, task: Task, compiled: Compiled, context: Context) -> Score:
         """Times it beside the baselines; the caller holds the device's lock."""
+        cuda = _cuda(task)
+        return await self._timed(
+            cuda, _ours(compiled), context, [(c, cuda.timed) for c in cuda.configurations]
+        )
+
+    async def breadth(
+        self, task: Task, compiled: Compiled, context: Context, cases: Sequence[CheckCase]
+    ) -> Score:
+        """As `benchmark`; launches of sizes that no case of the task has are planned first."""
         cuda, ours = _cuda(task), _ours(compiled)
+        sizes = [c.configuration for c in cases if c.configuration.name not in ours.plans]
+        plans = resolve_plans(cuda, ours.candidate, ours.facts, sizes)
+        ours = replace(ours, plans={**ours.plans, **plans})
+        each = [(case.configuration, (case.distribution,)) for case in cases]
+        return await self._timed(cuda, ours, context, each)
+
+    async def _timed(
+        self,
+        task: CudaTask,
+        ours: CudaCompiled,
+        context: Context,
+        cases: Sequence[tuple[Configuration, Sequence[str]]],
+    ) -> Score:
+        """Times it on configurations, each with the kinds of its inputs."""
         gpu = await self._need_gpu(ours)
         scores: list[ConfigurationScore] = []
         async with (
-            self.processes.running(cuda, ours) as process,
-            Timing(cuda, process, {"candidate": ours.candidate.id}) as timing,
+            self.processes.running(task, ours) as process,
+            Timing(task, process, {"candidate": ours.candidate.id}) as timing,
         ):
             if not self._ceiling:
                 self._ceiling = (await ask(process, {"op": "ceiling"}, 60, None))["ceiling"]
-            ceilings = gpu.ceilings(eight_bits=_eight_bits(cuda), measured_flops=self._ceiling)
-            for configuration in cuda.configurations:
-                alone = self._alone.setdefault(f"{task.name} {configuration.name}", {})
-                scores.append(await measure(cuda, ours, configuration, timing, ceilings, alone))
-                context.scored(cuda, scores, len(cuda.configurations))
+            ceilings = gpu.ceilings(eight_bits=_eight_bits(task), measured_flops=self._ceiling)
+            for configuration, kinds in cases:
+                name = configuration.name
+                if kinds != task.timed:
+                    name = f"{name} {', '.join(kinds)}"
+                alone = self._alone.setdefault(f"{task.name} {name}", {})
+                score = await measure(task, ours, configuration, kinds, timing, ceilings, alone)
+                scores.append(score.replaced(name=name))
+                context.scored(task, scores, len(cases))
             await timing.settle()
-            await self.processes.prepare(cuda)  # kept for the next candidate
+            await self.processes.prepare(task)  # kept for the next candidate
         return Score(
-            unit=cuda.unit,
-            reference_baseline=cuda.reference_baseline,
+            unit=task.unit,
+            reference_baseline=task.reference_baseline,
             configurations=tuple(scores),
         )
 

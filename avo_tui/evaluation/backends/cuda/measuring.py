@@ -192,11 +192,13 @@ async def measure(
     task: CudaTask,
     compiled: CudaCompiled,
     configuration: Configuration,
+    kinds: Sequence[str],
     timing: Timing,
     ceilings: Ceilings,
     alone: dict[str, float],
 ) -> ConfigurationScore:
-    """One configuration; measured again, once, where the reference baseline drifted.
+    """One configuration on inputs of these kinds; measured again, once, where the reference
+    baseline drifted.
 
     `alone` holds how long the baselines take where no candidate ever ran, in milliseconds; it is
     filled in where it is empty.
@@ -209,6 +211,7 @@ async def measure(
             "who": "candidate",
             "configuration": configuration.model_dump(),
             **compiled.launch(configuration),
+            "kinds": list(kinds),
             "seed": secrets.randbits(48),
             "budget": BUDGET_SECONDS,
             "warm": WARM_SECONDS,
@@ -289,6 +292,7 @@ class Side:
     ) -> None:
         """`who` is its name in the requests: `a`, or `b` for the other candidate."""
         self._compiled, self._process, self.who = compiled, process, who
+        self._kinds = list(task.timed)
         self._id = compiled.candidate.id
         self.timing = Timing(task, process, {who: self._id})
         self._events: AsyncGenerator[Reply] | None = None
@@ -310,6 +314,7 @@ class Side:
             "op": "side",
             "who": self.who,
             "configuration": configuration.model_dump(),
+            "kinds": self._kinds,
             "seed": secrets.randbits(48),
             **self._compiled.launch(configuration),
         }

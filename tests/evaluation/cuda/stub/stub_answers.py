@@ -124,7 +124,7 @@ class Stub:
         self.say(event="alive")
         self.say(event="ready")
         self.wait()
-        for seed, distribution in enumerate(self.task.timed):
+        for seed, distribution in enumerate(request["kinds"]):
             self.timed(mode, "candidate", configuration, 1000 + seed, distribution)
         drift = mode == "drifts" and not self.drifted
         self.drifted |= drift

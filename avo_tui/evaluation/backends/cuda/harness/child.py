@@ -295,7 +295,8 @@ class Harness:
         if first < LONG_MILLISECONDS:
             first = timing.once(participant, us.any_inputs(pick))
         rounds = Plan().affordable(first / 1e3, request["budget"])
-        steps = self._turns(kinds_of_rounds(rounds, len(self.task.timed), pick), pick)
+        kinds = len(request["kinds"])
+        steps = turns(kinds_of_rounds(rounds, kinds, pick), per_kind(kinds), pick)
         reference = self.task.reference_baseline
         timing.interleave(us, steps, baselines, reference, pick, self._alive)
         reply = {
@@ -307,9 +308,6 @@ class Harness:
         us.candidate.free()
         torch.cuda.empty_cache()
         return reply
-
-    def _turns(self, kinds: list[int], pick: random.Random) -> list[Turn]:
-        return turns(kinds, per_kind(len(self.task.timed)), pick)
 
     def _watched(
         self, who: str, request: Reply, side: Reply, pick: random.Random
@@ -323,7 +321,7 @@ class Harness:
             self._acknowledged()
 
         candidate = self._candidate(request, side, who)
-        return timing.VerifiedTiming(who, candidate, self.task.timed, hand_over, pick)
+        return timing.VerifiedTiming(who, candidate, request["kinds"], hand_over, pick)
 
     def _alone(
         self, us: timing.VerifiedTiming, alone: dict[str, float], pick: random.Random
@@ -343,7 +341,7 @@ class Harness:
             times = []
             try:
                 for _ in range(1 if name in alone else ALONE):
-                    inputs = timing.Inputs(pick.getrandbits(48), self.task.timed[0])
+                    inputs = timing.Inputs(pick.getrandbits(48), us.inputs[0].distribution)
                     times.append(timing.once(participant, inputs))
             except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
                 synchronize(f"trying the baseline {name}")

@@ -71,7 +71,7 @@ class VerifiedTiming:
         hand_over: HandOver,
         pick: random.Random,
     ) -> None:
-        """`kinds` are the task's timed distributions."""
+        """`kinds` are the distributions of its timed inputs."""
         self.candidate = candidate
         self.participant = Participant(name, candidate.prepare, candidate.call)
         self.trouble: dict[str, str] = {}
