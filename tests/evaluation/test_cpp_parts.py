@@ -22,12 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.report import Resources
 from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
 from avo_tui.evaluation.backends.cpp import allowed_symbols, benchmark, driver, glue, loops
 from avo_tui.evaluation.backends.cpp.benchmark import too_short
 from avo_tui.evaluation.backends.cpp.candidate_process import Calibration, Overhead, Stage
+from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
 from avo_tui.evaluation.backends.cpp.elf import (
     ElfError,
     Import,
@@ -317,8 +319,10 @@ def test_a_rate_above_the_peak_is_refused() -> None:
             name="x", throughput=gflops, p20=1, p80=1, ratio=1, milliseconds=milliseconds
         )
 
-    def refuse(gflops: float) -> ConfigurationScore:
-        return benchmark.refuse_impossible(stage, configuration, score(gflops))
+    def refuse(gflops: float, **instructions: int) -> ConfigurationScore:
+        facts = Resources(instructions=instructions)
+        compiled = CompiledCpp(task.seed(), facts, "", Path("library"))
+        return benchmark.refuse_impossible(stage, compiled, configuration, score(gflops))
 
     assert refuse(60.0).flags == ()
     assert refuse(95.0).flags == ("above the measured ceiling",)
@@ -326,6 +330,9 @@ def test_a_rate_above_the_peak_is_refused() -> None:
         refuse(130.0)
     assert caught.value.verdict is Verdict.SUSPICIOUS
     assert "less than the" in caught.value.feedback.summary
+    assert refuse(130.0, **{loops.TILE_PRODUCTS: 4}).flags == ()  # AMX does more than any vector
+    with pytest.raises(Rejected):
+        refuse(8000.0, **{loops.TILE_PRODUCTS: 4})
 
 
 def test_inputs_cannot_be_written_however_they_are_opened() -> None:

@@ -31,6 +31,7 @@ from avo_tui.evaluation.backends.cpp.candidate_process import (
     Trespass,
 )
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
+from avo_tui.evaluation.backends.cpp.loops import TILE_PRODUCTS
 from avo_tui.evaluation.backends.cpp.process import Stopped, in_thread
 from avo_tui.evaluation.measurement import statistics, verdicts
 from avo_tui.evaluation.measurement.judge import Expected, Glance, judge_each
@@ -402,10 +403,11 @@ def _measure(
 
 
 def refuse_impossible(
-    stage: Stage, configuration: Configuration, score: ConfigurationScore
+    stage: Stage, compiled: CompiledCpp, configuration: Configuration, score: ConfigurationScore
 ) -> ConfigurationScore:
     """Reject a rate above the processor's limit; flag one above the measured maximum."""
-    ceilings = stage.calibration.ceilings(stage.task.threads)
+    tiles = bool(compiled.resources.instructions.get(TILE_PRODUCTS))
+    ceilings = stage.calibration.ceilings(stage.task.threads, tiles)
     seconds, work = score.milliseconds / 1e3, stage.task.work(configuration)
     if why := ceilings.impossible(work, seconds):
         raise Rejected(*verdicts.impossible(configuration.name, why))
@@ -436,7 +438,7 @@ async def benchmark(
                 score = await in_thread(work, subject.runner.running, cpu=stage.cpu)
                 if kinds != task.timed:
                     score = score.replaced(name=f"{score.name} {', '.join(kinds)}")
-                scores.append(refuse_impossible(stage, configuration, score))
+                scores.append(refuse_impossible(stage, compiled, configuration, score))
                 context.scored(task, scores, len(cases))
     except Stopped as stop:
         name = cases[min(len(scores), len(cases) - 1)][0].name

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from avo_tui.domain.task import Configuration
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
+from avo_tui.evaluation.backends.cpp.machine import TILE_OPERATIONS_PER_CYCLE
 from avo_tui.evaluation.backends.cpp.memory import Addresses, Layouts, Memory, Slot
 from avo_tui.evaluation.backends.cpp.process import (
     Call,
@@ -60,15 +61,16 @@ class Calibration:
     measured_ceiling: float
     """FLOP/s of fused multiply-adds that one core reached; 0 where that was not measured."""
 
-    def peak(self, threads: int) -> float:
-        """FLOP/s that no program can exceed, with room for a clock that rises later."""
-        return 1.25 * self.hertz * self.flops_per_cycle * threads
+    def ceilings(self, threads: int, tiles: bool) -> Ceilings:
+        """The limits for this number of threads, with room for a clock that rises later; the
+        memory's are unknown, as caches hold the inputs.
 
-    def ceilings(self, threads: int) -> Ceilings:
-        """The limits for this number of threads; the memory's are unknown, as caches hold the
-        inputs."""
+        `tiles`: the candidate multiplies by AMX, whose rate is not measured.
+        """
+        per_cycle = TILE_OPERATIONS_PER_CYCLE if tiles else self.flops_per_cycle
         return Ceilings(
-            peak_flops=self.peak(threads), measured_flops=self.measured_ceiling * threads
+            peak_flops=1.25 * self.hertz * per_cycle * threads,
+            measured_flops=0.0 if tiles else self.measured_ceiling * threads,
         )
 
 

@@ -26,14 +26,14 @@ FIXED = ("-O3", "-march=native", "-fopenmp", "-std=gnu++17", "-fPIC", "-shared",
 
 _ALLOWED = re.compile(
     r"-O[123]|-Ofast|-std=(c|gnu)\+\+(17|20|23)"
-    r"|-m(no-)?(fma|avx2?|avx512[a-z0-9]+|sse[a-z0-9.]*|bmi2?|prefer-vector-width=\d+)"
+    r"|-m(no-)?(fma|avx2?|avx512[a-z0-9]+|amx-[a-z0-9]+|sse[a-z0-9.]*|bmi2?|prefer-vector-width=\d+)"
     r"|-mtune=[a-z0-9-]+|-mcpu=native"
     r"|-f(no-)?(fast-math|finite-math-only|math-errno|trapping-math|signed-zeros|rounding-math"
     r"|associative-math|reciprocal-math|unsafe-math-optimizations|strict-aliasing|omit-frame-pointer"
     r"|unroll-loops|unroll-all-loops|peel-loops|split-loops|unswitch-loops|tree-[a-z-]+|slp-vectorize"
     r"|vectorize|inline|inline-functions|ipa-[a-z-]+|gcse|gcse-las|schedule-insns2?|sched-[a-z-]+"
     r"|rename-registers|prefetch-loop-arrays|modulo-sched|align-loops|align-functions|web|split-paths"
-    r"|exceptions|rtti|threadsafe-statics|lto|graphite-identity|loop-nest-optimize)"
+    r"|exceptions|rtti|stack-protector|threadsafe-statics|lto|graphite-identity|loop-nest-optimize)"
     r"|-falign-(loops|functions|jumps)=\d+|-finline-limit=\d+|-ffp-contract=(fast|on|off)"
     r"|-fvect-cost-model=(unlimited|dynamic|cheap)|-fsimd-cost-model=(unlimited|dynamic|cheap)"
     r"|-ffp-model=(fast|precise|strict)|-W(no-)?[a-z0-9-]+(=\d+)?"

@@ -18,6 +18,8 @@ from avo_tui.domain.report import Resources
 
 _LINE = re.compile(r"^\s+[0-9a-f]+:\t(?:[0-9a-f]{2} )*\s*([a-z][\w.]*)\s*(.*)$", re.MULTILINE)
 _WIDTHS = (("zmm", "512-bit"), ("ymm", "256-bit"), ("xmm", "128-bit"))
+TILE_PRODUCTS = "tile products"
+"""Instructions of AMX that multiply matrices, as `count` names them."""
 _ARM_VECTOR = re.compile(r"\bv\d+\.(4s|2d|8h|16b)")
 _STACK = re.compile(r"-?(?:0x[0-9a-f]+)?\(%r[sb]p")
 _FLUSHES = re.compile(r"clflush(opt)?|clwb|cldemote|wb(no)?invd|invd")
@@ -51,6 +53,8 @@ def count(listing: str) -> dict[str, int]:
             add(f"multiply {width}")
         elif mnemonic.startswith(("vdiv", "divp", "divs", "fdiv", "vsqrt", "fsqrt")):
             add("divisions")
+        elif mnemonic.startswith("tdp"):
+            add(TILE_PRODUCTS)
         elif mnemonic.startswith(("vgather", "vpgather")):
             add("gathers")
         elif mnemonic.startswith(("call", "bl")) and not mnemonic.startswith("blend"):

@@ -20,6 +20,10 @@ def flops_per_cycle() -> float:
     return lanes * 2 * 2.0
 
 
+TILE_OPERATIONS_PER_CYCLE = 2048.0
+"""The most that AMX does on one core: 16 × 16 × 64 products of 8-bit numbers in 16 cycles."""
+
+
 def maximum_frequency() -> float:
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
     try:
@@ -91,9 +95,10 @@ def nominal_peak(threads: int) -> float:
     return hertz * flops_per_cycle() * threads
 
 
-EXTENSIONS = ("avx512f", "avx512_bf16", "avx2", "fma", "sve")
-"""What a candidate can use where the processor has it. AMX is none of them: Linux wants a process
-to ask for it, which the runner does not and a candidate cannot."""
+EXTENSIONS = (
+    "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "avx2", "fma", "sve",
+)  # fmt: skip
+"""What a candidate can use where the processor has it."""
 
 
 def facts(threads: int) -> tuple[str, ...]:

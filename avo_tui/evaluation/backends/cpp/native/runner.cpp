@@ -437,6 +437,11 @@ int main(int count, char** words) {
     setvbuf(stdout, printed, _IOLBF, sizeof printed);
     forget_the_time();
     install_handlers();
+#if defined(__x86_64__)
+    // Linux gives a process the tile registers of AMX when it asks for them, and the candidate may
+    // not. ARCH_REQ_XCOMP_PERM, XTILEDATA; a processor without them refuses it.
+    syscall(SYS_arch_prctl, 0x1023, 18);
+#endif
     ask_the_system_now();
     fill_heap_with_junk();
 #if defined(__x86_64__) && defined(PR_SET_TSC)
