@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "ties": "values of which many are equal",
     "far_below": "values that are all far below zero",
     "offset": "values with an offset that is large beside their differences",
+    "huge": "inputs of a magnitude at which intermediate results may overflow",
     MASKED: "rows of which all or all but one value are minus infinity",
     NOT_FINITE: "infinities, and numbers that are not defined",
 }
@@ -85,7 +86,7 @@ def distribute(
 _OF_WHOLE_NUMBERS = {"small", "large", "shifted", "outliers"}
 _SCALED = {
     "small": (0.05, 0.0), "large": (6.0, 0.0), "shifted": (1.0, 2.0), "far_below": (1.0, -400.0),
-    "offset": (1.0, 200.0),
+    "offset": (1.0, 200.0), "huge": (1e4, 0.0),
 }  # fmt: skip
 """Kind → what numbers are multiplied by, and what is added then."""
 
@@ -121,9 +122,14 @@ def _floats(tensor: torch.Tensor, kind: str) -> torch.Tensor:
         number = unlike // rows.shape[-1]
         row = rows[number]
         if kind == MASKED:
-            beside = rows[(number + 1) % len(rows)]
-            places = torch.arange(len(beside), device=beside.device)
-            beside.masked_fill_(places != beside.argmax(), -math.inf)
+            places = torch.arange(len(row), device=row.device)
+            middle = len(row) // 2
+            # a row whose first half is masked, so that whole tiles come before its value, and the
+            # other way round
+            for after, begin, end in ((2, 0, middle or 1), (1, middle, len(row))):
+                beside = rows[(number + after) % len(rows)]
+                kept = begin + beside[begin:end].argmax()
+                beside.masked_fill_(places != kept, -math.inf)
             row.fill_(-math.inf)
             return fresh
         # a row whose exponentials overflow, or whose squares are beyond what a cap lets through
