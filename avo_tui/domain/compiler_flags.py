@@ -22,9 +22,9 @@ _FLAGS = re.compile(r"[ -~]{0,500}")
 def with_flags(candidate: Candidate, flags: str) -> Candidate:
     """The candidate with `flags` instead of those that its sources ask for; "" for none.
 
-    Line numbers in messages of the compiler stay those of the candidate, except in Rust where it
-    had no such line. Raises ValueError, with a sentence, where no file of it can ask for flags, or
-    the flags are not one line of plain characters.
+    Line numbers in messages of the compiler stay those of the candidate. Raises ValueError, with a
+    sentence, where no file of it can ask for flags, or the flags are not one line of plain
+    characters.
     """
     if not _FLAGS.fullmatch(flags):
         raise ValueError(f"{flags[:80]!r} are no compiler flags: one line of plain characters")
@@ -43,6 +43,7 @@ def with_flags(candidate: Candidate, flags: str) -> Candidate:
     files = {name: FLAGS_LINE.sub(replaced, text) for name, text in candidate.files.items()}
     if fresh and flags.strip():
         name = sources[0]
-        after = "#line 1\n" if name.endswith(PREPROCESSED) else ""
-        files[name] = f"{line}\n{after}{files[name]}"
+        text = files[name]
+        before = name.endswith(PREPROCESSED)
+        files[name] = f"{line}\n#line 1\n{text}" if before else f"{text}\n{line}\n"
     return Candidate(files=files)

@@ -9,15 +9,18 @@ import pytest_asyncio
 
 from avo_tui.domain import tunables
 from avo_tui.domain.candidate import Candidate
+from avo_tui.domain.compiler_flags import with_flags
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.cpp.toolchain import output_of
 from avo_tui.evaluation.pipeline import Pipeline
 from avo_tui.evaluation.tasks import find_tasks
+from avo_tui.operators.toolbox.variants import defined
 from tests.evaluation.asking import evaluated
 from tests.evaluation.toolchains import no_rust
 
 FILES = {"c": "attention.c", "rust": "attention.rs"}
+FLAGS = {"c": "-O2", "rust": "-Copt-level=2"}
 
 
 NO_RUST = no_rust()
@@ -153,6 +156,28 @@ async def test_a_source_reaches_no_file_outside_its_folder(
         report = await evaluated(pipeline, task.name, candidate, "compile", lambda _: None)
         assert report.verdict is Verdict.COMPILE_ERROR, (line, report.feedback)
         assert "root:" not in report.model_dump_json(), line
+
+
+SWEPT = {
+    "c": '#include "task.h"\n\nint broken(void) { return TILE + missing; }\n',
+    "rust": "// a kernel\nconst TILE: usize = 16; // tune: 16 32\n"
+    "pub fn broken() -> usize { TILE + missing }\n",
+}
+
+
+@both
+async def test_a_log_quotes_the_lines_that_the_author_wrote(
+    pipeline: Pipeline, language: str
+) -> None:
+    """Also behind what a sweep over constants or flags adds."""
+    origin = Candidate(files={FILES[language]: SWEPT[language]})
+    for changed in (defined(origin, {"TILE": "32"}), with_flags(origin, FLAGS[language])):
+        report = await evaluated(
+            pipeline, f"attention_cpu@{language}", changed, "compile", lambda _: None
+        )
+        log = report.feedback.log
+        assert f"{FILES[language]}:3:" in log, log
+        assert SWEPT[language].splitlines()[2] in log and "#include" not in log
 
 
 @pytest.mark.skipif(bool(NO_RUST), reason=NO_RUST or "there")

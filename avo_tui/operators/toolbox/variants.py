@@ -16,6 +16,7 @@ from avo_tui.domain import student_t, tunables
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.compiler_flags import with_flags
 from avo_tui.domain.evidence import Estimate, Prior, estimate
+from avo_tui.domain.launch_macros import with_macros
 from avo_tui.domain.outlook import Spread
 from avo_tui.domain.questions import Answer, CheckQuestion, Question, RemeasureQuestion
 from avo_tui.domain.report import EvaluationReport
@@ -96,14 +97,17 @@ def _named(name: str, point: Mapping[str, str], flags: str | None) -> str:
 def defined(candidate: Candidate, values: Mapping[str, str]) -> Candidate:
     """The candidate with a value for each name.
 
-    A declared tunable (`tunables`) is set on its own line, so that the launch manifest, which reads
-    it there, follows. Another name becomes a `#define` at the top of each source in a language with
-    a preprocessor; line numbers are preserved. Raises ValueError, with a sentence, for a value that
-    a tunable does not offer and for another name without such a source.
+    A declared tunable (`tunables`) is set on its own line, a macro of the launch manifest there:
+    the manifest's expressions and the compiler then have the same value. Another name becomes a
+    `#define` at the top of each source in a language with a preprocessor; line numbers are
+    preserved. Raises ValueError, with a sentence, for a value that a tunable does not offer and for
+    another name without such a source.
     """
-    declared = {t.name for t in tunables.parse(candidate)}
-    macros = {name: value for name, value in values.items() if name not in declared}
-    candidate = tunables.apply(candidate, {n: v for n, v in values.items() if n in declared})
+    declared = {t.name for t in tunables.parse(candidate) if t.name in values}
+    candidate = tunables.apply(candidate, {name: values[name] for name in declared})
+    own = {t.name: t.token for t in tunables.parse(candidate) if t.name in declared}
+    candidate, in_manifest = with_macros(candidate, {**values, **own})
+    macros = {n: v for n, v in values.items() if n not in in_manifest.union(declared)}
     sources = {n: text for n, text in candidate.files.items() if n.endswith(SOURCES)}
     if macros and not sources:
         names = ", ".join(macros)
