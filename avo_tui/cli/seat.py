@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,29 +17,39 @@ import platformdirs
 from pydantic import TypeAdapter, ValidationError
 from typer import Argument, BadParameter, Exit, Option, Typer, echo
 
+from avo_tui.cli.control import ANSWER_SECONDS, deliver, effective
+from avo_tui.cli.control import answer as taken
 from avo_tui.cli.errors import INTERRUPTED, Failure, expected, sentence
 from avo_tui.cli.json_output import current_attempt
 from avo_tui.cli.parameters import Json, Name, opened
 from avo_tui.cli.terminal import emit, say, tell
+from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.plain import plain, safe
 from avo_tui.evolution.library import SessionKnowledge
 from avo_tui.evolution.process import start_engine
 from avo_tui.given_text import read_given_text
-from avo_tui.operators.seat.step import BEGIN, OWN_TOOLS, READING, tool_specs
+from avo_tui.operators.seat.step import BEGIN, OWN_TOOLS, UNOPENED, tool_specs
 from avo_tui.operators.seat.wire import Answer, Call, Hello, Letter
 from avo_tui.operators.toolbox import ToolError, check_arguments
 from avo_tui.operators.toolbox.box import ToolSpec
 from avo_tui.operators.toolbox.signature import argument_lines
 from avo_tui.operators.toolbox.switched_off import parts_off
-from avo_tui.seat.after_the_run import is_over, read_record
+from avo_tui.seat.after_the_run import ended_text, is_over, read_record
 from avo_tui.seat.brief import brief as page
 from avo_tui.seat.client import SeatClient, SeatError, SeatNotThereError
 from avo_tui.seat.resources import Library
-from avo_tui.store import SessionReader
+from avo_tui.store import SessionReader, StoreError
 from avo_tui.user_paths import without_links
 
 TAKES_FILES = frozenset({"scratch"})
 """Tools that run their own files: `--file` is passed to them instead of to the candidate."""
+RAW = {
+    "read_candidate": "raw=true",
+    "read_attempt": "part=source",
+    "read_version": "part=source",
+}
+"""Tools with the argument that asks for a source exactly as it is, so that it can go into a file:
+it is printed whole, and nothing else."""
 TOKEN_VARIABLE = "AVO_MCP_TOKEN"  # noqa: S105 - the name of a variable
 VARIABLE = "AVO_SEAT_AS"
 NOBODY = "command line"
@@ -64,11 +75,13 @@ app = Typer()
 @app.command(epilog="Example: avo brief demo")
 def brief(name: Name, as_json: Json = False) -> None:
     """Print the page that tells an agent how to work in the seat of a session."""
-    state = opened(name).state
+    reader = opened(name)
+    standing = reader.standing()
+    text = page(reader.state, standing)
     if as_json:
-        emit({"session": state.session.name, "markdown": page(state)})
+        emit({"session": reader.name, "run_state": standing[0], "markdown": text})
     else:
-        say(safe(page(state)))
+        say(safe(text))
 
 
 @app.command(
@@ -112,11 +125,12 @@ def seat(
     """Sit in the seat of a session whose operator is `seat`, and call one of its tools.
 
     A long answer is cut in the middle, and says so, unless it goes to a file (--out), is JSON, or
-    is the text that read_candidate raw=true gives.
+    is a source as it is: read_candidate raw=true, read_attempt and read_version part=source.
     Exit status 1 where the tool answers that it could not do it.
     """
     words = arguments or []
-    raw = tool == "read_candidate" and "raw=true" in words  # a text exactly as it is
+    raw = tool is not None and RAW.get(tool) in words
+    reader = None
     try:
         reader = opened(name)
         require_seat(reader)
@@ -138,7 +152,8 @@ def seat(
         # what cannot be done at all: in the form of an answer, and with `error` as every command
         text = sentence(error)
         tell(f"avo: {text}")
-        refused = Answer(id=0, ok=False, text=text, characters=len(text))
+        state = reader.run_state() if reader is not None else None
+        refused = Answer(id=0, ok=False, text=text, characters=len(text), run_state=state)
         emit({**refused.model_dump(mode="json", exclude={"id"}), "error": text})
         raise Exit(1) from None
     if answer.ok and out is None and not as_json and raw:
@@ -184,11 +199,12 @@ def _answer(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, st
     """
 
     def recorded() -> Answer | None:
-        if call.tool not in READING or texts or not is_over(reader):
+        if call.tool not in UNOPENED or texts or not is_over(reader):
             return None
+        leave = partial(_leave_note, reader)
         with closing(SessionKnowledge(reader.folder, reader.state.session.task)) as knowledge:
             return asyncio.run(
-                read_record(reader, knowledge, call.tool, call.arguments, whole=call.whole)
+                read_record(reader, knowledge, call.tool, call.arguments, leave, whole=call.whole)
             )
 
     if (answer := recorded()) is not None:
@@ -204,6 +220,14 @@ def _answer(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, st
         if (answer := recorded()) is None:  # else it ended meanwhile
             raise
         return answer
+
+
+def _leave_note(reader: SessionReader, command: EditMemory) -> None:
+    """Have a note written into the memory of a run that has ended. Raises ValueError."""
+    try:
+        effective(taken(reader, deliver(reader, command), ANSWER_SECONDS), as_json=False)
+    except (Failure, StoreError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_writable(out: Path) -> None:
@@ -438,11 +462,7 @@ async def sit_down(
     if not reader.engine().alive:
         session = reader.state.session
         if session.state in {"finished", "stopped"}:
-            raise Failure(
-                f"{reader.name} is {session.state} ({session.state_reason}). Whether it goes on is"
-                f" decided by the person, with avo run --resume {reader.name}; an agent ends its"
-                " work here"
-            )
+            raise Failure(ended_text(reader))
         start_engine(reader.folder, resume=True)
     told = time.monotonic()
     deadline = told + START_SECONDS
@@ -498,7 +518,7 @@ def mcp(
             raise SeatError(str(failure)) from failure
 
     async def serve(knowledge: SessionKnowledge) -> None:
-        library = Library(reader, knowledge)
+        library = Library(reader, knowledge, partial(_leave_note, watcher))
         served = SeatServer(
             library,
             sit,

@@ -1,19 +1,25 @@
-"""Answers the tools that only read the record once a run has ended and no engine is there."""
+"""Answers the tools that need no engine once a run has ended: those that read, and `remember`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from avo_tui.domain.commands import EditMemory
 from avo_tui.domain.events import Event, ToolReturned
+from avo_tui.domain.records import Note, NoteCategory
 from avo_tui.operators.knowledge_port import Knowledge
 from avo_tui.operators.ports import Workbench
 from avo_tui.operators.reading import Reading
-from avo_tui.operators.seat.step import READING
-from avo_tui.operators.seat.wire import Answer
+from avo_tui.operators.seat.step import UNOPENED
+from avo_tui.operators.seat.wire import Answer, Letter
 from avo_tui.operators.toolbox import Toolbox, Workspace
 from avo_tui.store import SessionReader
+
+Leave = Callable[[EditMemory], None]
+"""Has a note written into the memory of a run that has no engine. Raises ValueError, with the
+reason, where it is refused."""
 
 
 def is_over(reader: SessionReader) -> bool:
@@ -22,21 +28,31 @@ def is_over(reader: SessionReader) -> bool:
     return reader.state.session.state in {"finished", "stopped"} and not reader.engine().alive
 
 
+def ended_text(reader: SessionReader) -> str:
+    """That a run has ended, why, and whose decision it is whether it goes on."""
+    session = reader.state.session
+    return (
+        f"{reader.name} is {session.state} ({session.state_reason}). Whether it goes on is"
+        f" decided by the person, with avo run --resume {reader.name}; an agent ends its work here"
+    )
+
+
 async def read_record(
     reader: SessionReader,
     knowledge: Knowledge,
     tool: str,
     arguments: Mapping[str, Any],
+    leave: Leave,
     *,
     whole: bool = False,
 ) -> Answer:
-    """The answer of one of the tools in `READING`; nothing is recorded."""
-    assert tool in READING
+    """The answer of one of the tools in `UNOPENED`; of these only `remember` writes."""
+    assert tool in UNOPENED
     head = reader.state.head
     if head is None:
         return Answer(id=0, ok=False, text="The run has ended before it had a version.")
     reading = _Reading(reader, reader.state.session.step, head)
-    bench = cast("Workbench", _Bench(reading, knowledge, _Unrecorded()))
+    bench = cast("Workbench", _Bench(reading, knowledge, _Notes(reader, leave)))
     space = Workspace(bench, reading.candidate(head.candidate))
     result = await Toolbox(bench, space).call(tool, arguments)
     return Answer(
@@ -45,7 +61,9 @@ async def read_record(
         text=result.whole if whole else result.text,
         characters=len(result.whole),
         step=reader.state.session.step,
+        letters=(Letter(sender="run", text=f"{ended_text(reader)}."),),
         run_ended=True,
+        run_state=reader.state.session.state,
     )
 
 
@@ -61,11 +79,23 @@ class _Reading(Reading):
         return ()
 
 
-class _Unrecorded:
-    """Takes what a tool would record: nobody writes the journal of a run that has ended."""
+class _Notes:
+    """Of what tools record, keeps the notes."""
+
+    def __init__(self, reader: SessionReader, leave: Leave) -> None:
+        self._reader = reader
+        self._leave = leave
 
     def record(self, event: Event) -> None:
         """Forget the event."""
+
+    def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
+        """Have a note written. Raises ValueError where the memory has no room for it."""
+        author = self._reader.state.session.settings.operator
+        self._leave(EditMemory(category=category, text=text, author=author))
+        self._reader.poll()
+        notes = reversed(self._reader.state.memory.values())
+        return next(note for note in notes if note.text == text)
 
 
 @dataclass(frozen=True)
@@ -74,4 +104,4 @@ class _Bench:
 
     reading: _Reading
     knowledge: Knowledge
-    recording: _Unrecorded
+    recording: _Notes

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from avo_tui.domain.budget import cap_states
 from avo_tui.domain.outlook import outlook
-from avo_tui.domain.records import SessionRecord
+from avo_tui.domain.records import RunState, SessionRecord
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.toolbox.switched_off import fitting, off_text, parts_off
@@ -38,8 +38,18 @@ _OF_A_REPOSITORY = """\
   saved turns up again outside of what the benchmark measures, the candidate is suspicious."""
 
 
-def brief(state: SessionState) -> str:
-    """The page for a session."""
+_STATES: Mapping[RunState, str] = {
+    "stopped": "only its record is there, and `remember`. End your work: whether it goes on is the"
+    " person's decision",
+    "pausing": "the person has asked for it; calls of tools are then held until it is resumed",
+    "paused": "calls of tools are held until the person resumes it",
+    "lost": "its engine is not there; the first call of a tool starts it",
+}
+"""What a state of the run means for an agent that comes now."""
+
+
+def brief(state: SessionState, standing: tuple[RunState, str] | None = None) -> str:
+    """The page for a session; `standing`: the run's state as it is now, with the reason."""
     session = state.session
     has_seat = session.settings.operator in {"seat", "acp"}
     name = session.name
@@ -58,7 +68,7 @@ def brief(state: SessionState) -> str:
         "task": _TOLD.format(title=session.task.title)
         if has_seat
         else task_text(session.task, machine),
-        "standing": _standing(state),
+        "standing": _standing(state, *(standing or (session.state, session.state_reason))),
     }
     return _fill("brief", values, parts)
 
@@ -115,9 +125,11 @@ def _tried(state: SessionState) -> list[str]:
     return lines
 
 
-def _standing(state: SessionState) -> str:
+def _standing(state: SessionState, run: RunState, reason: str) -> str:
     session, head, best = state.session, state.head, state.best
-    lines = []
+    means = _STATES.get("stopped" if run == "finished" else run, "")
+    why = f" ({reason})" if reason else ""
+    lines = [f"- the run is {run}{why}{': ' if means else ''}{means}"]
     if head is not None and best is not None:
         lines.append(
             f"- head v{head.number} {head.aggregate:.4f} of {session.task.reference_baseline},"

@@ -9,15 +9,16 @@ from typing import Any
 
 from avo_tui.domain.attempts import attempt_name, attempt_status
 from avo_tui.domain.outlook import paired_gains
+from avo_tui.domain.records import RunState
 from avo_tui.domain.state import SessionState
 from avo_tui.operators.agent.prompts.memory import notes_text
 from avo_tui.operators.agent.prompts.opening import task_text
 from avo_tui.operators.knowledge_port import Knowledge
-from avo_tui.operators.seat.step import READING
+from avo_tui.operators.seat.step import UNOPENED
 from avo_tui.operators.seat.wire import Answer
 from avo_tui.operators.toolbox.report_text import lineage_lines, report_text, score_table
 from avo_tui.operators.toolbox.switched_off import PARTS, parts_off
-from avo_tui.seat.after_the_run import is_over, read_record
+from avo_tui.seat.after_the_run import Leave, is_over, read_record
 from avo_tui.seat.brief import brief
 from avo_tui.store import SessionReader
 
@@ -55,9 +56,10 @@ MOST = 200_000
 class Library:
     """Reads the pages of one session; needs no engine."""
 
-    def __init__(self, reader: SessionReader, knowledge: Knowledge) -> None:
+    def __init__(self, reader: SessionReader, knowledge: Knowledge, leave: Leave) -> None:
         self._reader = reader
         self._knowledge = knowledge
+        self._leave = leave
 
     @property
     def state(self) -> SessionState:
@@ -68,9 +70,15 @@ class Library:
     async def after_the_run(self, tool: str, arguments: Mapping[str, Any]) -> Answer | None:
         """What a tool answers from the record of a run that has ended; None if it is not one of
         those, or the run goes on."""
-        if tool not in READING or not is_over(self._reader):
+        if tool not in UNOPENED or not is_over(self._reader):
             return None
-        return await read_record(self._reader, self._knowledge, tool, arguments)
+        return await read_record(self._reader, self._knowledge, tool, arguments, self._leave)
+
+    @property
+    def run_state(self) -> RunState:
+        """The run's state as it is now."""
+        self._reader.poll()
+        return self._reader.run_state()
 
     def is_over(self) -> bool:
         """Whether the run has ended for good."""
@@ -87,7 +95,7 @@ class Library:
         if (part := path.partition("/")[0]) in parts_off(self.state.session.settings):
             raise KeyError(f"{PARTS[part]} is switched off in this run")
         fixed: dict[str, Callable[[], str]] = {
-            "brief": lambda: brief(self.state),
+            "brief": lambda: brief(self.state, self._reader.standing()),
             "task": self._task,
             "lineage": self._lineage,
             "attempts": self._attempts,

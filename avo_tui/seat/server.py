@@ -150,6 +150,7 @@ class SeatServer:
             letters=letters,
             step=answer.step or state.session.step,
             run_ended=answer.run_ended or self._library.is_over(),
+            run_state=self._library.run_state,
         )
 
     async def _calls(self, context: ServerRequestContext[Any]) -> PatientCalls:

@@ -11,9 +11,11 @@ import pytest
 from avo_tui.cli import seat as seat_command
 from avo_tui.cli.seat import _patient
 from avo_tui.operators.seat.wire import Answer, Call
+from avo_tui.operators.toolbox.tool import RESULT_LIMIT
 from avo_tui.seat.client import SeatClient
 from avo_tui.store import SessionReader
 from tests.cli.command_line import Result, make_session, running
+from tests.shipped import shipped_sessions
 from tests.waiting import wait_for
 
 Avo = Callable[..., Result]
@@ -153,7 +155,26 @@ def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, 
     assert "decided by the person" in called.err
     versions = avo("seat", "ended", "list_versions", "--json").json
     assert versions["ok"] and versions["run_ended"] and "v0" in versions["text"]
-    assert not SessionReader.open(folder).engine().alive
+    assert versions["run_state"] == "stopped"
+    assert "the run is stopped (as asked): only its record" in avo("brief", "ended").out
+    assert "ended is stopped (as asked)" in avo("seat", "ended", "list_attempts").out
+    kept = avo("seat", "ended", "remember", "category=fact", "text=halves of a tile pay")
+    assert kept.code == 0 and "Kept as note" in kept.out, kept.err
+    assert "halves of a tile pay" in avo("seat", "ended", "recall").out
+    ended = SessionReader.open(folder)
+    assert [note.author for note in ended.state.memory.values()] == ["seat"]
+    assert ended.run_state() == "stopped" and not ended.engine().alive
+
+
+def test_a_source_is_given_whole_and_as_it_is(avo: Avo) -> None:
+    live = next(path for path in shipped_sessions() if path.name == "attention-cpu-live")
+    reader = SessionReader.open(live)
+    version = reader.state.versions[10]
+    (source,) = reader.candidate(version.candidate).files.values()
+    assert len(source) > RESULT_LIMIT
+    attempt = (f"step={version.step}", f"number={version.attempt}")
+    for asked in (("read_version", "version=10"), ("read_attempt", *attempt)):
+        assert avo("seat", "attention-cpu-live", *asked, "part=source").out == source
 
 
 def test_a_run_that_ends_under_a_call_still_lets_its_record_be_read(

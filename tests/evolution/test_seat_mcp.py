@@ -42,7 +42,7 @@ def served(lab: Laboratory, patience: float = 30.0, *, take_over: bool = False) 
                     await asyncio.sleep(0.01)
 
     reader = SessionReader.open(lab.folder)
-    library = Library(reader, NoKnowledge())
+    library = Library(reader, NoKnowledge(), lambda command: None)
     return SeatServer(
         library,
         sit_down,
@@ -225,6 +225,7 @@ async def test_the_record_is_read_over_mcp_after_the_end(
         ):
             answer = await call(client, tool, **arguments)
             assert answer["ok"] and answer["run_ended"] and words in answer["text"], tool
+            assert answer["run_state"] == "stopped"
         assert not (await call(client, "read_version", version=7))["ok"]
         over = iter([False, True])  # it ends between the question and the call
         monkeypatch.setattr("avo_tui.seat.resources.is_over", lambda reader: next(over))

@@ -468,6 +468,7 @@ class SeatStep:
             letters=letters,
             step_ended=result.ends_step is not None,
             run_ended=result.ends_step is not None and run_over,
+            run_state=self.bench.reading.state.session.state,
         )
         await self._send(request, answer)
 

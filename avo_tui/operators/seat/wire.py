@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from avo_tui.domain.base import Value
+from avo_tui.domain.records import RunState
 from avo_tui.operators.toolbox.box import ToolSpec
 
 POINTER = "seat.json"
@@ -101,6 +102,8 @@ class Answer(Value):
     """True if the step has ended; `begin_step` opens the next one."""
     run_ended: bool = False
     """True if there will be no further step."""
+    run_state: RunState | None = None
+    """The state of the run when this was answered; None where that is not known."""
 
     def whole(self) -> str:
         """The answer and the messages as one text, for an agent that reads text."""
