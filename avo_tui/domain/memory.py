@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable
 from itertools import count
 
-from avo_tui.domain.records import Note, Version
+from avo_tui.domain.records import Attempt, Note, Version
 
 CROWDED = 0.75
 """Fraction of the size limit above which the agent is asked to condense its notes."""
@@ -32,6 +33,23 @@ def size(notes: Iterable[Note]) -> int:
 def crowded(held: int, limit: int) -> bool:
     """Whether the memory is so full that the notes should be condensed."""
     return held >= CROWDED * limit
+
+
+_ATTEMPTS = re.compile(r"(?<![\d.+-])(\d+)\.(\d+)(?:\s*[-–]\s*(\d+)\.(\d+))?(?![\d.]*%)")
+"""Names of attempts in a note, such as `6.17` or `6.12-6.19`; a gain in per cent is none."""
+
+
+def doubt(attempt: Attempt, notes: Iterable[Note]) -> Note | None:
+    """The newest note of a failure that names the attempt, by itself or in a range; None without
+    one."""
+    key = attempt.step, attempt.number
+    for note in sorted(notes, key=lambda note: note.at, reverse=True):
+        for named in _ATTEMPTS.finditer(note.text) if note.category == "failed" else ():
+            first = int(named[1]), int(named[2])
+            last = (int(named[3]), int(named[4])) if named[3] else first
+            if first <= key <= last:
+                return note
+    return None
 
 
 def owing(versions: Iterable[Version]) -> dict[str, tuple[int, ...]]:

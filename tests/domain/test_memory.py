@@ -1,8 +1,10 @@
 from datetime import UTC, datetime
 
+import pytest
+
 from avo_tui.domain import memory
 from avo_tui.domain.gate_rules import GateDecision
-from avo_tui.domain.records import Note, Version
+from avo_tui.domain.records import Attempt, Note, NoteCategory, Version
 from avo_tui.domain.score import Score
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,3 +48,22 @@ def test_a_memory_is_crowded_before_it_is_full() -> None:
     notes = [note(str(n), "x" * 100) for n in range(8)]
     assert memory.size(notes) == 800
     assert memory.crowded(800, 1000) and not memory.crowded(700, 1000)
+
+
+@pytest.mark.parametrize(
+    ("category", "text", "doubts"),
+    [
+        ("failed", "6.17 was wrong", {17}),
+        ("failed", "v4, v5, 6.12-6.14 have it too", {12, 13, 14}),
+        ("failed", "as 6.12 – 6.13, and 5.20", {12, 13}),
+        ("failed", "cost 6.14% and -6.15, in 16.16 s", set()),
+        ("worked", "6.17 paid", set()),
+    ],
+)
+def test_a_note_of_a_failure_doubts_the_attempts_that_it_names(
+    category: NoteCategory, text: str, doubts: set[int]
+) -> None:
+    notes = [note("a", text).replaced(category=category)]
+    numbers = range(10, 21)
+    made = [Attempt(step=6, number=n, parent=0, candidate="0" * 64, at=AT) for n in numbers]
+    assert {a.number for a in made if memory.doubt(a, notes)} == doubts

@@ -1,15 +1,23 @@
 """The supervisor at work in a run."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import cast
 
 from avo_tui.domain import commands as cmd
 from avo_tui.domain import events as ev
+from avo_tui.domain import lineage
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.run_settings import RunSettings
+from avo_tui.evolution.run import Run
+from avo_tui.evolution.watch.budget import BudgetWatch
+from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.operators.ports import StepEnded, StepOutcome, Workbench
+from avo_tui.store import SessionReader
 from tests.evolution.fake_evaluator import FakeEvaluator, seed
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_engine import Scripted, with_values
+from tests.shipped import shipped_sessions
 
 
 def impatient(attempts: int = 3, **more: int) -> RunSettings:
@@ -144,3 +152,23 @@ async def test_an_operator_that_waits_is_not_supervised(make_lab: MakeLab) -> No
     for unroll in ("2", "4", "8"):
         await lab.send(cmd.Submit(candidate=with_values(UNROLL=unroll, FAST_EXP="true")))
     assert lab.state.supervision == {}
+
+
+def test_what_the_notes_doubt_is_not_advised_to_be_handed_in() -> None:
+    """A note of a failure names 6.12-6.19 of this run; 6.26 and 6.27 were never run."""
+    agents = next(p for p in shipped_sessions() if p.name == "mha-hopper-agents")
+    state = SessionReader.open(agents).state
+    head = state.session.head
+    assert head is not None
+    traits = state.session.settings.operator_traits
+    run = SimpleNamespace(
+        state=state, traits=traits, reference=lambda: lineage.line_best(state.versions, head)
+    )
+    budget = SimpleNamespace(spend=lambda: (state.session.spend, state.session.spend))
+    supervisor = Supervisor(cast("Run", run), cast("BudgetWatch", budget))
+    left, ahead, untested, doubted, *_ = supervisor.intervention(
+        "redirect", "8 attempts"
+    ).directions
+    assert "e6:" not in left.text and "e1:" in ahead.text
+    assert "e4:" in untested.text and "k1:" not in untested.text
+    assert "(6.15, note d4ba0c9c)" in doubted.text and "e4:" not in doubted.text

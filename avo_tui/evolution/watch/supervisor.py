@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from avo_tui.domain import events as ev
-from avo_tui.domain import stall_rules
-from avo_tui.domain.base import now
-from avo_tui.domain.records import Direction, Intervention, Version
+from avo_tui.domain import memory, stall_rules
+from avo_tui.domain.attempts import attempt_name
+from avo_tui.domain.base import ObjectId, now
+from avo_tui.domain.records import Attempt, Direction, Intervention, Version
 from avo_tui.domain.run_settings import Level
 from avo_tui.evolution.run import Run
 from avo_tui.evolution.watch.budget import BudgetWatch
@@ -120,8 +122,15 @@ class Supervisor:
         rival = self._run.reference()
         untested = stall_rules.never_compared(state, rival.aggregate)
         open_ = {*gains, *(a.candidate for a in untested)}
-        failed = dict.fromkeys(a.title for a in tried[:5] if a.candidate not in open_)
-        ahead = {a.title: gains[a.candidate] for a in tried if a.candidate in gains}
+        judged = [a for a in tried if a.verdict is not None and a.verdict.judges_candidate]
+        failed = dict.fromkeys(a.title for a in judged[:5] if a.candidate not in open_)
+        doubts = self._doubted([a for a in tried if a.candidate in open_])
+        untested = [a for a in untested if a.candidate not in doubts]
+        ahead = {
+            a.title: gains[a.candidate]
+            for a in tried
+            if a.candidate in gains and a.candidate not in doubts
+        }
         directions = []
         if failed:
             text = f"Leave these directions, they came to nothing: {'; '.join(failed)}."
@@ -142,7 +151,23 @@ class Supervisor:
                     f" scores are of their own runs: {named}. {self._ask_of_them()}."
                 )
             )
+        if doubts:
+            text = (
+                f"Notes of failures name these, though their checks passed:"
+                f" {'; '.join([*doubts.values()][:_NAMED])}. Settle what the note says before you"
+                " hand one in."
+            )
+            directions.append(Direction(text=text))
         return tuple(directions)
+
+    def _doubted(self, attempts: Sequence[Attempt]) -> dict[ObjectId, str]:
+        """Candidate → its attempt's title, name and the note that doubts it; newest first."""
+        notes = self._run.state.memory.values()
+        return {
+            a.candidate: f"{a.title} ({attempt_name(a)}, note {note.id})"
+            for a in attempts
+            if (note := memory.doubt(a, notes)) is not None
+        }
 
     def _ask_of_them(self) -> str:
         """What to do with attempts of which a score alone is known."""
