@@ -306,6 +306,12 @@ def test_no_time_is_told_below_the_scatter_of_the_overhead() -> None:
     assert overhead.resolution == pytest.approx(18_000)
 
 
+def test_a_peak_is_not_below_what_was_reached() -> None:
+    reached = 102e9
+    slow_clock = Calibration(1.4e9, 32.0, reached)
+    assert slow_clock.ceilings(2, tiles=False).peak_flops >= 2 * reached
+
+
 def test_a_rate_above_the_peak_is_refused() -> None:
     task = find_tasks().get("attention_cpu")
     calibration = Calibration(3e9, 32.0, 80e9)

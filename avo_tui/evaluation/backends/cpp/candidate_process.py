@@ -68,8 +68,10 @@ class Calibration:
         `tiles`: the candidate multiplies by AMX, whose rate is not measured.
         """
         per_cycle = TILE_OPERATIONS_PER_CYCLE if tiles else self.flops_per_cycle
+        # a busy machine may hide its clock, though not what it reached
+        hertz = max(self.hertz, self.measured_ceiling / self.flops_per_cycle)
         return Ceilings(
-            peak_flops=1.25 * self.hertz * per_cycle * threads,
+            peak_flops=1.25 * hertz * per_cycle * threads,
             measured_flops=0.0 if tiles else self.measured_ceiling * threads,
         )
 
