@@ -34,6 +34,7 @@ from avo_tui.domain.questions import (
     MOST_SECONDS,
     QUICK_SECONDS,
     Answer,
+    BreadthQuestion,
     CheckQuestion,
     EvaluateQuestion,
     Question,
@@ -131,10 +132,14 @@ def evaluate(
         sink: ProgressSink | None = None if as_json else hear
         async with evaluator:
             given = candidate or await evaluator.ask(info.name, SeedQuestion())
-            question: ReportQuestion = EvaluateQuestion(files=given.files, breadth=breadth)
+            question: ReportQuestion = EvaluateQuestion(files=given.files)
             if quick:
                 question = CheckQuestion(files=given.files, quick=True)
-            return await evaluator.ask(info.name, question, sink)
+            done = await evaluator.ask(info.name, question, sink)
+            if breadth and done.correct:
+                wider = BreadthQuestion(files=given.files)
+                done = done.with_breadth(await evaluator.ask(info.name, wider, sink))
+            return done
 
     done = asyncio.run(report())
     echo(reports.as_json(done) if as_json else safe(reports.as_text(done)))
@@ -482,6 +487,9 @@ def _conclude(
             say(f"gate: {decision.time}")
         if report is not None:
             say(safe(reports.as_text(report)))
+        if attempt is not None and attempt.version is not None:
+            wider = reader.state.versions[attempt.version].score.on_other_inputs
+            say(*([safe(", ".join(wider))] if wider else []))
     if attempt is None or attempt.version is None:
         raise Exit(NOT_COMMITTED if report is not None and report.correct else 1)
 

@@ -389,12 +389,14 @@ def decision_on(reader: SessionReader, attempt: Attempt | None) -> GateDecision 
 
 
 def report_forms(reader: SessionReader, attempt: Attempt | None) -> dict[str, object]:
-    """The report of an attempt and the gate's decision on it, as JSON."""
+    """The report of an attempt, the gate's decision on it, and how fast it is on other inputs."""
     report = reader.report(attempt) if attempt is not None else None
     decision = decision_on(reader, attempt)
+    number = attempt.version if attempt is not None else None
     return {
         "report": report_form(report) if report is not None else None,
         "gate": decision.model_dump(mode="json") if decision is not None else None,
+        "breadth": reader.state.versions[number].score.breadth if number is not None else {},
     }
 
 
@@ -467,8 +469,8 @@ def _score_table(score: Score) -> None:
     rows.append(["all", f"{score.geomean:.1f}", "", *(f"{ratio:.4f}" for ratio in ratios)])
     baselines = [f"of {name}" for name in (score.reference_baseline, *others)]
     table(rows, ["configuration", score.unit, "p20–p80", *baselines])
-    if score.errors:
-        say(plain(", ".join(score.errors), 600))
+    for remark in score.remarks:
+        say(plain(remark, 600))
 
 
 def _source(reader: SessionReader, number: int) -> tuple[Candidate | None, str, str]:

@@ -392,8 +392,8 @@ class GateDecided(EventBase):
     attempt: int
     decision: GateDecision
     score: Score | None = None
-    """The candidate's score, measured again because the gain at the gate and the first score
-    disagreed."""
+    """The candidate's score, where the gate measured more: again, because its gain and the first
+    score disagreed, or the speed on other inputs."""
 
     def apply(self, to: Tables) -> None:
         number, outcome = self.decision.comparison, self.decision.outcome

@@ -84,10 +84,16 @@ class GatePlan(Value):
         return self._decision is None
 
     @property
+    def accepted(self) -> bool:
+        """Whether a gate accepts it on what was measured, doubted or not."""
+        decision = self._decision if self.comparison.purpose == "gate" else None
+        return decision is not None and decision.accepted
+
+    @property
     def doubted(self) -> bool:
         """Whether the gate measures further, since the two scores contradict the gain."""
-        decision = self._decision if self.comparison.purpose == "gate" else None
-        if decision is None or not decision.accepted or self.score is None:
+        decision = self._decision
+        if not self.accepted or decision is None or self.score is None:
             return False
         return not scores_bear_out(decision, self.score, self.rival_score)
 

@@ -221,8 +221,15 @@ class EvaluateQuestion(ReportQuestion):
     """Compile, check and benchmark. The report has a score if and only if it is `correct`."""
 
     op: Literal["evaluate"] = "evaluate"
-    breadth: bool = False
-    """Also time it on inputs that are not scored; the report has `breadth` then."""
+
+
+class BreadthQuestion(ReportQuestion):
+    """Compile, and time on inputs that are not scored, unjudged but for the timed outputs.
+
+    The report has `breadth`; none, and why in its feedback, where there is nothing to time.
+    """
+
+    op: Literal["breadth"] = "breadth"
 
 
 class RemeasureQuestion(ReportQuestion):
@@ -320,6 +327,7 @@ AnyQuestion = Annotated[
     | CompileQuestion
     | CheckQuestion
     | EvaluateQuestion
+    | BreadthQuestion
     | RemeasureQuestion
     | ProfileQuestion
     | ListingQuestion

@@ -173,6 +173,15 @@ class EvaluationReport(Value):
         """Whether the candidate was correct on every configuration that was checked."""
         return self.verdict is Verdict.CORRECT
 
+    def with_breadth(self, timed: EvaluationReport) -> EvaluationReport:
+        """This report with what another one tells of the speed on other inputs, or why not."""
+        why, score = timed.feedback, self.score
+        told = why.detail if timed.correct else f"{timed.verdict}: {why.summary}"
+        if score is not None and timed.breadth is not None:
+            return self.replaced(breadth=timed.breadth, score=score.with_breadth(timed.breadth))
+        detail = "\n".join(filter(None, [self.feedback.detail, f"on other inputs: {told}"]))
+        return self.replaced(feedback=self.feedback.replaced(detail=detail))
+
 
 class EvaluationProgress(Value):
     """Progress of a running evaluation, for the screen's output pane."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import median
 
 from pydantic import Field
 
@@ -22,6 +23,9 @@ def geomean(values: Iterable[float]) -> float:
 
 SECONDS_IN: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 """Units of time, for which less is better → length of the unit in seconds."""
+
+LEVEL = 0.95
+"""Speed relative to the baseline's from which a kernel counts as level with it."""
 
 LESS = " ↓"
 """What the unit of another metric ends in where less of it is better, such as `MiB ↓`."""
@@ -73,6 +77,33 @@ class Score(Value):
     error_ratios: dict[str, float] = Field(default_factory=dict)
     """Kind of inputs → root mean square error over the library's own, the largest of the public
     cases; the largest first. Empty where outputs are compared exactly, and in old records."""
+    breadth: dict[str, float] = Field(default_factory=dict)
+    """Inputs that are not scored → speed relative to the reference baseline, the slowest first.
+    Empty where they were not timed, and in old records."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What stands below a score wherever it is shown, a line each."""
+        return [", ".join(phrases) for phrases in (self.errors, self.on_other_inputs) if phrases]
+
+    def with_breadth(self, timed: Score) -> Score:
+        """With the ratios of what was timed on other inputs, a row for each."""
+        rows = sorted(timed.configurations, key=lambda row: row.ratio)
+        return self.replaced(breadth={row.name: row.ratio for row in rows})
+
+    @property
+    def on_other_inputs(self) -> list[str]:
+        """The speed on inputs that are not scored, phrases of one list."""
+        if not self.breadth:
+            return []
+        (slowest, ratio), speeds = next(iter(self.breadth.items())), self.breadth.values()
+        level = sum(speed > LEVEL for speed in speeds)
+        return [
+            f"other inputs: worst {ratio:.3g} × {self.reference_baseline}",
+            f"at {slowest}",
+            f"median {median(speeds):.3g}",
+            f"{level} of {len(speeds)} above {LEVEL}",
+        ]
 
     @property
     def errors(self) -> list[str]:

@@ -47,6 +47,9 @@ class TaskInfo(Value):
     """Of a repository: the folder of its base on this machine, which may be read."""
     editable: tuple[str, ...] = ()
     """Of a repository: patterns of the files that a candidate may change."""
+    least_breadth: float | None = None
+    """Speed relative to the reference baseline that a new version reaches at least on each of the
+    inputs that are not scored; None: whatever it is."""
     measured_by: str = ""
     """Whose clock the scores are from, where it is not ours."""
     work: dict[str, tuple[float, float]] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from avo_tui.domain.questions import (
+    BreadthQuestion,
     CheckQuestion,
     CompileQuestion,
     EvaluateQuestion,
@@ -110,7 +111,7 @@ def _question(
         return CheckQuestion(files=files, quick=options.quick)
     if options.stage == "compile":
         return CompileQuestion(files=files)
-    return EvaluateQuestion(files=files, breadth=options.breadth)
+    return EvaluateQuestion(files=files)
 
 
 async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
@@ -131,6 +132,9 @@ async def _look_or_measure(options: argparse.Namespace) -> tuple[str, bool]:
         if not isinstance(question, ReportQuestion):
             return (await pipeline.ask(options.task, question)).text, True
         report = await pipeline.ask(options.task, question, show)
+        if options.breadth and report.score is not None:
+            wider = BreadthQuestion(files=candidate.files)
+            report = report.with_breadth(await pipeline.ask(options.task, wider, show))
         return as_json(report) if options.json else as_text(report), report.correct
     finally:
         await pipeline.close()

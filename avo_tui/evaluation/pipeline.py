@@ -18,10 +18,10 @@ from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
     Answer,
+    BreadthQuestion,
     CheckQuestion,
     CompileQuestion,
     DescribeQuestion,
-    EvaluateQuestion,
     ListingQuestion,
     MachineQuestion,
     ProfileQuestion,
@@ -232,8 +232,11 @@ class Pipeline:
         task, backend = run.task, self.backend(run.task)
         beside: Compiled | None = None
         cases: tuple[CheckCase, ...] = ()
-        if isinstance(question, EvaluateQuestion) and question.breadth:
-            cases = _beside_the_score(task, backend)
+        if isinstance(question, BreadthQuestion):
+            cases = breadth_cases(task) if isinstance(backend, TimingBreadth) else ()
+            if not cases:
+                run.notes = f"there is nothing beside the scored inputs to time, in {task.language}"
+                return
         if isinstance(question, RemeasureQuestion):
             other = Candidate(files=question.other)
             try:
@@ -252,6 +255,10 @@ class Pipeline:
             async with self._device(run, more=question.more), run.stage("remeasure"):
                 await _pair(run, question.replicate, backend, compiled, beside, context)
             return
+        if isinstance(backend, TimingBreadth) and cases:
+            async with self._device(run), run.stage("benchmark"):
+                run.breadth = await backend.breadth(task, compiled, context, cases)
+            return
         async with AsyncExitStack() as held:
             if backend.check_needs_device:
                 await held.enter_async_context(self._device(run))
@@ -263,8 +270,6 @@ class Pipeline:
                 await held.enter_async_context(self._device(run))
             async with run.stage("benchmark"):
                 score = await backend.benchmark(task, compiled, context)
-                if cases and isinstance(backend, TimingBreadth):
-                    run.breadth = await backend.breadth(task, compiled, context, cases)
             run.score = score.replaced(error_ratios=error_ratios(run.checks))
 
     @asynccontextmanager
@@ -353,18 +358,6 @@ async def _pair(
         run.paired = swapped.reversed()
     if replicate == 0 and isinstance(backend, ExaminingFinalists):
         run.notes = await backend.finalist(run.task, compiled)
-
-
-def _beside_the_score(task: Task, backend: Backend) -> tuple[CheckCase, ...]:
-    """`breadth_cases`. Raises EvaluatorError where they cannot be timed."""
-    if not isinstance(backend, TimingBreadth):
-        raise EvaluatorError(f"--breadth is not there for {task.language}: leave it out")
-    cases = breadth_cases(task)
-    if not cases:
-        raise EvaluatorError(
-            "the check has no inputs beside the scored ones that may be told: leave --breadth out"
-        )
-    return cases
 
 
 def _no_configuration(name: str, scored: Iterable[str]) -> str:

@@ -75,8 +75,7 @@ def as_text(report: EvaluationReport) -> str:
         lines.append(f"  {report.resources.summary()}")
     if report.score is not None:
         lines += _table(report.score, "configuration")
-        if report.score.errors:
-            lines.append(f"  {', '.join(report.score.errors)}")
+        lines += [f"  {remark}" for remark in report.score.remarks]
         prepared = [c for c in report.score.configurations if c.prepare_milliseconds]
         if prepared:
             times = ", ".join(f"{c.name} {c.prepare_milliseconds:.3g} ms" for c in prepared)

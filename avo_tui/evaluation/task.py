@@ -107,6 +107,8 @@ class Task(ABC):
     max_error_ratio: ClassVar[float | None] = None
     """Largest root mean square error of a correct candidate, over the library's own; None: what the
     tolerances allow."""
+    least_breadth: ClassVar[float | None] = None
+    """See `TaskInfo.least_breadth`."""
     jumping: ClassVar[tuple[str, ...]] = ()
     """Floating-point outputs that jump where the reference chooses between nearly equal numbers:
     they are judged where it is sure. Of whole numbers and truth values that is always so."""
@@ -238,6 +240,7 @@ class Task(ABC):
             seed_files=tuple(self.seed().files),
             seedless=not self.has_seed,
             device=self.device,
+            least_breadth=self.least_breadth,
             work=self._work(),
         )
 

@@ -181,7 +181,7 @@ def _attributes(task: Task) -> None:
         raise Fault("timed", "timed must be a tuple of distributions' names, such as ('normal',)")
     if not isinstance(task.threads, int) or task.threads < 1:
         raise Fault("threads", f"threads is {task.threads!r}; it must be a whole number from 1 on")
-    for attribute in ("call_seconds", "memory_bytes", "max_error_ratio"):
+    for attribute in ("call_seconds", "memory_bytes", "max_error_ratio", "least_breadth"):
         value = getattr(task, attribute)
         if value is not None and not (isinstance(value, int | float) and value > 0):
             raise Fault(attribute, f"{attribute} is {value!r}; it must be a positive number")

@@ -144,7 +144,7 @@ def _score(version: Version) -> str:
         f"  {c.name}: {c.throughput:.4g} {score.unit}, {c.ratio:.4f} of {score.reference_baseline}"
         for c in score.configurations
     ]
-    lines += [f"  {plain(', '.join(score.errors), 600)}"] if score.errors else []
+    lines += [f"  {plain(remark, 600)}" for remark in score.remarks]
     return "\n".join(lines)
 
 

@@ -36,6 +36,7 @@ def score_form(score: Score | None) -> Form | None:
         "unit": score.unit,
         "reference_baseline": score.reference_baseline,
         "error_ratios": score.error_ratios,
+        "breadth": score.breadth,
         "configurations": [
             c.model_dump(mode="json", include=_MEASURED) for c in score.configurations
         ],

@@ -81,12 +81,12 @@ def score_rows(score: Score, aggregate: float, ratio: str, every: str) -> list[l
 
 
 def score_table(version: Version) -> str:
-    """The score of a version as a Markdown table, and its error beside the library's."""
+    """The score of a version as a Markdown table, with what stands below it."""
     reference = f"ratio to {version.score.reference_baseline}"
     rows = score_rows(version.score, version.aggregate, reference, "all (geometric mean)")
     lines = [f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]]
-    if errors := version.score.errors:
-        lines += ["", f"Root mean square {safe(', '.join(errors))}."]
+    if remarks := version.score.remarks:
+        lines += ["", *(f"- {safe(remark)}" for remark in remarks)]
     return "\n".join(lines)
 
 

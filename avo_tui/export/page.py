@@ -148,8 +148,8 @@ def _best(state: SessionState) -> str:
 def _score(score: Score) -> str:
     """A score as a table, each configuration beside its baselines."""
     rows = score_rows(score, score.aggregate, f"× {score.reference_baseline}", "all")
-    errors = f"<p>{text(', '.join(score.errors))}</p>" if score.errors else ""
-    return _table([[text(cell) for cell in row] for row in rows]) + errors
+    remarks = "".join(f"<p>{text(remark)}</p>" for remark in score.remarks)
+    return _table([[text(cell) for cell in row] for row in rows]) + remarks
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -69,6 +69,7 @@ LOADING = [
     ('timed = ("normal",)', "timed = ()", "timed", "timed must be a tuple"),
     ("threads = 1", "threads = 0", "threads", "threads is 0"),
     ("threads = 1", "threads = 1\n    call_seconds = -1", "call_seconds", "call_seconds is -1"),
+    ("threads = 1", "threads = 1\n    least_breadth = 0", "least_breadth", "least_breadth is 0"),
     ("threads = 1", "threads = 1\n    max_error_ratio = 0", "max_error_ratio", "max_error_ratio is 0"),
     ("        return SCORED\n", "        return SCORED[1]\n", "return SCORED", "IndexError"),
     ("        return SCORED\n", "        return SCORED[0]\n", "def configurations",

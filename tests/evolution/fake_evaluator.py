@@ -15,6 +15,7 @@ from avo_tui.domain.device import DeviceHealth, DeviceState
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
     Answer,
+    BreadthQuestion,
     DescribeQuestion,
     EvaluateQuestion,
     MachineQuestion,
@@ -100,6 +101,8 @@ class FakeEvaluator(Evaluator):
         """Share of the time that programs wait for a core, while pairs are measured and between."""
         self.score_bias = 1.0
         """Factor on every score."""
+        self.elsewhere: dict[str, float] | Verdict = {}
+        """Speed on other inputs than the scored ones, or what goes wrong on them."""
         self.hold_paired: int | None = None
         """The replicate of that number lasts until it is cancelled."""
         self.on_evaluate: Callable[[Candidate], None] | None = None
@@ -166,6 +169,8 @@ class FakeEvaluator(Evaluator):
                 answer = await self._evaluate(candidate, heard)
             case RemeasureQuestion():
                 answer = await self._remeasure(question, heard)
+            case BreadthQuestion(candidate=candidate):
+                answer = self._on_other_inputs(candidate)
             case ReportQuestion(candidate=candidate):
                 answer = self._report(candidate, scored=False)
             case ScratchQuestion():
@@ -206,6 +211,19 @@ class FakeEvaluator(Evaluator):
         health = DeviceHealth(name="cpu pretend", pressure=self.pressure)
         told = {"paired": paired, "seconds": Seconds(benchmark=0.25), "health": health}
         return self._report(candidate, scored=False).model_copy(update=told)
+
+    def _on_other_inputs(self, candidate: Candidate) -> EvaluationReport:
+        report = self._report(candidate, scored=True)
+        if isinstance(self.elsewhere, Verdict):
+            words = Feedback(summary="as pretended")
+            return report.replaced(verdict=self.elsewhere, feedback=words, score=None)
+        if report.score is None or not self.elsewhere:
+            return report.replaced(score=None)
+        row = report.score.configurations[0]
+        rows = (row.replaced(name=name, ratio=ratio) for name, ratio in self.elsewhere.items())
+        return report.replaced(
+            score=None, breadth=report.score.replaced(configurations=tuple(rows))
+        )
 
     def _report(self, candidate: Candidate, *, scored: bool) -> EvaluationReport:
         text = "".join(candidate.files.values())

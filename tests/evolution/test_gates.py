@@ -10,8 +10,10 @@ from avo_tui.domain.evidence import Ledger
 from avo_tui.domain.gate_rules import GateName
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.domain.score import PairedMeasurement
+from avo_tui.domain.verdict import Verdict
 from avo_tui.evolution.admission.comparing import pair_text
 from avo_tui.operators.ports import StepOutcome, SubmitResult, Workbench
+from tests.evolution.fake_evaluator import TASK
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_engine import Scripted, with_values
 
@@ -62,6 +64,41 @@ async def test_gate(
         assert lab.state.session.head == 1
     else:
         assert lab.state.attempts[1, 1].reason == word.reason == word.decision.reason
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "least", "words"),
+    [
+        ({"large rising": 0.41, "small odd": 1.2}, None, ""),
+        ({"large rising": 0.41, "small odd": 1.2}, 0.4, ""),
+        ({"small odd": 1.2, "large rising": 0.41}, 0.5, "worst 0.41 × library, at large rising"),
+        ({}, None, ""),
+        ({}, 0.5, "correct"),
+        (Verdict.WRONG_RESULT, None, "on other inputs: wrong_result: as pretended"),
+        (Verdict.TIMEOUT, None, ""),
+        (Verdict.TIMEOUT, 0.5, "timeout"),
+        (Verdict.HARNESS_ERROR, None, ""),
+    ],
+)
+async def test_what_is_committed_is_timed_on_other_inputs(
+    make_lab: MakeLab, elsewhere: dict[str, float] | Verdict, least: float | None, words: str
+) -> None:
+    lab = make_lab()
+    lab.evaluator.elsewhere = elsewhere
+    results: list[SubmitResult] = []
+    lab.start(submitter(1, results, TILE_K="64"))
+    lab.run.state.change_session(task=TASK.replaced(least_breadth=least))
+    await lab.until(lambda: 1 in lab.state.steps and lab.state.steps[1].ended)
+    (result,), (decided,) = results, lab.of(ev.GateDecided)
+    assert decided.decision == result.decision and decided.decision.remeasured
+    if words:
+        assert result.version is None and decided.decision.outcome == "refused"
+        assert words in result.reason and not decided.decision.accepted
+        return
+    version = lab.state.versions[1]
+    ratios = elsewhere if isinstance(elsewhere, dict) else {}
+    assert version.score.breadth == ratios
+    assert decided.score == (version.score if ratios else None), "stands after a crash, too"
 
 
 async def test_the_score_of_a_version_is_that_of_its_evaluation(make_lab: MakeLab) -> None:

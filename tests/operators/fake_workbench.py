@@ -239,7 +239,7 @@ class FakeWorkbench(FakeRun):
             step=self.step,
             attempt=attempt.number,
             candidate=attempt.candidate,
-            score=score,
+            score=score.replaced(breadth={"small rising": 0.41}),
             gate=decision,
             idea=idea,
             plan=plan,

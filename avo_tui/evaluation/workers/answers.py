@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -164,8 +165,10 @@ def _contradiction(question: ReportQuestion, report: EvaluationReport, task: str
         return f"the verdict is {report.verdict} {_with(scored)} a score"
     if isinstance(question, RemeasureQuestion) and correct != paired:
         return f"the verdict is {report.verdict} {_with(paired)} a comparison"
-    if report.score is not None and not _are_positive(
-        value for c in report.score.configurations for value in (c.ratio, c.throughput)
+    scores = [score for score in (report.score, report.breadth) if score is not None]
+    if not all(
+        _are_positive(v for c in score.configurations for v in (c.ratio, c.throughput))
+        for score in scores
     ):
         return "a score is not a positive number"
     if report.paired is not None and not _are_positive(
@@ -174,8 +177,8 @@ def _contradiction(question: ReportQuestion, report: EvaluationReport, task: str
         return "a compared time is not a positive number"
     if not all(map(_is_amount, _amounts(report))):
         return "a number in it is negative, or none"
-    if report.score is not None:
-        names = [c.name for c in report.score.configurations]
+    for score in scores:
+        names = [c.name for c in score.configurations]
         if len(set(names)) < len(names):
             return "a configuration is scored twice"
     return ""
@@ -190,7 +193,9 @@ def _amounts(report: EvaluationReport) -> Iterator[float]:
         yield from phases.values()
     if report.score is not None:
         yield from report.score.error_ratios.values()
-    for c in report.score.configurations if report.score is not None else ():
+        yield from report.score.breadth.values()
+    rows = (score.configurations for score in (report.score, report.breadth) if score is not None)
+    for c in chain.from_iterable(rows):
         yield from (c.p20, c.p80, c.ratio_p20, c.ratio_p80, c.milliseconds, c.prepare_milliseconds)
         yield from (c.samples, *c.baselines.values())
     if report.paired is not None:

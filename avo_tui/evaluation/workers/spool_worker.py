@@ -24,6 +24,7 @@ from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
     ANY_QUESTION,
+    BreadthQuestion,
     EvaluateQuestion,
     MachineQuestion,
     RemeasureQuestion,
@@ -284,6 +285,8 @@ class SpoolWorker:
         else:
             return
         judged = await pairs(plan)
+        if judged is not None and judged.accepted:
+            await ahead(BreadthQuestion(files=files))
         if judged is None or not judged.doubted:
             return
         scores = [await ahead(EvaluateQuestion(files=those)) for those in (files, plan.rival.files)]

@@ -35,7 +35,7 @@ from avo_tui.operators.ports import Interrupted
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether a worker is still there for an audit."""
 
-_UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
+UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
 """Verdicts that the machine may have caused; they do not count against a version."""
 
 
@@ -96,10 +96,10 @@ class Auditor:
         Interrupted.
         """
         version = self._run.state.versions[number]
-        if version.parent is None or failure.verdict in _UNDECIDED:
+        if version.parent is None or failure.verdict in UNDECIDED:
             return False
         report = await self._evaluate(version, cut)
-        if not report.verdict.judges_candidate or report.verdict in _UNDECIDED:
+        if not report.verdict.judges_candidate or report.verdict in UNDECIDED:
             return False
         if not report.correct:
             words = f"{report.verdict}: {report.feedback.summary}"
@@ -169,7 +169,7 @@ class Auditor:
             self._run.record(ev.VersionRemeasured(number=version.number, measurement=measurement))
             finding = await self._beside(version, rival)
         else:
-            outcome = "unclear" if report.verdict in _UNDECIDED else "fails"
+            outcome = "unclear" if report.verdict in UNDECIDED else "fails"
             words = f"{report.verdict}: {report.feedback.summary}"
             finding = AuditFinding.model_validate({"outcome": outcome, "reason": words})
         self._conclude(version, finding)

@@ -10,10 +10,11 @@ from avo_tui.domain import events as ev
 from avo_tui.domain import stall_rules
 from avo_tui.domain.base import now
 from avo_tui.domain.gate_rules import GateDecision
+from avo_tui.domain.questions import BreadthQuestion
 from avo_tui.domain.records import Author, Note, Version
 from avo_tui.domain.score import Score
 from avo_tui.domain.verdict import Verdict
-from avo_tui.evolution.admission.audit import Auditor
+from avo_tui.evolution.admission.audit import UNDECIDED, Auditor
 from avo_tui.evolution.admission.comparing import (
     Comparisons,
     NotComparableError,
@@ -88,22 +89,22 @@ class AcceptanceGate:
                 return self._reject(attempt, None, refusal, along)
             if proposal.author != "person" and (word := self._person_before(attempt)):
                 return self._reject(attempt, None, word, along, by_person=True)
-            decision, fresh = self._decided_before(attempt)
+            decision, score = self._decided_before(attempt)
             if decision is None:
                 try:
-                    decision, fresh = await self._compare(attempt, cut)
+                    decision, score = await self._compare(attempt, cut)
                 except NotComparableError as error:
                     return self._reject(attempt, None, str(error), along)
-                run.record(ev.GateDecided(attempt=attempt.number, decision=decision, score=fresh))
+                if decision.accepted:
+                    decision, score = await self._on_other_inputs(attempt, decision, score, cut)
+                run.record(ev.GateDecided(attempt=attempt.number, decision=decision, score=score))
             if not decision.accepted:
                 return self._reject(attempt, decision, decision.reason, along)
             if run.state.session.settings.approve_commits and proposal.author != "person":
                 word = await self._ask_person(attempt, decision, cut)
                 if word:
                     return self._reject(attempt, decision, word, along, by_person=True)
-            version = self._version(attempt, decision, proposal)
-            if fresh is not None:
-                version = version.model_copy(update={"score": fresh})
+            version = self._version(attempt, decision, proposal, score)
             result = SubmitResult(decision=decision, version=version)
             committed: list[ev.Event] = [ev.VersionCommitted(version=version)]
             self._conclude([*committed, *stall_rules.closing(run.state)], result, along)
@@ -128,6 +129,39 @@ class AcceptanceGate:
             else:
                 return decision.replaced(reason=f"{decision.reason}{fallen}"), score
 
+    async def _on_other_inputs(
+        self, attempt: AttemptResult, decision: GateDecision, score: Score | None, cut: Cut
+    ) -> tuple[GateDecision, Score | None]:
+        """The decision on what would be committed, and its score with the speed on inputs that are
+        not scored. It is refused where it is wrong on them, or slower than the task asks for.
+
+        Raises Interrupted.
+        """
+        run, why = self._run, ""
+        least = run.state.session.task.least_breadth
+        question = BreadthQuestion(files=run.candidate(attempt.candidate).files)
+        try:
+            report = await self._comparisons.ask(question, cut, attempt.number)
+        except NotComparableError as error:
+            why = str(error) if least is not None else ""
+        else:
+            told = ": ".join(filter(None, [report.feedback.summary, report.feedback.detail]))
+            blamed = report.verdict.judges_candidate and report.verdict not in UNDECIDED
+            timed = score or attempt.report.score
+            if timed is not None and report.breadth is not None:
+                score = timed.with_breadth(report.breadth)
+                if least is not None and min(score.breadth.values()) < least:
+                    told = ", ".join(score.on_other_inputs)
+                    why = f"{told}; the task asks for {least:g} × at least"
+            elif least is not None or (blamed and not report.correct):
+                why = f"on other inputs: {report.verdict}: {told}"
+            elif not report.correct:
+                run.trouble("gate", f"not timed on other inputs: {told}")
+        if why:
+            reason = f"{decision.reason}, but refused: {why}"
+            decision = decision.replaced(accepted=False, outcome="refused", reason=reason)
+        return decision, score
+
     def _reject(
         self,
         attempt: AttemptResult,
@@ -151,17 +185,23 @@ class AcceptanceGate:
             self._run.record(*events)
 
     def _version(
-        self, attempt: AttemptResult, decision: GateDecision, proposal: Proposal
+        self,
+        attempt: AttemptResult,
+        decision: GateDecision,
+        proposal: Proposal,
+        score: Score | None,
     ) -> Version:
+        """`score`: where it is not that of the attempt's report."""
         report = attempt.report
-        assert report.score is not None
+        score = score or report.score
+        assert score is not None
         return Version(
             number=max(self._run.state.versions) + 1,
             parent=proposal.parent,
             step=attempt.step,
             attempt=attempt.number,
             candidate=attempt.candidate,
-            score=report.score,
+            score=score,
             conditions=report.conditions,
             gate=decision,
             author=proposal.author,
@@ -204,7 +244,7 @@ class AcceptanceGate:
     def _decided_before(self, attempt: AttemptResult) -> tuple[GateDecision | None, Score | None]:
         """A decision that a crash or an interruption kept from its commit, if it still holds.
 
-        With the score that was measured afresh for it, where one was. A decision that was carried
+        With the score that was measured for it, where one was. A decision that was carried
         out is none: the same attempt submitted again is measured on, and its pairs are pooled.
         """
         for event in reversed(self._run.writer.step_events(attempt.step)):

@@ -46,8 +46,7 @@ def score_table(score: Score, paired: PairedGains | None = None) -> str:
         if c.flags:
             line += f" [{'; '.join(c.flags)}]"
         lines.append(line)
-    if score.errors:
-        lines.append(f"  {', '.join(score.errors)}")
+    lines += [f"  {remark}" for remark in score.remarks]
     return "\n".join(lines)
 
 

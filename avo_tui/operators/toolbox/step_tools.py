@@ -180,6 +180,7 @@ def _answer(space: Workspace, result: SubmitResult, busy: str) -> str | ToolAnsw
     measured = f"\n{gains}" if gains else ""
     if result.version is not None:
         version = result.version
+        measured += "".join(f"\n{remark}" for remark in version.score.remarks)
         return ToolAnswer(
             f"Committed as v{version.number}: {decision}. The step ends here.{took}{measured}",
             StepOutcome(outcome="committed", reason=f"v{version.number}: {decision}"),

@@ -425,10 +425,11 @@ class ScorePainter(PanePainter):
         if span is not None:
             view = replace(view, since=self._since())
         self.pane.set_info(self._title(snapshot))
-        errors = snapshot.best.score.errors if snapshot.best is not None else []
-        self.pane.set_columns(
-            [*filter(None, [snapshot.session.task.measured_by]), *map(one_line, errors)]
-        )
+        notes = [snapshot.session.task.measured_by]
+        if snapshot.best is not None:
+            score = snapshot.best.score
+            notes += [*score.on_other_inputs[:1], *score.errors]
+        self.pane.set_columns([one_line(note) for note in notes if note])
         selected = subject.version.number if subject.version is not None else None
         size = self.chart.content_size
         by_time = view.over == "time" or span is not None

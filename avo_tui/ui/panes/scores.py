@@ -94,8 +94,8 @@ def benchmark_lines(
             f"{formats.ratio(score.ratio_to(n))} {one_line(n)}" for n in unsaid
         )
         out += prose(other_ratios, width, "dim", ("also ", "faint"))
-    if score.errors:
-        out += prose(one_line(", ".join(score.errors)), width, "dim")
+    for remark in score.remarks:
+        out += prose(one_line(remark), width, "dim")
     if not table.says_flags:
         for c in score.configurations:
             if c.flags:

@@ -181,6 +181,9 @@ class StepFold:
     def _gate(self, event: ev.GateDecided) -> None:
         decision = event.decision
         self._change_attempt(event.attempt, decision=decision)
+        view = self._in_hand(event.attempt)
+        if event.score is not None and view is not None and view.report is not None:
+            self._change_attempt(event.attempt, report=view.report.replaced(score=event.score))
         accepted = None if decision.outcome == "unclear" else decision.accepted
         why = (formats.minus(decision.reason), decision.gate, accepted)
         self._put(event, "gate", f"g{event.seq}", *why)

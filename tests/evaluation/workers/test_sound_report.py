@@ -6,6 +6,7 @@ import pytest
 
 from avo_tui.domain.candidate import Candidate
 from avo_tui.domain.questions import (
+    BreadthQuestion,
     CheckQuestion,
     EvaluateQuestion,
     RemeasureQuestion,
@@ -20,6 +21,7 @@ CANDIDATE = Candidate(files={"k.cpp": "int x;"})
 QUESTIONS: dict[str, ReportQuestion] = {
     "check": CheckQuestion(files=CANDIDATE.files),
     "evaluate": EvaluateQuestion(files=CANDIDATE.files),
+    "breadth": BreadthQuestion(files=CANDIDATE.files),
     "remeasure": RemeasureQuestion(files=CANDIDATE.files, other={"k.cpp": "int y;"}),
 }
 
@@ -62,6 +64,10 @@ def test_no_text_of_a_report_moves_the_cursor() -> None:
     told = answer_to(QUESTIONS["evaluate"], "t", answer)
     assert told.verdict is Verdict.CORRECT
     assert not set("\x1b\x07\u202e") & set(told.model_dump_json(ensure_ascii=False))
+
+
+def elsewhere(**fields: Any) -> dict[str, Any]:
+    return {**report(score=None), "breadth": scored(**fields)["score"]}
 
 
 def inaccurate(ratio: float) -> dict[str, Any]:
@@ -108,6 +114,8 @@ def test_a_sound_report_is_passed_on(op: str, answer: dict[str, Any]) -> None:
         ("remeasure", report(paired=pair(1.0, 1.0, 1.0, rounds={"small": -4})), "negative, or"),
         ("evaluate", inaccurate(-1.0), "negative, or none"),
         ("evaluate", report(score=twice()), "scored twice"),
+        ("breadth", elsewhere(ratio=-1.0), "not a positive number"),
+        ("breadth", elsewhere(p20=float("nan")), "negative, or none"),
         ("evaluate", deep(), "nested too deep"),
         ("evaluate", {**report(), "x": [0] * 200_000}, "more than 100,000 values"),
     ],

@@ -22,6 +22,7 @@ from avo_tui.domain.gate_plan import GatePlan
 from avo_tui.domain.gate_rules import Rival
 from avo_tui.domain.machine import MachineInfo
 from avo_tui.domain.questions import (
+    BreadthQuestion,
     CheckQuestion,
     CompileQuestion,
     EvaluateQuestion,
@@ -233,7 +234,9 @@ async def test_an_evaluation_brings_the_pairs_that_the_gate_asks_for(lab: Lab) -
         )
         assert report.paired is not None and not lab.waiting
         judged = judged.with_pair(report.paired)
-    assert not judged.undecided
+    assert not judged.undecided and judged.accepted
+    assert link.asked[-1]["op"] == "breadth", "for what is to be committed"
+    assert (await engine.ask(TASK, BreadthQuestion(files=OTHER.files))).correct and not lab.waiting
     await engine.close()
 
 

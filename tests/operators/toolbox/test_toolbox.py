@@ -292,6 +292,7 @@ async def test_a_submission_evaluates_first_and_says_what_is_wrong(
     await ok(box, "write_file", text=source(1.5))
     answer = await ok(box, "submit", summary="half as fast again", idea="one\nhalf")
     assert "Committed as v1" in answer and bench.evaluations == 2
+    assert "other inputs: worst 0.41 × " in answer
     assert bench.state.versions[1].idea == "one half"
 
 
