@@ -312,7 +312,8 @@ class Conductor:
         version = None if source is None else source.state.versions.get(migration.version)
         if source is None or version is None:
             raise StoreError(
-                f"v{migration.version} of {line.session} cannot be sent on: it cannot be read"
+                f"v{migration.version} of {line.session} cannot be read to be sent on: "
+                f"`avo doctor {line.session} --repair` mends what can be mended"
             )
         title = version.title
         origin = f"{line.session}:{version.number}"

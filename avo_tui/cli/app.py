@@ -68,7 +68,7 @@ def attach(
         open_app(folder)  # says that there is no terminal
     reader = SessionReader.open(folder)
     lost = not read_only and reader.run_state() == "lost"
-    open_app(source=reader, notice=_late().start_lost(folder) if lost else "")
+    open_app(source=reader, notice=_late().start_lost(folder) if lost else reader.damage)
 
 
 @app.command(epilog="Example: avo replay mha-hopper --speed 16")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from typer import Argument, BadParameter, Option, Typer
 
 from avo_tui.cli.errors import Failure
+from avo_tui.cli.parameters import opened
 from avo_tui.cli.terminal import emit, say, tell
 from avo_tui.domain.budget import Spend
 from avo_tui.domain.trajectory import (
@@ -22,7 +23,7 @@ from avo_tui.domain.trajectory import (
     position,
     ratio,
 )
-from avo_tui.store import SessionReader, find_session
+from avo_tui.store import find_session
 from avo_tui.ui.charts import MARKS, Curve, draw
 
 AXES: dict[str, tuple[Axis, str]] = {
@@ -133,7 +134,7 @@ def _read(names: list[str]) -> tuple[dict[str, Trajectory], str, str]:
         same = folders.setdefault(folder.resolve(), name)
         if same != name:
             raise Failure(f"{same} and {name} are the same session: name each once")
-        reader = SessionReader.open(folder)
+        reader = opened(name)
         reader.poll()
         info = reader.state.session.task
         tasks[name], baseline = info.name, info.reference_baseline
@@ -142,7 +143,7 @@ def _read(names: list[str]) -> tuple[dict[str, Trajectory], str, str]:
         if missing > 0:  # below 0 where the run goes on meanwhile
             tell(
                 f"avo: warning: {name}: {missing} of its events cannot be read, so its figures may"
-                f" be wrong: `avo doctor {name}` says more"
+                f" be wrong; {reader.mend}"
             )
         runs[name] = Trajectory.of(events)
     if len(set(tasks.values())) > 1:

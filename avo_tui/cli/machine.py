@@ -32,6 +32,7 @@ from avo_tui.store import find_session, own_root
 from avo_tui.store.doctor import diagnose
 
 app = Typer()
+KEPT = "what could not be mended is kept as it is; a copy of the session may have it"
 Row = tuple[str, str, str]
 """Level (ok, warn or fail), what it is about, one sentence."""
 
@@ -115,7 +116,10 @@ def doctor(
     for level, what, sentence, done in rows:
         if not as_json:
             say(f"{marks[level]}  {what}: {sentence}{' (mended)' if done else ''}")
-    if any(level == "fail" and not done for level, _, _, done in rows):
+    left = {level for level, _, _, done in rows if not done}
+    if name is not None and left != {"ok"} and not as_json:
+        say(KEPT if repair else f"`avo doctor {name} --repair` mends what can be mended")
+    if "fail" in left:
         raise Exit(1)
 
 

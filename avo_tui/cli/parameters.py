@@ -7,6 +7,8 @@ from typer import Argument, Context, Option
 
 from avo_tui.cli.errors import Failure
 from avo_tui.cli.folders import take_from_settings
+from avo_tui.cli.terminal import tell
+from avo_tui.domain.plain import safe
 from avo_tui.domain.state import SessionState
 from avo_tui.store import SessionReader, StoreError, find_session, session_folders
 
@@ -34,7 +36,8 @@ def _tasks(context: Context) -> Iterable[str]:
 
 def _versions(context: Context) -> Iterator[str]:
     yield from ("best", "head")
-    yield from (f"v{n}" for n in sorted(opened(context.params["name"]).state.versions))
+    reader = SessionReader.open(find_session(context.params["name"]))
+    yield from (f"v{n}" for n in sorted(reader.state.versions))
 
 
 def _operators(context: Context) -> Iterable[str]:
@@ -73,8 +76,11 @@ VersionName = Annotated[
 
 
 def opened(name: str) -> SessionReader:
-    """The session of that name, or in that folder. Raises StoreError."""
-    return SessionReader.open(find_session(name))
+    """The session of that name, or in that folder; what is damaged is said. Raises StoreError."""
+    reader = SessionReader.open(find_session(name))
+    if reader.damage:
+        tell(f"avo: warning: {safe(reader.damage)}")
+    return reader
 
 
 def pick(state: SessionState, name: str) -> int:

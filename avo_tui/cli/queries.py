@@ -482,7 +482,8 @@ def _source(reader: SessionReader, number: int) -> tuple[Candidate | None, str, 
         if version.parent is None:
             return candidate, "", ""
         if version.parent not in versions:
-            return candidate, "", f"v{version.parent}, which v{number} was made from, is lost"
+            lost = f"v{version.parent}, which v{number} was made from, is lost; {reader.mend}"
+            return candidate, "", lost
         origin = reader.candidate(versions[version.parent].candidate)
     except DamagedSession as error:
         return candidate, "", str(error)

@@ -84,7 +84,9 @@ class CampaignFolder:
             raise SessionNotFound(f"{self.path} is not the folder of a campaign")
         raise DamagedSession(
             f"the record of campaign {self.name} is damaged, and so is its previous generation: "
-            f"{self.record}; its lines are whole sessions and go on without it"
+            f"{self.record}",
+            f"put it back from a copy, or move {self.path} away and go on with its lines, which "
+            "are whole sessions, by `avo run --resume LINE`",
         )
 
     def conductor(self) -> EngineStatus:

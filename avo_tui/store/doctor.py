@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from avo_tui.store.foreign_files import foreign_files, set_foreign_files_aside
 from avo_tui.store.inbox import BadCommand, Inbox
 from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.journal_repair import mend_journal
+from avo_tui.store.known_sessions import is_known, remember_own
 from avo_tui.store.layout import Layout
 from avo_tui.store.loading import Loaded, Replay, load, name_after_folder, replay_journal
 from avo_tui.store.objects import ObjectStore
@@ -66,7 +68,10 @@ def diagnose(folder: Path, repair: bool = False) -> list[Finding]:
         return [*findings, Finding(level="warn", what="repair", sentence=sentence)]
     trouble: list[Finding] = []
     try:
+        own = is_known(folder)
         _repair(layout, findings)
+        if own:  # the line that it is known by may have a checksum now
+            remember_own(folder)
     except StoreError as error:
         trouble.append(Finding(level="fail", what="repair", sentence=str(error)))
     left = _check(layout)
@@ -85,6 +90,8 @@ def _check(layout: Layout) -> list[Finding]:
     for what, check in _CHECKS.items():
         try:
             problems = [Finding(level=a, what=what, sentence=b) for a, b in check(subject)]
+        except DamagedSession as error:
+            problems = [Finding(level="fail", what=what, sentence=error.fact)]
         except (StoreError, OSError) as error:
             problems = [Finding(level="fail", what=what, sentence=str(error))]
         findings += problems
@@ -135,7 +142,7 @@ def _database(subject: _Subject) -> Answers:
                 read_tables(path)
                 sound += 1
             except DamagedSession as error:
-                yield level, str(error)
+                yield level, error.fact
         elif path == subject.layout.database:
             yield level, f"{path.name} is missing"
         level = "warn"
@@ -294,7 +301,8 @@ def _objects(subject: _Subject) -> Answers:
         except (DamagedSession, KeyError) as error:
             bad += 1
             if bad <= NAMED:
-                yield "fail", f"{error}{_used(users.get(identity))}"
+                fact = error.fact if isinstance(error, DamagedSession) else str(error)
+                yield "fail", f"{fact}{_used(users.get(identity))}"
     lost = [identity for identity in users if identity not in store]
     for identity in lost[:NAMED]:
         yield "fail", f"object {identity[:10]} is missing{_used(users[identity])}"
@@ -373,6 +381,8 @@ _CHECKS: dict[str, Callable[[_Subject], Answers]] = {
 
 
 def _repair(layout: Layout, found: list[Finding]) -> None:
+    with contextlib.suppress(DamagedSession):
+        load(layout)  # what a newer avo-tui wrote is no damage: NewerFormat is raised
     with clear_errors(layout.folder, "mend"):
         layout.folder.chmod(0o700)
         for path in _temporary(layout):
@@ -393,7 +403,7 @@ def _journal_has_everything(layout: Layout) -> bool:
     """Whether the journal alone can rebuild the session: no event is missing or refused, and the
     tables, if they can be read, know of nothing that comes after its end."""
     replay = replay_journal(layout)
-    if replay.state is None or replay.missing or replay.refused:
+    if not replay.whole or replay.state is None:
         return False
     try:
         tables = load(layout).state

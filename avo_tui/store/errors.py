@@ -74,18 +74,18 @@ class NewerFormat(StoreError):  # noqa: N818
 class DamagedSession(StoreError):  # noqa: N818
     """A file of the session cannot be read, and no other file can restore it."""
 
+    def __init__(self, fact: str, remedy: str = "") -> None:
+        self.fact = fact
+        """What is damaged, without what to do about it, as `avo doctor` tells it."""
+        super().__init__(f"{fact}; {remedy}" if remedy else fact)
+
+    def __str__(self) -> str:
+        """The sentence; those that are a KeyError, too, would have it in quotes."""
+        return str(self.args[0])
+
 
 class MissingObject(DamagedSession, KeyError):  # noqa: N818
     """An object that the session speaks of is not in its folder."""
-
-    def __init__(self, identity: str) -> None:
-        super().__init__(
-            f"object {identity[:10]} is missing; `avo doctor SESSION` says what it was"
-        )
-
-    def __str__(self) -> str:
-        """The sentence: a KeyError would put it in quotes."""
-        return str(self.args[0])
 
 
 class DiskTrouble(StoreError):  # noqa: N818
@@ -107,6 +107,10 @@ class UnreadableNow(DamagedSession, DiskTrouble):
     A viewer shows it as damaged and reads on; an engine, to which what it cannot read may be the
     end of its record, waits for the disk instead.
     """
+
+    def __init__(self, fact: str, path: Path) -> None:
+        super().__init__(fact)
+        self.path = path
 
 
 class NoSpace(DiskTrouble):
@@ -139,10 +143,10 @@ def may_pass(error: OSError) -> bool:
     return passes(error) or isinstance(error, PermissionError)
 
 
-def unreadable(error: OSError, path: Path, what: str) -> DamagedSession:
+def unreadable(error: OSError, path: Path, what: str, remedy: str = "") -> DamagedSession:
     """The error to raise where `what`, which is the file `path`, could not be read."""
-    sentence = f"{what} cannot be read: {error.strerror or error}"
-    return UnreadableNow(sentence, path) if may_pass(error) else DamagedSession(sentence)
+    fact = f"{what} cannot be read: {error.strerror or error}"
+    return UnreadableNow(fact, path) if may_pass(error) else DamagedSession(fact, remedy)
 
 
 @contextmanager

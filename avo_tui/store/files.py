@@ -9,8 +9,9 @@ import os
 import secrets
 import shutil
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from avo_tui.store.errors import StoreError, clear_errors
 
@@ -60,7 +61,7 @@ def file_kind(path: Path, *, follow: bool = True) -> int | None:
         raise
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading. Raises OSError at once for a pipe, a device or a folder.
 
     Opening a pipe the ordinary way would block until something writes to it.

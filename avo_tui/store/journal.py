@@ -30,7 +30,7 @@ def read_report(layout: Layout, objects: ObjectStore, attempt: Attempt) -> Evalu
         try:
             return EvaluationReport.model_validate_json(objects.get(attempt.report))
         except ValueError as error:
-            raise DamagedSession(f"object {attempt.report[:10]} is no report") from error
+            raise objects.damaged(attempt.report, "is no report") from error
     if not attempt.report_event:
         return None
     event = read_event(layout, attempt.report_event, attempt.step)
@@ -38,7 +38,8 @@ def read_report(layout: Layout, objects: ObjectStore, attempt: Attempt) -> Evalu
         name = f"{attempt.step}.{attempt.number}"
         raise DamagedSession(
             f"event {attempt.report_event} of the journal, the report of attempt {name}, "
-            "is missing or damaged"
+            "is missing or damaged",
+            layout.mend,
         )
     return event.report
 

@@ -38,6 +38,11 @@ class Layout:
         self.devices = folder / "devices.jsonl"
         self.workers = folder / "workers.json"
 
+    @property
+    def mend(self) -> str:
+        """What a person can do about damage, as the end of a sentence."""
+        return f"`avo doctor {self.folder.name} --repair` mends what can be mended"
+
     def part(self, step: int) -> Path:
         """The part of the journal that begins with `step`; what is compressed has `.zst` behind
         this name, see `packed_parts`."""
@@ -85,7 +90,7 @@ class Layout:
         if self.most < 0:
             raise StoreError(
                 "it has no session.json that can be read, and too long a journal to read all of "
-                f"it for a list: `avo doctor {self.folder.name} --repair` makes session.json anew"
+                f"it for a list; {self.mend}"
             )
 
     def part_of(self, step: int) -> int | None:

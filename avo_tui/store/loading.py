@@ -14,7 +14,7 @@ from avo_tui.domain.state import SessionState
 from avo_tui.domain.tables import RecordTable
 from avo_tui.store.database import Stored, check_format, load_tables, read_tables
 from avo_tui.store.errors import DamagedSession, DiskTrouble, SessionNotFound
-from avo_tui.store.journal import read_events
+from avo_tui.store.journal import read_event, read_events
 from avo_tui.store.journal_follower import JournalFollower
 from avo_tui.store.layout import Layout
 from avo_tui.store.pages import Extent, pack, read_pages
@@ -53,8 +53,10 @@ def load(layout: Layout, for_writing: bool = False) -> Loaded:
         raise SessionNotFound(f"{layout.folder} is not a session")
     notes: list[str] = []
     with _uncollected():
-        loaded = _from_tables(layout, notes, for_writing) or _from_journal(layout, notes)
-        follow(loaded)
+        loaded = _from_tables(layout, notes, for_writing)
+        if loaded is None or not follow(layout, loaded):
+            loaded = _from_journal(layout, notes)
+            follow(layout, loaded)
         if not for_writing:
             pack(loaded.state)
     layout.most = None  # what is written from now on is read
@@ -90,15 +92,28 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def follow(loaded: Loaded) -> None:
-    """Apply the events of the journal that come after the state."""
-    while events := loaded.follower.poll(BATCH):
+def follow(layout: Layout, loaded: Loaded) -> bool:
+    """Apply the events of the journal that come after the state.
+
+    False where that would apply some a second time, because the tables say a number below that of
+    their last event; of a journal with gaps that is only noted, since they may hold what it lacks.
+    """
+    session = loaded.state.session
+    events = loaded.follower.poll(BATCH)
+    before = read_event(layout, session.applied, session.step) if events else None
+    if before is not None and before.at != session.last_event_at:
+        loaded.notes.append(f"the tables go beyond event {session.applied}, which they say is last")
+        if replay_journal(layout).whole:
+            return False
+    while events:
         loaded.notes.extend(fold(loaded.state, events))
+        events = loaded.follower.poll(BATCH)
     loaded.notes.extend(loaded.follower.take_problems())
     applied, last = loaded.state.session.applied, loaded.follower.highest
     if last < applied:
         where = f"ends at event {last}" if last else "has nothing of the last step"
         loaded.notes.append(f"the journal {where}, the tables go up to event {applied}")
+    return True
 
 
 def fold(state: SessionState, events: Iterable[Event]) -> list[str]:
@@ -128,7 +143,7 @@ def _from_tables(layout: Layout, notes: list[str], for_writing: bool) -> Loaded 
             tables = load_tables(read_tables(path))
         except DamagedSession as error:
             _must_wait(layout, error)
-            notes.append(str(error))
+            notes.append(error.fact)
             continue
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             notes.append(f"{path.name} holds what no session holds: {error!r}")
@@ -164,7 +179,7 @@ def _with_older_records(
             pages, problem = read_pages(layout.pages, stored.extent)
         except DamagedSession as error:
             _must_wait(layout, error)
-            problem = str(error)
+            problem = error.fact
     if not problem:
         return _with_large_tables(stored.state, pages), stored.extent or Extent()
     applied = stored.state.session.applied
@@ -220,7 +235,9 @@ def _from_journal(layout: Layout, notes: list[str]) -> Loaded:
         why = "; ".join(notes) or "there is no session.json"
         raise DamagedSession(
             f"{layout.folder.name} cannot be read: {why}, and its journal does not begin with "
-            "the creation of the session"
+            "the creation of the session",
+            "put one of the two back from a copy, or try "
+            f"`avo doctor {layout.folder.name} --repair`",
         )
     check_format(first[0].session.format)
     notes.append("built everything from the journal")
@@ -240,6 +257,11 @@ class Replay:
     """Whether an event is missing or damaged before another one."""
     refused: bool = False
     """Whether there is an event that cannot be applied."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the journal alone can rebuild the session: no event is missing or refused."""
+        return self.reaches(0) and not self.refused
 
     def reaches(self, seq: int) -> bool:
         """Whether the journal has every event up to number `seq`."""
@@ -282,5 +304,6 @@ def fold_journal(layout: Layout, until: int | None = None) -> SessionState:
     """
     state = replay_journal(layout, until, past_gaps=True).state
     if state is None:
-        raise DamagedSession(f"the journal of {layout.folder.name} does not begin at its beginning")
+        fact = f"the journal of {layout.folder.name} does not begin at its beginning"
+        raise DamagedSession(fact, layout.mend)
     return state

@@ -18,7 +18,6 @@ from avo_tui.store.errors import DamagedSession, MissingObject, clear_errors, un
 from avo_tui.store.files import (
     make_private_folder,
     open_regular,
-    read_regular,
     sync_folder,
     write_temporary,
 )
@@ -31,6 +30,9 @@ anything."""
 CHUNK = 1 << 20
 """Size of one piece when an object is read in pieces, bytes."""
 
+FRAME_HEADER = 18
+"""Most bytes of the header of a compressed object, which may promise its size."""
+
 _ID = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -42,6 +44,18 @@ def object_id(data: bytes) -> ObjectId:
 class ObjectStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def remedy(self, identity: ObjectId) -> str:
+        """What a person can do about an object that cannot be read: nothing makes it again."""
+        name = self.folder.parent.name
+        return (
+            f"put objects/{identity[:2]}/{identity[2:12]}… back from a copy of {name} "
+            f"(`avo doctor {name}` says what it is)"
+        )
+
+    def damaged(self, identity: ObjectId, why: str) -> DamagedSession:
+        """The error for an object that is there; `why` goes on after its name."""
+        return DamagedSession(f"object {identity[:10]} {why}", self.remedy(identity))
 
     def path(self, identity: ObjectId) -> Path:
         """The file of an object. Raises KeyError where `identity` is not a SHA-256."""
@@ -75,48 +89,32 @@ class ObjectStore:
 
         Raises KeyError where it is missing, DamagedSession where it was altered, UnreadableNow.
         """
-        path = self.path(identity)
-        try:
-            packed = read_regular(path)
-        except FileNotFoundError:
-            raise MissingObject(identity) from None
-        except OSError as error:
-            raise unreadable(error, path, f"object {identity[:10]}") from error
-        try:
-            if zstandard.frame_content_size(packed) > MAX_BYTES:
-                raise DamagedSession(f"object {identity[:10]} is larger than any object may be")
-            raw = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_BYTES)
-        except zstandard.ZstdError as error:
-            raise DamagedSession(f"object {identity[:10]} is damaged: {error}") from error
-        if object_id(raw) != identity:
-            raise DamagedSession(f"object {identity[:10]} was altered: its hash is another one")
-        return raw
+        return b"".join(self.chunks(identity))
 
     def chunks(self, identity: ObjectId) -> Iterator[bytes]:
         """The content in pieces, for objects too large for memory. Raises as `get`.
 
         A wrong hash is known, and raised, only after the last piece.
         """
-        path = self.path(identity)
+        path, name = self.path(identity), f"object {identity[:10]}"
         digest, size = hashlib.sha256(), 0
         try:
             with open_regular(path) as file:
+                promised = zstandard.frame_content_size(file.peek(FRAME_HEADER))
                 for chunk in zstandard.ZstdDecompressor().read_to_iter(file, write_size=CHUNK):
                     size += len(chunk)
-                    if size > MAX_BYTES:
-                        raise DamagedSession(
-                            f"object {identity[:10]} is larger than any object may be"
-                        )
+                    if max(size, promised) > MAX_BYTES:
+                        raise self.damaged(identity, "is larger than any object may be")
                     digest.update(chunk)
                     yield chunk
         except FileNotFoundError:
-            raise MissingObject(identity) from None
+            raise MissingObject(f"{name} is missing", self.remedy(identity)) from None
         except OSError as error:
-            raise unreadable(error, path, f"object {identity[:10]}") from error
+            raise unreadable(error, path, name, self.remedy(identity)) from error
         except zstandard.ZstdError as error:
-            raise DamagedSession(f"object {identity[:10]} is damaged: {error}") from error
+            raise self.damaged(identity, f"is damaged: {error}") from error
         if digest.hexdigest() != identity:
-            raise DamagedSession(f"object {identity[:10]} was altered: its hash is another one")
+            raise self.damaged(identity, "was altered: its hash is another one")
 
     def __contains__(self, identity: ObjectId) -> bool:
         return bool(_ID.fullmatch(identity)) and self.path(identity).exists()

@@ -14,7 +14,6 @@ from avo_tui.domain.records import LIVE_STATES, Attempt, RunState
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.domain.state import SessionState
 from avo_tui.store.engine_presence import EngineStatus, engine_status, still_running
-from avo_tui.store.errors import DamagedSession
 from avo_tui.store.inbox import send_command
 from avo_tui.store.journal import read_events, read_report
 from avo_tui.store.journal_follower import JournalCut
@@ -65,6 +64,18 @@ class SessionReader:
     @property
     def name(self) -> str:
         return self.state.session.name
+
+    @property
+    def mend(self) -> str:
+        """What a person can do about damage, as the end of a sentence."""
+        return self._layout.mend
+
+    @property
+    def damage(self) -> str:
+        """What is damaged and what to do about it, in one sentence; empty where nothing is."""
+        if not self.problems:
+            return ""
+        return f"{self.name} is damaged: {self.problems[0]}; {self.mend}"
 
     def _load(self) -> None:
         loaded = load(self._layout)
@@ -138,7 +149,7 @@ class SessionReader:
         try:
             return Candidate.model_validate_json(self.get(identity))
         except ValueError as error:
-            raise DamagedSession(f"object {identity[:10]} is no candidate") from error
+            raise self.objects.damaged(identity, "is no candidate") from error
 
     def report(self, attempt: Attempt) -> EvaluationReport | None:
         """The whole report of an attempt; None where it has none yet. Raises as `get`."""

@@ -234,18 +234,22 @@ class Page:
         return out
 
 
+def _bad(page: Page, why: str) -> DamagedSession:
+    remedy = "`avo doctor SESSION --repair` makes records.pages anew"
+    return DamagedSession(f"a page of {page.kind.table} {why}", remedy)
+
+
 @lru_cache(16)
 def _lines(page: Page) -> list[bytes]:
     """The records as JSON. Raises DamagedSession where the page cannot be unpacked."""
-    table = page.kind.table
     try:
         if zstandard.frame_content_size(page.blob) > MAX_BYTES:
-            raise DamagedSession(f"a page of {table} is implausibly large")
+            raise _bad(page, "is implausibly large")
         data = zstandard.ZstdDecompressor().decompress(page.blob, MAX_BYTES)
     except zstandard.ZstdError as error:
-        raise DamagedSession(f"a page of {table} cannot be unpacked") from error
+        raise _bad(page, "cannot be unpacked") from error
     if data.count(b"\n") + 1 != len(page):  # before they are split: there may be millions
-        raise DamagedSession(f"a page of {table} holds another number of records")
+        raise _bad(page, "holds another number of records")
     return data.split(b"\n")
 
 
@@ -255,7 +259,7 @@ def whole(page: Page, row: int) -> Value:
     try:
         return page.kind.record.model_validate_json(_lines(page)[row]).slim()
     except ValueError as error:
-        raise DamagedSession(f"a page of {page.kind.table} holds what is no record") from error
+        raise _bad(page, "holds what is no record") from error
 
 
 def _column(name: str) -> property:

@@ -364,6 +364,8 @@ class Host(Palette):
             else:
                 self.departure.leave_unread(str(error))
             return
+        if source.damage:
+            self.notify(source.damage, severity="warning", timeout=20, markup=False)
         self.open_source(source)
 
     def open_replay(self, folder: Path, speed: float = 1.0) -> None:

@@ -15,10 +15,12 @@ from avo_tui.store import (
     SessionWriter,
     diagnose,
     doctor,
+    known_sessions,
     send_command,
 )
 from avo_tui.store.database import load_tables, read_tables
 from avo_tui.store.doctor import differences
+from avo_tui.store.journal_lines import apart
 from avo_tui.store.layout import Layout
 from avo_tui.store.pages import Extent, PagesFile, read_pages
 from tests.session_life import AT, attempt, session_record
@@ -254,6 +256,48 @@ def test_what_two_engines_wrote_at_once_is_mended(
     assert part.read_text().splitlines() == lines
     assert not list(differences(SessionReader.open(lived).state, before))
     assert "nonsense" in part.with_suffix(".damaged").read_text()
+
+
+def _alter(folder: Path, **changes: object) -> None:
+    tables = json.loads((folder / "session.json").read_text())
+    tables["session"]["1"] |= changes
+    (folder / "session.json").write_text(json.dumps(tables))
+
+
+def test_tables_that_say_too_low_a_number_are_not_counted_on(lived: Path) -> None:
+    """No event is applied twice, and what is wrong is said."""
+    before = SessionReader.open(lived).state
+    assert before.session.spend.evaluations
+    for number in (1, before.session.applied // 2, before.session.applied - 1):
+        _alter(lived, applied=number)
+        reader = SessionReader.open(lived)
+        assert not list(differences(reader.state, before))
+        assert f"the tables go beyond event {number}" in reader.damage
+    found = bad(diagnose(lived, repair=True))
+    assert [f for f in found if f.what != "objects"] == []
+    assert not list(differences(SessionReader.open(lived).state, before))
+
+
+def test_what_a_newer_version_wrote_is_not_mended(sound: Path) -> None:
+    _alter(sound, format=99)
+    before = (sound / "session.json").read_bytes()
+    found = diagnose(sound, repair=True)
+    assert any(f.what == "repair" and "newer avo-tui" in f.sentence for f in found)
+    assert (sound / "session.json").read_bytes() == before
+
+
+def test_a_session_stays_known_when_its_first_line_gets_a_checksum(
+    sound: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    part = sound / "journal" / "000000.jsonl"
+    first, *rest = part.read_bytes().splitlines(keepends=True)
+    part.write_bytes(apart(first[:-1])[0] + b"}\nnonsense\n" + b"".join(rest))
+    known_sessions.remember(sound)
+    diagnose(sound, repair=True)
+    assert b"nonsense" not in part.read_bytes() and b'"crc"' in part.read_bytes().splitlines()[0]
+    monkeypatch.setattr(known_sessions, "_of_this_process", set())
+    assert known_sessions.is_known(sound)
 
 
 def test_many_damaged_lines_are_counted_not_listed(sound: Path) -> None:

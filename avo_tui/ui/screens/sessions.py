@@ -162,7 +162,9 @@ def _readable(screen: SessionsScreen) -> Reason:
     current = screen.current
     if current is None:
         return "there is no session yet: n starts one"
-    return None if current.error is None else "this session cannot be read: avo doctor says more"
+    if current.error is None:
+        return None
+    return f"this session cannot be read: avo doctor {current.name} says more"
 
 
 def _can_create(screen: SessionsScreen) -> Reason:
