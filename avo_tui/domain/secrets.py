@@ -29,7 +29,10 @@ _NAMES = re.compile(
 _PERHAPS = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(ANTHROPIC|AWS|OPENAI)_", re.IGNORECASE
 )
-_SHAPES = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"
+_SHAPE = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"
+_ESCAPE = r"(?:%|\\u00|\\x)"
+"""What begins a character as an address, JSON or a program may write it."""
+_ESCAPED = re.compile(_ESCAPE + r"[2-7][0-9A-Fa-f]|\\/")
 _WORD = re.compile(r"[A-Za-z_]+")
 _CHOSEN = re.compile(r"pass|secret|credential", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-z_]{1,20}|[A-Z_]{1,20}")
@@ -80,9 +83,18 @@ def redactor(values: Iterable[str]) -> Redact:
     A value that consists only of letters and underscores is replaced only as a separate word, so
     that a key such as `placeholder` does not change identifiers that contain it.
     """
-    parts = [_SHAPES, *(_pattern(value) for value in values)]
-    pattern = re.compile("|".join(parts))
-    return lambda text: pattern.sub(REDACTED, text)
+    known = list(values)
+    plain = re.compile("|".join([_SHAPE, *(_pattern(value, re.escape) for value in known)]))
+    of_key = rf"(?:[A-Za-z0-9_-]|{_ESCAPE}(?i:2d|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f))"
+    shape = "(?<![A-Za-z0-9])" + "".join(map(_written, "sk-")) + of_key + "{16,}"
+    # much slower, and therefore for texts alone that have an escape
+    escaped = re.compile("|".join([shape, *(_pattern(value, _written) for value in known)]))
+
+    def replace(text: str) -> str:
+        pattern = escaped if _ESCAPED.search(text) else plain
+        return pattern.sub(REDACTED, text)
+
+    return replace
 
 
 def following_redactor(credentials: Callable[[], Iterable[str]]) -> Redact:
@@ -147,18 +159,19 @@ def _clean(given: Any, free: bool) -> Any:
     return redact(given) if free and isinstance(given, str) else given
 
 
-def _pattern(value: str) -> str:
-    escaped = "".join(map(_written, value))
+def _pattern(value: str, written: Callable[[str], str]) -> str:
+    escaped = "".join(map(written, value))
     if _WORD.fullmatch(value):
         return rf"(?<![A-Za-z0-9_]){escaped}(?![A-Za-z0-9_])"
     return escaped
 
 
 def _written(character: str) -> str:
-    """A pattern of the ways in which an address or JSON writes a character of a secret."""
-    if character.isalnum() or character in "-_.~" or not character.isascii():
-        return re.escape(character)
-    return rf"(?:\\?{re.escape(character)}|(?:%|\\u00)(?i:{ord(character):02x}))"
+    """A pattern of the ways in which a character of a secret may be written."""
+    itself = re.escape(character)
+    return (
+        rf"(?:\\?{itself}|{_ESCAPE}(?i:{ord(character):02x}))" if ord(character) < 128 else itself
+    )
 
 
 def _without_scheme(value: str) -> str:

@@ -79,6 +79,16 @@ def test_secrets_are_found_where_they_are_set() -> None:
     replace = redactor(["ab+cd/ef=="])
     for written in ("ab+cd/ef==", "ab%2Bcd%2fef%3D%3D", r"ab\u002Bcd\/ef\u003d="):
         assert replace(f"?key={written}&") == "?key=[redacted]&"
+    shaped = "sk-ant-api03-0123456789abcdef"
+    json = "".join(rf"\u{ord(c):04x}" for c in shaped)
+    address = "".join(f"%{ord(c):02X}" for c in shaped)
+    program = "".join(rf"\x{ord(c):02x}" for c in shaped)
+    for keys in ([shaped], []):
+        replace = redactor(keys)
+        for written in (shaped, json, address, program, rf"\u0073{shaped[1:]}", f"sk{json[12:]}"):
+            assert replace(f"key={written}&") == "key=[redacted]&"
+    kept = r"100%75 of task-0123456789abcdef01 \u0073 mask%2D0123456789abcdef01"
+    assert replace(kept) == kept
 
 
 @pytest.mark.parametrize("before", [20, 45, 150, 185, 285, 490, 590, 1990])
