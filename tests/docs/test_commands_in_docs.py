@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -92,3 +93,48 @@ def test_every_option_of_a_run_can_be_set(page: Path) -> None:
     named = set(OPTION.findall(page.read_text(encoding="utf-8")))
     absent = tuple(f"{name}." for name in registry.OPERATORS.missing())
     assert not {option for option in named - known if not option.startswith(absent)}
+
+
+MODULES = sorted([*(ROOT / "avo_tui").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")])
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts of a module that a person may be shown, with X for what is filled in."""
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source if re.search(r"\bavo [a-z]", source) else "")
+    filled: list[str] = []
+    parts: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts.update(node.values)
+            inner = (v.value if isinstance(v, ast.Constant) else "X" for v in node.values)
+            filled.append("".join(map(str, inner)))
+        elif isinstance(node, ast.Expr):
+            parts.add(node.value)  # a comment in the form of a text
+    plain = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in parts]
+    return [*filled, *(text for text in plain if isinstance(text, str))]
+
+
+def advised(text: str) -> list[str]:
+    """The commands that a text names: whole between marks, and elsewhere as far as words go."""
+    whole = re.findall(r"`(avo [^`\n]+)`", text)
+    rest = re.sub(r"`[^`\n]+`", "", text)
+    open_end = re.findall(r"\b(avo [a-z][\w-]*(?: (?:[A-Z]+|--[a-z-]+|[a-z]+(?=\b(?!\.))))*)", rest)
+    return [*whole, *(command for command in open_end if command.split()[1] in PROGRAM.commands)]
+
+
+def loose_fault(command: str) -> str:
+    """As `fault`, of a command in prose: what follows its last option may be words."""
+    words, why = command.split(), ""
+    for end in range(len(words), 1, -1):
+        why = fault(" ".join(words[:end]))
+        if not why or words[end - 1].startswith("--") or why.startswith("there is no"):
+            break
+    return why
+
+
+def test_every_command_that_the_program_advises_parses() -> None:
+    named = {c: path.name for path in MODULES for text in texts_of(path) for c in advised(text)}
+    assert len(named) > 80
+    faults = {f"{path}: {c}": why for c, path in named.items() if (why := loose_fault(c))}
+    assert not faults

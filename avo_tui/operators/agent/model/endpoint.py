@@ -131,7 +131,8 @@ class AnthropicModel:
         return (
             "The engine keeps the environment it was started in, so a new key reaches it only"
             " through a new engine: `avo stop NAME`, set ANTHROPIC_API_KEY in this shell,"
-            " `avo resume NAME`. With the option api_key_file the key is read again on resume."
+            " `avo run --resume NAME`. With the option api_key_file the key is read again on"
+            " resume."
         )
 
     def relative_price(self) -> Price:
