@@ -120,6 +120,35 @@ async def test_the_top_of_the_agents_ladder_ends_the_step(make_lab: MakeLab) -> 
     assert lab.state.steps[1].attempts == 9
 
 
+async def test_a_step_is_not_ended_over_candidates_that_are_still_measured(
+    make_lab: MakeLab,
+) -> None:
+    fake = FakeEvaluator()
+    seen: list[int] = []
+
+    async def asks(bench: Workbench) -> StepOutcome:
+        await bench.evaluating.evaluate(with_values(UNROLL="4"), "not handed in")
+        fake.hold = lambda: True
+        asked = asyncio.create_task(bench.evaluating.evaluate(with_values(UNROLL="2"), "slow"))
+        await lab.until(lambda: fake.held)
+        for _ in range(4):
+            await bench.control.boundary("while it is measured")
+        seen.append(len(lab.of(ev.SupervisorIntervened)))
+        fake.let_go()
+        await asked
+        while True:  # ends: the engine ends the step
+            await bench.control.boundary("after it")
+
+    settings = RunSettings(
+        operator="agent", options={"supervisor.attempts": 1}, budget=Budget(run=Caps(steps=1))
+    )
+    lab = make_lab(settings, fake)
+    lab.start(Scripted(asks))
+    await lab.until(lambda: lab.of(ev.SupervisorIntervened))
+    assert seen == [0]
+    await lab.stop()
+
+
 async def test_paused_time_is_no_stall(make_lab: MakeLab) -> None:
     lab = make_lab(RunSettings(options={"supervisor.seconds": 1000, "supervisor.attempts": 0}))
     looked: list[str] = []

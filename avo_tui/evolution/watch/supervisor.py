@@ -46,13 +46,24 @@ class Supervisor:
             return
         stall = stall_rules.stall(self._run.state)
         reason = stall_rules.trigger(stall, self.limits)
-        if reason is None:
+        if reason is None or self._answers_are_to_come():
             return
         order = self.intervention(stall_rules.next_level(stall.rung, self.ladder), reason)
         self._run.record(ev.SupervisorIntervened(intervention=order))
         ends = stall_rules.step_end(order)
         if ends and self._run.open_step is not None:
             self._run.control.end_step("nothing", ends)
+
+    def _answers_are_to_come(self) -> bool:
+        """Whether candidates of the open step wait for a device or are on it.
+
+        One of them may be the commit that is missing, and the end of the step would withdraw them.
+        """
+        state = self._run.state
+        return any(
+            attempt.step == state.session.step and attempt.verdict is None
+            for attempt in state.attempts.values()
+        )
 
     def intervention(
         self,
