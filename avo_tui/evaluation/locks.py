@@ -127,7 +127,7 @@ class _Ticket:
 
     def __init__(self, queue: Path) -> None:
         self._queue = queue
-        self.name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        self.name = f"{time.monotonic_ns():020d}-{secrets.token_hex(4)}"
         hidden = queue / f".{self.name}"
         # Locked before it gets its name, so that a visible ticket without a lock belongs to a dead
         # process.

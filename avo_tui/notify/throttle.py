@@ -59,7 +59,8 @@ class Rules:
 
     def admit(self, new: Iterable[Alert], now: datetime) -> list[list[Alert]]:
         """The messages to send now; each contains one alert, or all that were held back."""
-        while self._sent and now - self._sent[0] >= HOUR:
+        # what was sent later than now was sent before the clock was set back
+        while self._sent and not now - HOUR < self._sent[0] <= now:
             self._sent.popleft()
         silent = self.quiet is not None and self.quiet.hold(now)
         messages: list[list[Alert]] = []

@@ -97,8 +97,9 @@ class Watcher:
         held = len(self.rules.held)
         for message in self.rules.admit(new, now):
             self._pending += [Pending(channel, message, now) for channel in self.channels]
-        due = [one for one in self._pending if one.after <= now]
-        self._pending = [one for one in self._pending if one.after > now]
+        latest = now + timedelta(seconds=RETRY_SECONDS[-1])  # above it the clock was set back
+        due = [one for one in self._pending if not now < one.after <= latest]
+        self._pending = [one for one in self._pending if now < one.after <= latest]
         out = [self._send(one, now) for one in due]
         if new or held != len(self.rules.held):
             self._remember()

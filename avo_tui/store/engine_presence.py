@@ -72,7 +72,7 @@ class Bulletin:
             before, self._writes = self._writes, self._writes + change
             if self.descriptor is None or (before and self._writes):
                 return
-            since = time.time() if self._writes else 0.0
+            since = time.monotonic() if self._writes else 0.0
             with contextlib.suppress(OSError):
                 os.pwrite(self.descriptor, _SINCE.pack(since), 0)
 
@@ -97,8 +97,9 @@ def read_bulletin(pid: int, descriptor: int) -> str:
         return ""
     words = data[_SINCE.size :].decode("utf-8", "replace")
     (since,) = _SINCE.unpack_from(data)
-    if not words and since and time.time() - since > SLOW_SECONDS:
-        began = datetime.fromtimestamp(since).strftime("%H:%M:%S")
+    # the one clock of this machine that nobody sets
+    if not words and since and (seconds := time.monotonic() - since) > SLOW_SECONDS:
+        began = datetime.fromtimestamp(time.time() - seconds).strftime("%H:%M:%S")
         return f"the disk does not answer: a write that began at {began} has not returned"
     return words
 
@@ -241,12 +242,13 @@ def counts_as_alive(status: EngineStatus, path: Path) -> bool:
 
 
 def still_beats(status: EngineStatus, path: Path) -> bool:
-    """Whether an engine on another machine updates its lock or lease, seen over `WATCH_SECONDS`.
+    """Whether the engine that wrote a lock or lease updates it, seen over `WATCH_SECONDS`.
 
     The clocks of two machines, or of a machine and a file server, may differ by more than
-    `STALE_AFTER`; that a time stamp changes says that its owner lives, whatever the clocks say.
+    `STALE_AFTER`, and that of this machine may have been set; that a time stamp changes says that
+    its owner lives, whatever the clocks say.
     """
-    if status.pid is None or status.host == socket.gethostname():
+    if status.pid is None or (status.host == socket.gethostname() and not _began(status)):
         return False
     before, end = _stamp(path), time.monotonic() + WATCH_SECONDS
     while time.monotonic() < end:
@@ -267,14 +269,23 @@ def _runs(status: EngineStatus) -> bool:
     """True if the process of this host that took the lock is still running."""
     if status.pid is None or status.pid == os.getpid():
         return status.pid is not None
+    began = _began(status)
+    if began is None or status.since is None or began <= status.since.timestamp() + 1.0:
+        return began is not None
+    # A process that began after the lock was taken merely has the same pid; but where the clock
+    # was set since then, the system gives another time of its beginning.
+    beat = status.heartbeat
+    return beat is not None and abs(time.time() - beat.timestamp()) < STALE_AFTER
+
+
+def _began(status: EngineStatus) -> float | None:
+    """When the process with an engine's number began; None where there is none."""
     import psutil  # only a lock without flock, or an unreadable one, asks for it
 
     try:
-        began = psutil.Process(status.pid).create_time()
+        return psutil.Process(status.pid).create_time()
     except psutil.Error:
-        return False
-    # a process that began after the lock was taken merely has the same pid
-    return status.since is None or began <= status.since.timestamp() + 1.0
+        return None
 
 
 def file_age(path: Path) -> float:

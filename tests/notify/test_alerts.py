@@ -126,6 +126,17 @@ def test_above_the_limit_the_rest_comes_together(tmp_path: Path) -> None:
     assert len(pigeon.got) == 3 and len(pigeon.got[2]) == 4 and not one.waiting
 
 
+def test_a_clock_that_is_set_back_holds_nothing_up(tmp_path: Path) -> None:
+    one, pigeon = watcher(tmp_path, most_an_hour=1)
+    one.look([seen()], AT)
+    one.look([seen(best(1))], AT)
+    pigeon.well = False
+    assert not one.look([seen(best(2))], AT - timedelta(hours=9))[0].ok
+    pigeon.well = True
+    one.look([seen(best(2))], AT - timedelta(hours=20))
+    assert len(pigeon.got) == 2 and not one.waiting
+
+
 def test_what_was_held_is_not_lost_with_the_watcher(tmp_path: Path) -> None:
     one, pigeon = watcher(tmp_path, most_an_hour=1)
     one.look([seen()], AT)

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from avo_tui.domain import events as ev
@@ -209,6 +210,35 @@ def test_a_lease_ends_with_its_process(folder: Path, no_flock: None) -> None:
         assert any("ended without closing" in note for note in writer.recovered)
         with pytest.raises(SessionLocked):
             SessionWriter.open(folder)
+
+
+def test_a_lease_outlasts_a_clock_that_is_set(
+    folder: Path, no_flock: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system then says that the engine began hours after it took its lease."""
+    monkeypatch.setattr(import_module("avo_tui.store.engine_presence"), "WATCH_SECONDS", 60.0)
+    build(folder)
+    code = (
+        "import sys; from pathlib import Path; from avo_tui.store import SessionWriter\n"
+        "import errno, fcntl, time\n"
+        "def refuse(*_): raise OSError(errno.ENOLCK, 'none')\n"
+        "fcntl.flock = refuse\n"
+        "writer = SessionWriter.open(Path(sys.argv[1])); print(flush=True)\n"
+        "for _ in range(2000): writer.heartbeat(); time.sleep(0.05)\n"
+    )
+    engine = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
+    try:
+        assert engine.stdout is not None and engine.stdout.readline()
+        real = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 5 * 3600)
+        assert engine_status(folder / "engine.lock").alive
+        clock = time.time
+        monkeypatch.setattr(time, "time", lambda: clock() + 5 * 3600)
+        with pytest.raises(SessionLocked, match=f"process {engine.pid}"):
+            SessionWriter.open(folder)
+    finally:
+        engine.kill()
+        engine.wait()
 
 
 def test_a_heart_that_beat_in_the_future_is_not_believed_for_ever(lived: Path) -> None:
