@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 from pathlib import Path
@@ -16,6 +15,7 @@ from avo_tui.cli.main import app
 from avo_tui.domain.run_settings import RunSettings
 from avo_tui.evolution.options import known_options
 from avo_tui.operators import registry
+from tests.program_texts import texts_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
@@ -95,24 +95,11 @@ def test_every_option_of_a_run_can_be_set(page: Path) -> None:
     assert not {option for option in named - known if not option.startswith(absent)}
 
 
-MODULES = sorted([*(ROOT / "avo_tui").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")])
-
-
-def texts_of(path: Path) -> list[str]:
-    """The texts of a module that a person may be shown, with X for what is filled in."""
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source if re.search(r"\bavo [a-z]", source) else "")
-    filled: list[str] = []
-    parts: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            parts.update(node.values)
-            inner = (v.value if isinstance(v, ast.Constant) else "X" for v in node.values)
-            filled.append("".join(map(str, inner)))
-        elif isinstance(node, ast.Expr):
-            parts.add(node.value)  # a comment in the form of a text
-    plain = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n not in parts]
-    return [*filled, *(text for text in plain if isinstance(text, str))]
+MODULES = [
+    path
+    for path in [*(ROOT / "avo_tui").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")]
+    if re.search(r"\bavo [a-z]", path.read_text(encoding="utf-8"))
+]
 
 
 def advised(text: str) -> list[str]:

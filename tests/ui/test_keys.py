@@ -1,7 +1,8 @@
 """Every key on every screen: nothing crashes, and every screen can be left again."""
 
+import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,9 @@ from pkgutil import walk_packages
 import pytest
 from textual.binding import Binding
 
+import avo_tui
 from avo_tui.ui import screens
+from avo_tui.ui.actions import key_name
 from avo_tui.ui.app import AvoApp
 from avo_tui.ui.host import HostOptions
 from avo_tui.ui.screen import AvoScreen
@@ -18,6 +21,7 @@ from avo_tui.ui.screens.detail import DetailScreen
 from avo_tui.ui.screens.listing import ListScreen
 from avo_tui.ui.screens.run.screen import RunScreen
 from avo_tui.ui.screens.sessions import SessionsScreen
+from tests.program_texts import texts_of
 from tests.ui.make_session import MemorySource
 from tests.ui.pilots import SERVICES, Hands, make_app, running
 
@@ -149,3 +153,39 @@ def test_every_screen_is_tried() -> None:
     bases = {AvoScreen, DetailScreen, ListScreen}
     every = {one for base in bases for one in base.__subclasses__()}
     assert {type(made()) for made in SCREENS} == every - bases
+
+
+VERBS = (
+    "goes|opens|sends|shows|zooms|leaves|stops|starts|approves|rejects|sets|copies|writes"
+    "|inspects|sorts|triggers|ends|searches|unfolds|finds"
+)
+TOLD = re.compile(rf"(?<![\w'’\"“.-])([A-Za-z?/]|esc|enter|space|tab) (?=(?:{VERBS})\b)")
+"""A key and what it does, as sentences on the screen and in messages tell it."""
+
+
+def test_every_key_that_a_text_names_is_there() -> None:
+    """On the screen of the text's own module; panes, dialogs and messages are of the run screen."""
+    for module in walk_packages(screens.__path__, f"{screens.__name__}."):
+        import_module(module.name)
+    keys: dict[str, set[str]] = {}
+    for screen in every_kind(AvoScreen):
+        bound = [action.key for action in screen.ACTIONS]
+        bound += [binding.key for binding in screen.BINDINGS if isinstance(binding, Binding)]
+        names = {key_name(key) for several in bound for key in several.split(",") if key}
+        keys.setdefault(screen.__module__, set()).update(names)
+    told = {
+        (module, key)
+        for folder in ("ui", "notify")
+        for path in Path(avo_tui.__path__[0], folder).rglob("*.py")
+        for module in [f"avo_tui.{'.'.join(path.relative_to(*avo_tui.__path__).parts)[:-3]}"]
+        for text in texts_of(path, "…")
+        for key in TOLD.findall(text)
+    }
+    assert len(told) > 30
+    assert not {(m, key) for m, key in told if key not in keys.get(m, keys[RunScreen.__module__])}
+
+
+def every_kind(kind: type[AvoScreen]) -> Iterator[type[AvoScreen]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from every_kind(one)
