@@ -148,6 +148,15 @@ class Prior:
     inflation: float = 1.0
     """Ratio of the observed variance between replicates to the variance predicted from the rounds
     within them."""
+    pairs: int = 0
+    """Pairs that were measured; 0 where the variance is assumed."""
+    measured: float = 0.0
+    """Variance between these pairs alone. `variance` is another one where they are so few that part
+    of it is assumed."""
+
+    @property
+    def assumed(self) -> bool:
+        return self.variance != self.measured
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,8 @@ class Estimate:
     """Standard error of `mean`."""
     degrees: float
     replicates: int
+    assumed: bool = False
+    """Whether part of the variance is assumed, since too little was compared before."""
 
     def upper(self, probability: float) -> float:
         """Upper bound: the probability that the true log gain is above it is at most
@@ -222,6 +233,7 @@ def estimate(
         error=math.sqrt(max(between, within) / count),
         degrees=degrees,
         replicates=count,
+        assumed=prior.assumed,
     )
 
 
@@ -230,7 +242,7 @@ def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prio
 
     Without enough measurements, `PRIOR_SPREAD` and an inflation of 1 are used.
     """
-    squares = degrees = 0.0
+    squares, degrees, pairs = 0.0, 0.0, 0
     times, known = PRIOR_DEGREES, PRIOR_DEGREES  # start with an inflation of 1
     for comparison in comparisons:
         replicates = comparison.replicates
@@ -242,14 +254,17 @@ def prior_of(comparisons: Iterable[Comparison], configuration: str = "") -> Prio
         mean = math.fsum(gains) / len(gains)
         own = math.fsum((g - mean) ** 2 for g in gains)
         squares += own
+        pairs += len(gains)
         degrees += len(gains) - 1
         within = math.fsum(r.standard_error(configuration) ** 2 for r in replicates)
         if within > 0:  # averaged per comparison, so that one noisy comparison does not dominate
             times += own / (within / len(replicates))
             known += len(gains) - 1
+    measured = squares / degrees if degrees else 0.0
     if degrees < PRIOR_DEGREES:
         squares += (PRIOR_DEGREES - degrees) * PRIOR_SPREAD**2
-    return Prior(squares / max(degrees, PRIOR_DEGREES), max(1.0, times / known))
+    variance = squares / max(degrees, PRIOR_DEGREES)
+    return Prior(variance, max(1.0, times / known), pairs, measured)
 
 
 @dataclass(frozen=True)

@@ -298,7 +298,8 @@ def _strict(comparison: Comparison, ledger: Ledger, limit: int) -> _Judged | Non
 def _what_would_settle(whole: Estimate, error: float) -> str:
     """Explain why a comparison is unclear: what gain is asked for now and at the next look, and how
     many more replicates would decide it."""
-    spread = whole.error * math.sqrt(whole.replicates)
+    assumed = ", of which part is assumed, as little was compared before" if whole.assumed else ""
+    spread = f"{whole.error * math.sqrt(whole.replicates):.2%}{assumed}"
     asked = _asked_text(whole, error)
     if whole.mean <= math.log1p(MARGIN_FLOOR):
         return f"unclear: no gain shown, but one of {MARGIN_FLOOR:.1%} not ruled out; {asked}"
@@ -311,12 +312,12 @@ def _what_would_settle(whole: Estimate, error: float) -> str:
             return (
                 f"unclear: {asked}; a gain like this would be settled by about {more} more pairs "
                 "(submit the same source again: pairs are added to these), or by a quieter machine "
-                f"(spread from process to process {spread:.1%})"
+                f"(spread from process to process {spread})"
             )
         count = next_look(count)
     return (
         "unclear: too small for this machine's noise (spread from process to process"
-        f" {spread:.1%}): {whole.replicates} of at most {MOST_REPLICATES} pairs are measured, and"
+        f" {spread}): {whole.replicates} of at most {MOST_REPLICATES} pairs are measured, and"
         f" at this scatter a gain like this {_pairs_needed(whole, error)}; {asked}"
     )
 

@@ -100,17 +100,17 @@ class Spread:
     """How much pairs of fresh processes scatter, as far as a session has measured it."""
 
     prior: Prior
-    comparisons: int
-    """Earlier comparisons that it comes from; 0 where it is assumed."""
 
     @property
-    def source(self) -> str:
-        """Where the spread comes from, as part of a sentence."""
-        if not self.comparisons:
-            return f"assumed to be {PRIOR_SPREAD:.0%} as long as nothing was compared"
-        s = "s" if self.comparisons > 1 else ""
-        spread = math.sqrt(self.prior.variance)
-        return f"{spread:.2%} in the last {self.comparisons} comparison{s} at the gate"
+    def text(self) -> str:
+        """The standard deviation and what it comes from, as part of a sentence."""
+        known = self.prior
+        if not known.pairs:
+            return f"{PRIOR_SPREAD:.0%}, assumed as long as nothing was compared"
+        told = f"{math.sqrt(known.measured):.2%} in the newest {known.pairs} pairs on this machine"
+        if known.assumed:
+            told += f", taken for {math.sqrt(known.variance):.2%} as they are so few"
+        return told
 
 
 def spread(state: SessionState, conditions: str = "") -> Spread:
@@ -121,7 +121,7 @@ def spread(state: SessionState, conditions: str = "") -> Spread:
     if not conditions and state.comparisons:
         conditions = state.comparisons[max(state.comparisons)].conditions
     telling = Ledger(state.comparisons.values()).telling(conditions)
-    return Spread(prior_of(telling), len(telling))
+    return Spread(prior_of(telling))
 
 
 def paired_gains(state: SessionState, candidate: ObjectId) -> PairedGains | None:
@@ -137,13 +137,11 @@ class Outlook:
     gate: GateName
     version: int
     """Number of the version that has to be beaten."""
-    spread: float
-    """Standard deviation between pairs of fresh processes, over all configurations or, for the gate
-    `vector`, on the noisiest one."""
+    spread: Spread
+    """Of pairs of fresh processes, over all configurations or, for the gate `vector`, on the
+    noisiest one."""
     pace: Pace | None
     """Seconds that pairs under these conditions took lately; None where that is not known."""
-    measured: int
-    """Earlier comparisons that the spread comes from; 0 where it is assumed."""
     elsewhere: Elsewhere | None
     """The best version of all, where it is on another line and leads."""
     needed: Mapping[int, float]
@@ -159,12 +157,7 @@ class Outlook:
 
     @property
     def _asked(self) -> str:
-        if self.measured:
-            s = "s" if self.measured > 1 else ""
-            source = f"by {self.spread:.2%} in the last {self.measured} comparison{s}"
-        else:
-            source = f"by {self.spread:.0%} as long as nothing was measured"
-        noise = f"Pairs of fresh processes scatter {source} (standard deviation)"
+        noise = f"Pairs of fresh processes scatter by {self.spread.text} (standard deviation)"
         if self.gate == "paper":
             asked = f"a commit needs to be no slower than v{self.version} in the mean of"
             return f"{noise}; {asked} {PAPER_REPLICATES} pairs."
@@ -197,19 +190,18 @@ def outlook(
     names = [""]
     if gate == "vector":
         names = [c.name for c in rival.score.configurations]
-    variance = max(prior_of(latest, name).variance for name in names)
+    known = max((prior_of(latest, name) for name in names), key=lambda prior: prior.variance)
     error = 0.0 if gate == "paper" else ledger.next_share / len(names)
     needed = {
-        pairs: needed_gain(variance, pairs, error * look_share(look))
+        pairs: needed_gain(known.variance, pairs, error * look_share(look))
         for look, pairs in enumerate(LOOKS, start=1)
         if error > 0
     }
     return Outlook(
         gate=gate,
         version=rival.number,
-        spread=math.sqrt(variance),
+        spread=Spread(known),
         pace=Pace.of([*_pair_seconds(state, conditions), *outside[-PACED:]]),
-        measured=len(latest),
         elsewhere=elsewhere(state),
         needed=needed,
     )

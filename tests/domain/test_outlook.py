@@ -58,8 +58,8 @@ def test_the_gate_accepts_from_the_gain_that_was_told(
     state = session("strict", spread, earlier)
     known = outlook(state, "here")
     assert known is not None
-    assert known.spread == pytest.approx(spread, rel=1e-3)
-    assert known.measured == min(earlier, 12)
+    assert known.spread.prior.variance == pytest.approx(spread**2, rel=1e-3)
+    assert known.spread.prior.pairs == 4 * min(earlier, 12)
     gain = known.needed[pairs]
     assert accepted(state, gain * 1.01, spread, pairs)
     assert not accepted(state, gain * 0.97, spread, pairs)
@@ -98,16 +98,38 @@ def _over(pair: PairedMeasurement, names: list[str], changed: list[str]) -> Pair
 
 def test_says_what_is_assumed_as_long_as_nothing_was_measured() -> None:
     known = outlook(session("strict"))
-    assert known is not None and known.measured == 0
-    assert "by 1% as long as nothing was measured" in known.text
+    assert known is not None and known.spread.prior.pairs == 0
+    assert "by 1%, assumed as long as nothing was compared" in known.text
     assert "at least +0.5% over v0" in known.text and "by 8." in known.text
 
 
 def test_measurements_under_other_conditions_do_not_count() -> None:
     state = session("strict", 0.02, 3)
     there, here = outlook(state, "there"), outlook(state)
-    assert there is not None and there.measured == 0
-    assert here is not None and here.measured == 3
+    assert there is not None and there.spread.prior.pairs == 0
+    assert here is not None and here.spread.prior.pairs == 12
+    assert "scatter by 2.00% in the newest 12 pairs on this machine (standard" in here.text
+
+
+def test_what_is_partly_assumed_is_told_apart_from_what_was_measured() -> None:
+    """By the opening, and by the gate, which reckons with it: two pairs show little of scatter."""
+    state = session("strict")
+    ledger = Ledger(state.comparisons.values())
+    before = ledger.begin("c" * 64, "b" * 64, "here").replaced(
+        replicates=replicates(0.01, 0.0003, 2)
+    )
+    state.comparisons[1] = before
+    known = outlook(state)
+    assert known is not None
+    assert "by 0.03% in the newest 2 pairs on this machine, taken for 0.71%" in known.text
+    assert state.head is not None
+    now = ledger.begin("a" * 64, "b" * 64, "here").replaced(
+        number=2, replicates=replicates(0.007, 0.0003, 8)
+    )
+    words = "(spread from process to process 0.33%, of which part is assumed"
+    held = decide("strict", Rival(0, state.head.score), now, Ledger([before, now]))
+    assert held is not None
+    assert words in held.reason
 
 
 @pytest.mark.parametrize("gate, words", [("paper", "no slower"), ("vector", "one configuration")])

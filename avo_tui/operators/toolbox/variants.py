@@ -334,7 +334,7 @@ def table_text(timed: Sequence[Timed], against: str, spread: Spread) -> str:
     legend = (
         f"Each was timed in turn with {against} in fresh processes, as at the gate. Not checked in"
         " full, not an attempt. In brackets the 95% interval: it counts what differs from process"
-        f" to process, {spread.source}. More pairs make it narrower. Milliseconds of a call: the"
+        f" to process, {spread.text}. More pairs make it narrower. Milliseconds of a call: the"
         " version's is its median over the same pairs, the variant's follows from it by the ratio."
         " They change with the machine's load: compare ratios."
     )

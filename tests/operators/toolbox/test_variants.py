@@ -95,7 +95,7 @@ def test_times_stand_beside_the_ratios_where_they_are_known() -> None:
     pair = PairedMeasurement(
         configurations={"c": (1.0, 1.25, 1.5), "d": (1.0, 1.0, 1.0)}, milliseconds={"c": (0.8, 1.0)}
     )
-    known = Spread(Prior(variance=1e-4), 3)
+    known = Spread(Prior(variance=1e-4))
     text = table_text([Timed(Variant("x", Candidate(files={"k.cpp": "y"})), [pair])], "v3", known)
     assert "c 1.2500, 0.8 ms beside 1; d 1.0000" in text
     assert pair.reversed().milliseconds == {"c": (1.0, 0.8)}
@@ -111,7 +111,7 @@ def test_times_never_contradict_the_ratio() -> None:
     times = row.milliseconds("c")
     assert times is not None and times[1] == pytest.approx(4.0)
     assert times[1] / times[0] == pytest.approx(row.speed("c")) == pytest.approx(row.gain)
-    known = Spread(Prior(variance=1e-4), 3)
+    known = Spread(Prior(variance=1e-4))
     assert "c 1.0300, 3.884 ms beside 4" in table_text([row], "v3", known), "of both pairs"
 
 
@@ -153,15 +153,15 @@ def test_a_source_is_timed_once_under_all_its_names() -> None:
 def test_the_interval_is_that_between_processes() -> None:
     """One pair whose rounds agree does not show how processes differ: the run's record does."""
     rows = [_timed("x", 1.01, 1.01), _timed("y", 1.009, 1.009), _timed("z", 0.9, 0.9)]
-    quiet, noisy = Spread(Prior(1e-6), 5), Spread(Prior(1e-4), 5)
+    quiet, noisy = Spread(Prior(1e-6)), Spread(Prior(1e-4))
     lines = table_text(rows, "v3", noisy).splitlines()
-    assert "1.00% in the last 5 comparisons" in lines[-1]
+    assert "1%, assumed as long as nothing was compared" in lines[-1]
     assert "not told apart from the first" in lines[2] and "slower than the first" in lines[3]
     low, high = rows[0].estimate(noisy.prior).interval()
     assert low < 0 < high, "1% from two pairs that scatter by 1% is not shown"
     assert f"[{1 + low:.4f} to {1 + high:.4f}], 2 pairs" in lines[1]
     assert rows[0].estimate(quiet.prior).interval()[0] > 0
-    assert "assumed" in table_text(rows, "v3", Spread(Prior(1e-4), 0))
+    assert "assumed" in table_text(rows, "v3", Spread(Prior(1e-4)))
 
 
 async def test_pairs_are_added_until_it_is_precise_or_another_is_faster() -> None:
