@@ -77,6 +77,8 @@ class Run:
         self.mode = mode or EngineMode()
         self.devices: tuple[DeviceState, ...] = ()
         """The latest samples of the devices; empty where the evaluator cannot be asked."""
+        self.audit_waits = ""
+        """Which version is still to be measured again, why it was not, and when it will be."""
         self.pairs_outside: deque[float] = deque(maxlen=32)
         """Seconds of the pairs that were measured without the gate, newest last."""
         self.evaluator_seconds = 0.0

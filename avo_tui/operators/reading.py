@@ -101,6 +101,10 @@ class Reading:
         """
         return ""
 
+    def unaudited(self) -> str:
+        """Which version is still to be measured again, why not now, and when; "" where none is."""
+        return ""
+
     def queue(self) -> str:
         """What waits for workers that come and go, in words; "" where a device is at hand."""
         return ""

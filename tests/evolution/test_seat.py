@@ -448,8 +448,14 @@ async def test_no_worker_holds_up_the_seat_of_a_run_that_goes_on(make_lab: MakeL
         told.set()
         await lab.until(lambda: lab.run.conditions == "pretend-2")
         await client.call("end_step", {"reason": "nothing came of it"})
-        assert (await client.call("begin_step")).ok and not lab.of(ev.VersionAudited)
+        opening = await client.call("begin_step")
+        assert opening.ok and not lab.of(ev.VersionAudited)
+        words = "v1 could not be measured again (the harness or the machine has changed): no worker"
+        assert words in opening.text and "It is tried again between two steps at" in opening.text
         evaluator.working = 1
         await client.call("end_step", {"reason": "nothing came of it"})
-        assert (await client.call("begin_step")).ok
+        opening = await client.call("begin_step")
+        assert opening.ok and "measured again" not in opening.text
         assert len(lab.of(ev.VersionAudited)) == 1
+        (told_person,) = [t for t in lab.of(ev.TroubleNoted) if t.where == "audit"]
+        assert words in told_person.message

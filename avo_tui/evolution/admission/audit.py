@@ -35,6 +35,9 @@ from avo_tui.operators.ports import Interrupted
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether a worker is still there for an audit."""
 
+_NO_WORKER = ("no worker is there", "between two steps at which one is")
+"""Why an audit is put off where workers come and go, and when it is tried again."""
+
 UNDECIDED = {Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY}
 """Verdicts that the machine may have caused; they do not count against a version."""
 
@@ -54,18 +57,26 @@ class Auditor:
 
     async def between_steps(self) -> None:
         """Make the audits that are due. Returns early if the person interrupts or a measurement
-        fails."""
+        fails; what is put off is announced."""
         for number, why in self._due():
             if self._deserted():
+                self._put_off(number, why, *_NO_WORKER)
                 return
             self._run.set_state("running", f"measuring v{number} again: {why}")
             try:
                 await self._attended(self._audit(self._run.state.versions[number]))
             except Interrupted:
+                if self._deserted():
+                    self._put_off(number, why, *_NO_WORKER)
                 return
             except (NotComparableError, RivalFailedError) as error:
-                self._put_off(f"v{number} could not be measured again: {error}")
+                used = self._run.state.session.spend.evaluations
+                self._put_off_until = used + max(1, self._every)
+                later = f"once the run has made {self._put_off_until} evaluations ({used} by now)"
+                self._put_off(number, why, str(error), later)
                 return
+        if self._run.state.session.spend.evaluations >= self._put_off_until:
+            self._run.audit_waits = ""
 
     def _deserted(self) -> bool:
         """Whether workers come and go, and none is there. An audit then waits for a time between
@@ -111,9 +122,15 @@ class Auditor:
         self._conclude(version, AuditFinding(outcome="fails", reason=words))
         return True
 
-    def _put_off(self, why: str) -> None:
-        self._put_off_until = self._run.state.session.spend.evaluations + max(1, self._every)
-        self._run.trouble("audit", why)
+    def _put_off(self, number: int, due: str, cause: str, later: str) -> None:
+        """Tell person and operator, once, which audit was not made, why, and when it will be."""
+        text = (
+            f"v{number} could not be measured again ({due}): {cause}. It is tried again {later};"
+            " until then its earlier measurements count"
+        )
+        if text != self._run.audit_waits:
+            self._run.audit_waits = text
+            self._run.trouble("audit", text)
 
     @property
     def _every(self) -> int:

@@ -43,6 +43,9 @@ class StepReading(Reading):
     def busy(self) -> str:
         return "; ".join(filter(None, [busy_text(self._run.devices), measuring_text()]))
 
+    def unaudited(self) -> str:
+        return self._run.audit_waits
+
     def queue(self) -> str:
         queue = self._run.evaluator.queue()
         return queue_text(queue) if queue is not None else ""

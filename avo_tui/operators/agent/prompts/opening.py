@@ -167,9 +167,10 @@ def _gate(bench: Workbench) -> str:
     settings = bench.reading.settings
     busy = bench.reading.busy()
     now = f"The machine is busy now: {busy}." if busy else ""
+    audit = f"{waits}." if (waits := bench.reading.unaudited()) else ""
     approval = "The person approves each commit." if settings.approve_commits else ""
     return " ".join(
-        filter(None, [GATES[settings.gate], bench.reading.gate_outlook(), now, approval])
+        filter(None, [GATES[settings.gate], bench.reading.gate_outlook(), now, audit, approval])
     )
 
 
