@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from avo_tui import __version__
 from avo_tui.domain.records import Hint
 from avo_tui.operators.agent.prompts.opening import hint_text
-from avo_tui.operators.seat.step import tool_specs
+from avo_tui.operators.seat.step import RESUMED, tool_specs
 from avo_tui.operators.seat.wire import Answer, Hello, Letter, Way
 from avo_tui.seat.client import SeatClient, SeatError
 from avo_tui.seat.resources import PAGES, SCHEME, TEMPLATES, Library
@@ -135,18 +135,25 @@ class SeatServer:
         """An answer with what only the session's record says: the step, the run's end, and, while
         a tool runs, what the person has said since."""
         state = self._library.state
-        letters = answer.letters
+        letters, text = answer.letters, answer.text
         if running:
             hints = [hint for hint in state.hints.values() if hint.state == "queued"]
             news = {hint.id: Letter(sender="person", text=_in_advance(hint)) for hint in hints}
-            if state.session.state in {"pausing", "paused"}:
-                text = f"The run is {state.session.state}: the person has asked for it."
-                news[state.session.state] = Letter(sender="run", text=text)
+            if state.session.state == "pausing":
+                news["pause"] = Letter(sender="run", text=_PAUSING)
+            elif state.session.state == "paused":
+                text = f"{text}\n{_HELD}"
+                calls.told.add("pause")
             letters = (*letters, *(news[key] for key in news if key not in calls.told))
             calls.told.update(news)
-        else:
+        resumed = Letter(sender="run", text=RESUMED)
+        if "pause" in calls.told and state.session.state not in {"pausing", "paused"}:
+            calls.told.discard("pause")
+            letters = letters if resumed in letters else (*letters, resumed)
+        if not running:
             calls.told.clear()
         return answer.replaced(
+            text=text,
             letters=letters,
             step=answer.step or state.session.step,
             run_ended=answer.run_ended or self._library.is_over(),
@@ -236,6 +243,10 @@ class SeatServer:
             role="user", content=types.TextContent(type="text", text=text)
         )
         return types.GetPromptResult(messages=[message])
+
+
+_PAUSING = "The person pauses the run: once this tool is done, the next one is held."
+_HELD = "The run is paused: the call is held until the person resumes it."
 
 
 def _in_advance(hint: Hint) -> str:

@@ -60,6 +60,8 @@ class PatientCalls:
                 break
             if passed >= self._patience:
                 text = f"{self._tool} still runs. Call `wait` for its answer."
+                if self._tool == WAIT:
+                    text = "No answer yet. Call `wait` again."
                 return self._busy("\n".join(filter(None, [text, self.doing()]))), True
             await progress(passed, self.doing())
         self.used = asyncio.get_running_loop().time()

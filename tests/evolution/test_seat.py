@@ -217,7 +217,7 @@ async def test_what_a_bench_gave_outlives_the_engine(make_lab: MakeLab) -> None:
     lab.start(SeatOperator(lab.settings))
     async with await seated(lab) as newcomer:
         opening = await newcomer.call("begin_step")
-        assert "c2 was cut off: the working candidate UNROLL_BY=2 1.0000 by 1 pair" in opening.text
+        assert "c2 was cut off: UNROLL_BY=2 1.0000 by 1 pair" in opening.text
         kept = await newcomer.call("read_result", {"call": "c2"})
         assert kept.ok and "UNROLL_BY=4 1.0000 by 1 pair" in kept.text
 

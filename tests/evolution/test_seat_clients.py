@@ -118,7 +118,8 @@ async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: M
     assert any("budget is used up" in letter.text for letter in tried.letters)
     refused = await client.call("compile")
     assert not refused.ok and "budget is used up" in refused.text
-    assert (await client.call("list_attempts")).ok
+    (short,) = (await client.call("list_attempts")).letters
+    assert short.text == "The budget is used up."
     for tool, arguments in (
         ("reset_candidate", {}),
         ("read_candidate", {}),
@@ -135,6 +136,7 @@ async def test_a_used_up_budget_lets_what_was_evaluated_be_submitted(make_lab: M
     client = await seated(lab, Hello(client="a newcomer", way="mcp"))
     opening = await client.call("begin_step")
     assert opening.ok and "1.1" in opening.text
+    assert any("may still be submitted" in letter.text for letter in opening.letters)
     note = await client.call("remember", {"category": "fact", "text": "Four at a time pays."})
     assert note.ok, note.text
     answer = await client.call("submit", {"summary": "four at a time is faster", "attempt": "1.1"})

@@ -12,6 +12,7 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.commands import Pause, Resume, SendHint
 from avo_tui.domain.run_settings import OperatorTraits, RunSettings
 from avo_tui.operators.seat.operator import SeatOperator
+from avo_tui.operators.seat.step import RESUMED
 from avo_tui.operators.seat.wire import Hello
 from avo_tui.seat.client import SeatClient, SeatNotThereError
 from avo_tui.seat.resources import Library
@@ -69,6 +70,16 @@ async def call(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
     return structured
 
 
+async def until_told(client: Any, words: str) -> None:
+    """Wait until an answer of `wait`, while a tool runs, has these words."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            answer = await call(client, "wait")
+            assert answer["still_running"], answer["text"]
+            if words in "\n".join([answer["text"], *(told["text"] for told in answer["letters"])]):
+                return
+
+
 async def until_answered(client: Any, tool: str = "wait") -> dict[str, Any]:
     """Call a tool, and wait until its answer is there."""
     answer = await call(client, tool)
@@ -122,14 +133,16 @@ async def test_a_tool_that_takes_long_says_so_and_wait_brings_its_answer(
         assert "unroll less" in early[0]["text"] and "once more" in early[0]["text"]
         assert (await call(client, "wait"))["letters"] == []
         await lab.send(Pause())
-        told = (await call(client, "wait"))["letters"]
-        assert ["The run is pausing" in letter["text"] for letter in told] == [True]
+        await until_told(client, "The person pauses the run")
         await lab.send(Resume())
+        await until_told(client, RESUMED)
         lab.evaluator.let_go()
         answer = await until_answered(client)
         assert "verdict: correct" in answer["text"]
         await lab.send(Pause(mode="after_tool"))
+        await lab.until(lambda: lab.state.session.state == "paused")
         assert (await call(client, "read_candidate"))["still_running"]
+        await until_told(client, "The run is paused: the call is held")
         await lab.send(Resume())
         answer = await until_answered(client)
         assert "UNROLL = 4" in answer["text"]
@@ -154,7 +167,7 @@ async def test_who_waits_is_told_which_variant_runs_and_what_the_others_gave(
         async with asyncio.timeout(DEADLINE):
             while "pair 2 of 2, 1 of 2" not in (waits := await call(client, "wait"))["text"]:
                 assert waits["still_running"]
-        assert "So far: the working candidate BY=2 1.0000 by 1 pair" in waits["text"]
+        assert "So far: BY=2 1.0000 by 1 pair" in waits["text"]
         assert any("BY=4" in (message or "") for message in told)
         await lab.send(Pause(mode="now"))
         answer = await until_answered(client)

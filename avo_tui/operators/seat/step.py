@@ -70,6 +70,8 @@ ON_DEVICE = frozenset({
 ASIDE_SECONDS = 5.0
 """Seconds after which a call is set aside: the agent can go on with what needs no device."""
 
+RESUMED = "The run was paused; the person has let it go on."
+
 WAIT_SECONDS = 40.0
 """Seconds after which `wait` answers though no answer has come."""
 
@@ -227,8 +229,7 @@ class SeatStep:
             hints = await self.bench.control.boundary(f"before tool {self._calls + 1} ({tool})")
             if paused and not self.bench.control.pause_wanted():
                 self._pause_told = False
-                text = "The run was paused; the person has let it go on."
-                self.door.leave_letter(Letter(sender="run", text=text))
+                self.door.leave_letter(Letter(sender="run", text=RESUMED))
             over = self._over()
             if over is not None and tool not in AFTER_BUDGET:
                 text = f"Not run. {_spent(over.reason)}"
@@ -457,7 +458,10 @@ class SeatStep:
         if result.ends_step is not None and result.ends_step.outcome == "committed":
             request.visitor.read.add(self.box.workspace.working.id)
         if over is not None and result.ok:
-            letters = (*letters, Letter(sender="run", text=_spent(over.reason)))
+            known = f"spent: {request.visitor.occupant.name}: {over.reason}"
+            text = "The budget is used up." if known in self._told else _spent(over.reason)
+            self._told.add(known)
+            letters = (*letters, Letter(sender="run", text=text))
         answer = Answer(
             id=request.call.id,
             ok=result.ok,

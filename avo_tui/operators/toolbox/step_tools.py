@@ -203,6 +203,12 @@ async def _evaluated(space: Workspace, title: str) -> AttemptResult:
     space.running.begin("evaluates the candidate before the gate")
     result = await space.bench.evaluating.evaluate(space.working, title)
     space.evaluated[result.candidate] = result
+    if result.report.score is not None:
+        space.running.begin(
+            "at the gate",
+            f"attempt {result.step}.{result.number}: {result.report.score.aggregate:.4f} of"
+            f" {result.report.score.reference_baseline}",
+        )
     return result
 
 

@@ -91,8 +91,9 @@ def chosen_variants(
     reading = space.bench.reading
     number = reading.head.number if against is None else against
     other = reading.candidate(space.version(number).candidate)
+    name = "" if macros or flags else "the working candidate"
     try:
-        variants = variants_of("the working candidate", space.working, macros, flags)
+        variants = variants_of(name, space.working, macros, flags)
     except ValueError as error:
         raise ToolError(f"{error}.") from None
     for attempt in attempts:

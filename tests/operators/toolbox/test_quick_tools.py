@@ -27,7 +27,7 @@ async def test_variants_are_compared_without_an_attempt_and_marked() -> None:
     result = await box.call("quick_bench", wanted)
     assert result.ok and "It shows no gain" in result.text
     lines = result.text.splitlines()
-    assert lines[1].startswith("- the working candidate TILE=1: 1.2000 [")
+    assert lines[1].startswith("- TILE=1: 1.2000 [")
     assert "not told apart from the first" in result.text and "ms beside 2" in result.text
     assert bench.state.session.spend.evaluations == 0 and not bench.state.attempts
     wrong = await box.call("quick_bench", {"configuration": "huge"})

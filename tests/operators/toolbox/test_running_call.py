@@ -29,10 +29,10 @@ async def test_each_variant_is_told_with_what_those_before_gave() -> None:
     bench, box = await drafted(tell=lambda *said: told.append(said))
     await box.run("c1", "bench", {"sweep": SWEEP})
     doing = [text for text, _ in told]
-    assert doing[:3] == [f"check {n} of 3: the working candidate TILE={n}" for n in (1, 2, 3)]
-    assert "pair 1 of 1, 2 of 3: the working candidate TILE=2" in doing
+    assert doing[:3] == [f"check {n} of 3: TILE={n}" for n in (1, 2, 3)]
+    assert "pair 1 of 1, 2 of 3: TILE=2" in doing
     last = told[-1][1]
-    assert [line.split(" ")[3] for line in last] == ["TILE=1", "TILE=2", "TILE=3"]
+    assert [line.split(" ")[0] for line in last] == ["TILE=1", "TILE=2", "TILE=3"]
     assert all("1.2000 by 1 pair" in line for line in last)
     assert bench.more == [True, True, False], "the device is kept for the next, and then no more"
     events = bench.of(ev.ToolProgressed)
