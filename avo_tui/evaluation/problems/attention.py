@@ -166,7 +166,10 @@ class Attention:
             k[b, h, places] *= LONE_KEY
             if distribution == "twin_keys":  # a maximum of some keys misses both, and tells no
                 k[b, h, places] *= 2.0  # difference between them where it caps the exponent
-                other = (places + seq // 2 + 1) % seq
+                apart = torch.randint(
+                    1, max(2, seq), (batch, heads), generator=generator, device=k.device
+                )
+                other = (places + apart) % seq  # a fixed distance would have one in each half
                 k[b, h, other] = k[b, h, places] * TWIN
 
     def _direction(self, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -328,15 +331,21 @@ class Attention:
         return torch.empty_like(like).normal_(std=scale, generator=generator)
 
 
+MIXED = ("normal", "needle", "large_logits", "outliers", "rising", "small", "late_needle")
+
+
 def check_cases(
     small: Sequence[tuple[Configuration, bool]],
     hidden: Sequence[Configuration],
     scored: Sequence[Configuration],
+    crowded: Sequence[tuple[Configuration, str]] = (),
+    kinds: Sequence[str] = MIXED,
 ) -> tuple[CheckCase, ...]:
     """Cheapest first: public small ones, hidden ones, then all that is scored.
 
     `small` says of each whether it is perturbed, too. Hidden configurations share the kinds of
-    inputs between them; of each scored one a single kind is run.
+    inputs between them, and `crowded` ones, hidden as well, name theirs; of each scored one a
+    single kind is run, of `kinds` in turn.
     """
     cases = [
         CheckCase(configuration, "normal", repeat=True, perturb=thorough, category="plain")
@@ -352,9 +361,9 @@ def check_cases(
             cases.append(
                 _case(configuration, kind, hidden=True, repeat=offset == 0, perturb=offset == 0)
             )
-    order = ("normal", "needle", "large_logits", "outliers", "rising", "small", "late_needle")
+    cases += [_case(configuration, kind, hidden=True) for configuration, kind in crowded]
     for index, configuration in enumerate(scored):
-        kind = order[index % len(order)]
+        kind = kinds[index % len(kinds)]
         cases.append(_case(configuration, kind, repeat=True, perturb=index == len(scored) // 2))
     return tuple(cases)
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 HEAD_DIM = 128
 PROBLEM = Attention(head_dim=HEAD_DIM, heads_first=False, output="o")
 TOKENS = 32_768
+HARD = (
+    "rising", "twin_keys", "sunk", "lone_query",
+    "lone_query", "late_needle", "twin_keys", "sunk",
+)  # fmt: skip
+"""Kinds of inputs at the scored sizes, of full and causal ones of each length: those that are wrong
+without a maximum of their own. Plain noise and outliers are timed there and judged in any case."""
 LENGTHS = (4096, 8192, 16_384, 32_768)
 
 __all__ = ["DISTRIBUTIONS", "LENGTHS", "PROBLEM", "TOKENS", "AttentionTask", "describe", "shape"]
@@ -157,7 +163,14 @@ class AttentionTask(CudaTask):
     def _cases(
         self, small: list[tuple[Configuration, bool]], hidden: list[Configuration]
     ) -> tuple[CheckCase, ...]:
-        return check_cases(small, hidden, self.configurations)
+        """The first hidden configuration has more than eight heads in its batch: it is checked on
+        inputs that need the maximum, too, with and without the mask."""
+        many = hidden[0]
+        full = many.replaced(
+            name=f"{many.name}-full", parameters={**many.parameters, "causal": False}
+        )
+        crowded = [(c, kind) for c in (many, full) for kind in ("sunk", "lone_query", "twin_keys")]
+        return check_cases(small, hidden, self.configurations, crowded, HARD)
 
 
 def _sdpa(backend: str, *, expand: bool = False) -> Baseline:

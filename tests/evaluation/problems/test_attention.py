@@ -12,7 +12,7 @@ from avo_tui.evaluation.measurement.cases import noticed
 from avo_tui.evaluation.measurement.judge import Judgement, expect, judge
 from avo_tui.evaluation.problems.attention import DISTRIBUTIONS, Attention
 from avo_tui.evaluation.problems.attention_cuda import PROBLEM, shape
-from avo_tui.evaluation.tasks import load_task
+from avo_tui.evaluation.tasks import find_tasks, load_task
 
 Tensors = dict[str, torch.Tensor]
 Cut = Callable[[torch.Tensor], torch.Tensor]
@@ -254,3 +254,63 @@ def test_attention_that_looks_at_forty_queries_for_the_maximum_is_found() -> Non
         expected = expect(reference, own, TASK.tolerance_of("o"))
         caught += not judge("o", answer(p, v, torch.Tensor.float), expected).ok
     assert caught >= 5
+
+
+def capped(limit: float, subtracted: Cut) -> Cut:
+    """Weights of logits with something else subtracted than the maximum, capped so that they do
+    not overflow."""
+    return lambda s: (s - subtracted(s)).clamp(max=limit).exp()
+
+
+WRONG_MAXIMA: dict[str, Cut] = {
+    "none": capped(80.0, lambda s: torch.zeros_like(s[..., :1])),
+    "of the first tile": capped(60.0, lambda s: s[..., :64].amax(-1, keepdim=True)),
+    "of every other key": capped(40.0, lambda s: s[..., ::2].amax(-1, keepdim=True)),
+    "at least 0": capped(0.0, lambda s: s.amax(-1, keepdim=True).clamp(min=0)),
+    "of one row in eight": capped(
+        60.0, lambda s: s.amax(-1, keepdim=True)[..., ::8, :].repeat_interleave(8, -2)
+    ),
+}
+WHERE: dict[str, Callable[[dict[str, int]], bool]] = {
+    "many heads": lambda p: p["batch"] * p["heads"] > 8,
+    "many heads, full": lambda p: p["batch"] * p["heads"] > 8 and not p["causal"],
+    "many heads, causal": lambda p: p["batch"] * p["heads"] > 8 and bool(p["causal"]),
+    "many short heads": lambda p: p["batch"] * p["heads"] > 8 and 128 < p["seq"] < 1024,
+    "long, full": lambda p: p["seq"] > 1152 and not p["causal"],
+    "long": lambda p: p["seq"] > 4096,
+}
+
+
+@pytest.fixture(scope="module")
+def found_by() -> dict[str, set[tuple[str, bool]]]:
+    """Mistake → kinds of inputs, with and without the mask, that show it."""
+    found: dict[str, set[tuple[str, bool]]] = {name: set() for name in WRONG_MAXIMA}
+    for kind in DISTRIBUTIONS:
+        for causal in (False, True):
+            this = Setting(shape("x", 1, 256, 16, 16, causal), kind)
+            scores = logits(this.configuration, this.inputs)
+            for name, weigh in WRONG_MAXIMA.items():
+                if not this.judge(weigh(scores)).ok:
+                    found[name].add((kind, causal))
+    return found
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("task", ["mha_forward", "gqa_forward", "mha_forward_lse"])
+def test_a_wrong_maximum_is_found_wherever_a_kernel_takes_it(
+    task: str, where: str, found_by: dict[str, set[tuple[str, bool]]]
+) -> None:
+    checked = set()
+    for case in find_tasks().get(task).check_cases():
+        parameters = {name: int(value) for name, value in case.configuration.parameters.items()}
+        if WHERE[where](parameters):
+            checked.add((case.distribution, bool(parameters["causal"])))
+    assert [name for name, kinds in found_by.items() if not kinds & checked] == []
+
+
+def test_twin_keys_leave_no_part_of_the_keys_out() -> None:
+    """A maximum of some keys must miss both of them in some head, whichever keys it takes."""
+    inputs = TASK.make_inputs(shape("x", 8, 256, 16, 16, False), 5, "twin_keys")
+    twins = inputs["k"].float().square().sum(-1).transpose(1, 2).flatten(0, 1).topk(2).indices
+    for part in (twins % 2 == 0, twins < 128, twins % 64 < 32):
+        assert bool(part.all(1).any()) and bool((~part).all(1).any())
