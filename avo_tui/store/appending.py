@@ -35,6 +35,8 @@ class AppendFile:
                 raise
         self.size = status.st_size
         self._inode = status.st_ino
+        self._counts_names = status.st_nlink > 0
+        """False on a file system that does not say how many names a file has."""
         self._durable = self.size
         """Bytes of the file that are known to survive a power cut, or were there when it was
         opened."""
@@ -42,6 +44,11 @@ class AppendFile:
         """Bytes appended after the durable part."""
         self._doubtful = False
         """True after a failure, until the file was mended."""
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the file has no name any more, so that all of it goes when it is closed."""
+        return self._counts_names and os.fstat(self._descriptor).st_nlink == 0
 
     @property
     def unsynced(self) -> bool:

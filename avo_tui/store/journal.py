@@ -15,7 +15,7 @@ from avo_tui.domain.events import AttemptFinished, Event
 from avo_tui.domain.records import Attempt
 from avo_tui.domain.report import EvaluationReport
 from avo_tui.store.appending import AppendFile
-from avo_tui.store.errors import DamagedSession
+from avo_tui.store.errors import DamagedSession, FolderLost
 from avo_tui.store.journal_lines import read_lines
 from avo_tui.store.layout import Layout
 from avo_tui.store.objects import ObjectStore
@@ -70,8 +70,11 @@ class JournalWriter:
     def append(self, line: bytes, part: int, durable: bool) -> None:
         """Add lines, without the last newline, to `part`; on return durable if asked for.
 
-        On an error the journal is as it was. Raises DiskTrouble or StoreError.
+        On an error the journal is as it was. Raises DiskTrouble or StoreError, FolderLost where
+        the part was deleted.
         """
+        if self._file.deleted:
+            raise FolderLost(f"{self._file.path} was deleted: nothing more is written")
         if part != self.part:
             self._file.sync()
             fresh = AppendFile(self._layout.part(part))

@@ -95,8 +95,9 @@ def _uncollected() -> Iterator[None]:
 def follow(layout: Layout, loaded: Loaded) -> bool:
     """Apply the events of the journal that come after the state.
 
-    False where that would apply some a second time, because the tables say a number below that of
-    their last event; of a journal with gaps that is only noted, since they may hold what it lacks.
+    False where the tables cannot be trusted: they say a number below that of their last event, so
+    that some would be applied a second time, or they are of another session. Of a journal with
+    gaps that is only noted, since they may hold what it lacks.
     """
     session = loaded.state.session
     events = loaded.follower.poll(BATCH)
@@ -113,6 +114,10 @@ def follow(layout: Layout, loaded: Loaded) -> bool:
     if last < applied:
         where = f"ends at event {last}" if last else "has nothing of the last step"
         loaded.notes.append(f"the journal {where}, the tables go up to event {applied}")
+        first = read_event(layout, 1, 0)
+        if isinstance(first, SessionCreated) and first.session.created != session.created:
+            loaded.notes.append("the tables are of another session")
+            return not replay_journal(layout).whole
     return True
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from avo_tui.store.journal_lines import apart
 from avo_tui.store.layout import Layout
 from avo_tui.store.pages import Extent, PagesFile, read_pages
 from tests.session_life import AT, attempt, session_record
+
+LATER = AT + timedelta(days=1)
 
 
 @pytest.fixture
@@ -276,6 +279,19 @@ def test_tables_that_say_too_low_a_number_are_not_counted_on(lived: Path) -> Non
     found = bad(diagnose(lived, repair=True))
     assert [f for f in found if f.what != "objects"] == []
     assert not list(differences(SessionReader.open(lived).state, before))
+
+
+def test_tables_of_another_session_are_not_taken(lived: Path, tmp_path: Path) -> None:
+    before = SessionReader.open(lived).state
+    other = tmp_path / "other"
+    with SessionWriter.create(other, session_record().model_copy(update={"created": LATER})) as one:
+        for _ in range(before.session.applied + 5):
+            one.record(ev.StateChanged(state="running"))
+    (lived / "session.json").write_bytes((other / "session.json").read_bytes())
+    reader = SessionReader.open(lived)
+    assert not list(differences(reader.state, before)) and "avo doctor" in reader.damage
+    diagnose(lived, repair=True)
+    assert [f for f in bad(diagnose(lived)) if f.what != "objects"] == []
 
 
 def test_what_a_newer_version_wrote_is_not_mended(sound: Path) -> None:

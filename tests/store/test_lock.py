@@ -156,6 +156,16 @@ def test_an_engine_whose_folder_was_moved_stops_writing(
     SessionWriter.open(moved).close()
 
 
+def test_an_engine_whose_journal_was_deleted_stops(writer: SessionWriter) -> None:
+    """What it went on to write would be gone with it."""
+    max(writer.folder.glob("journal/*")).unlink()
+    with pytest.raises(FolderLost, match="was deleted"):
+        writer.record(engine_started())
+    writer.close()
+    with SessionWriter.open(writer.folder) as again:
+        again.record(engine_started())
+
+
 def test_an_engine_writes_nothing_into_what_stands_in_its_place(
     writer: SessionWriter, tmp_path: Path
 ) -> None:
@@ -315,6 +325,7 @@ def test_an_engine_that_wakes_after_its_lease_was_taken_over_writes_nothing(
                 slept.record(ev.TroubleNoted(where="slept", message="awake"))
         else:
             monkeypatch.setattr(slept._lock, "check", lambda: None)
+            monkeypatch.setattr("avo_tui.store.appending.AppendFile.deleted", False)
             slept.record(ev.TroubleNoted(where="slept", message="awake"))
         mine = heir.record(ev.TroubleNoted(where="heir", message="goes on"))
         written = list(SessionReader.open(lived).events())
