@@ -56,6 +56,19 @@ async def test_sessions_are_listed_and_opened(made: Path, tmp_path: Path) -> Non
     assert SeenMarks(tmp_path / "seen.json").get(made / "first") > 0
 
 
+async def test_damage_is_said_when_a_session_is_opened(tmp_path: Path) -> None:
+    write(tmp_path / "hurt", steps=1)
+    for file in (tmp_path / "hurt").glob("session.json*"):
+        file.write_text("{")
+    app = AvoApp(HostOptions(roots=[tmp_path], marks=SeenMarks(tmp_path / "seen.json")))
+    async with running(app, (120, 30)) as hands:
+        await hands.until(lambda: "hurt" in rows(app))
+        await hands.press("home", "enter")
+        await hands.until(lambda: isinstance(app.screen, RunScreen))
+        told = [notice.message for notice in app._notifications]
+        assert any("hurt is damaged" in one and "avo doctor hurt --repair" in one for one in told)
+
+
 async def test_the_status_line_says_where_sessions_and_tasks_come_from(tmp_path: Path) -> None:
     text = "new sessions: ./sessions · tasks: ./kernels, shipped"
     app = AvoApp(HostOptions(roots=[tmp_path], places_text=text))
