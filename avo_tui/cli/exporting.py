@@ -38,14 +38,14 @@ FORMS = (
     ExportForm("html", "a report page"),
     ExportForm(
         "source",
-        "the best kernel as one file for its compiler, with functions that C can call",
+        "a version's kernel as one file for its compiler, with functions that C can call",
         of_version=True,
         of_package=True,
         repository=False,
     ),
     ExportForm(
         "torch",
-        "the best kernel as a Python package with an operator of torch",
+        "a version's kernel as a Python package with an operator of torch",
         of_version=True,
         of_package=True,
         repository=False,
@@ -78,7 +78,11 @@ def export(
         ),
     ],
     version: Annotated[
-        str | None, Option(help="With a form of one version: another than the best.")
+        str | None,
+        Option(
+            help="With a form of one version: which. Without it the one that has the bookmark"
+            " export (avo bookmark NAME VERSION export), or else the best."
+        ),
     ] = None,
     arch: Annotated[
         list[str] | None,
@@ -112,7 +116,7 @@ def export(
         str,
         Option(
             metavar="SESSION",
-            help="With torch: the session whose best kernel computes the gradients.",
+            help="With torch: the session whose kernel computes the gradients.",
         ),
     ] = "",
     as_json: Json = False,

@@ -20,7 +20,7 @@ from avo_tui.evaluation.tasks import find_tasks
 from avo_tui.export.branch import Origin, as_branch
 from avo_tui.export.folder import Exported, ExportError, new_folder, require_new, write
 from avo_tui.export.git import as_git
-from avo_tui.export.kernel import as_source, version_of
+from avo_tui.export.kernel import as_source, chosen, version_of
 from avo_tui.export.page import as_page
 from avo_tui.export.torch_package import Backward, as_hf_kernel, as_torch
 from avo_tui.operators.recorded.recording import from_events
@@ -32,7 +32,8 @@ RECORDING = "recording.json"
 @dataclass(frozen=True)
 class ExportOptions:
     version: int | None = None
-    """Version to export, for a form made from one version; None for the best."""
+    """Version to export, for a form made from one version; None for the one that the session's
+    bookmark `export` names, or else the best."""
     architectures: tuple[str, ...] = ()
     """GPU architectures to compile for; empty for the device's own, or the default one."""
     shapes: tuple[str, ...] = ()
@@ -68,15 +69,18 @@ def take(
                 return done, f"open {done.folder / done.files[0]}"
             case "source":
                 done = _source(reader, to, options)
-                return done, f"v{done.versions[0]}: {', '.join(done.files)}"
+                return done, f"{chosen(reader.state, number)}: {', '.join(done.files)}"
             case "torch":
                 backward = _backward(options)
                 done = as_torch(reader, to, number, _deployment(reader, options), backward)
-                return done, f"v{done.versions[0]}; install it with: pip install {done.folder}"
+                return (
+                    done,
+                    f"{chosen(reader.state, number)}; install it with: pip install {done.folder}",
+                )
             case "hf-kernel":
                 done = as_hf_kernel(reader, to, number, _deployment(reader, options))
                 how = f"kernels.get_local_kernel(pathlib.Path({str(done.folder)!r}))"
-                return done, f"v{done.versions[0]}; load it with: {how}"
+                return done, f"{chosen(reader.state, number)}; load it with: {how}"
             case _:
                 done = _recording(reader, to)
                 path = done.folder / done.files[0]

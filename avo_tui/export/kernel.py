@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 from avo_tui.domain.deployment import SingleSource
@@ -16,6 +17,8 @@ from avo_tui.store import SessionReader
 KERNEL = "kernel"
 """Folder of the kernel's files as they were measured, inside the export."""
 SCORE = "score.json"
+MARK = "export"
+"""The bookmark of the version that is to be exported, where it is not to be the best."""
 
 
 def as_source(
@@ -48,9 +51,23 @@ def as_source(
     return Exported(folder=target, files=named, versions=(version.number,))
 
 
+def for_export(state: SessionState) -> Version | None:
+    """The version with the bookmark `export`, the latest of several; the best where none has it."""
+    marked = [v for v in state.versions.values() if (v.bookmark or "").strip() == MARK]
+    return max(marked, key=attrgetter("number"), default=state.best)
+
+
+def chosen(state: SessionState, number: int | None) -> str:
+    """The name of the version that `version_of` gives, with why where it is not the best."""
+    version, best = version_of(state, number), state.best
+    if number is not None or best is None or version.number == best.number:
+        return f"v{version.number}"
+    return f"v{version.number}, which has the bookmark {MARK} (--version best: v{best.number})"
+
+
 def version_of(state: SessionState, number: int | None) -> Version:
-    """The version of a number, the best one without. Raises ExportError."""
-    version = state.best if number is None else state.versions.get(number)
+    """The version of a number; without one, the one for export. Raises ExportError."""
+    version = for_export(state) if number is None else state.versions.get(number)
     if version is None:
         name = state.session.name
         there = f"it has v0 to v{max(state.versions)}" if state.versions else "it has no version"

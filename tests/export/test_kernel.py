@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from avo_tui.domain import events as ev
 from avo_tui.domain.deployment import SingleSource
 from avo_tui.export.folder import ExportError
-from avo_tui.export.kernel import as_source
-from avo_tui.store import SessionReader
+from avo_tui.export.kernel import as_source, chosen, version_of
+from avo_tui.store import SessionReader, SessionWriter
 
 SOURCE = SingleSource(
     name="attention.cpp", text="int x;\n", header="/* h */\n", command=("g++", "a b"), usage="U"
@@ -37,6 +38,20 @@ def test_another_version_whose_files_have_our_names(reader: SessionReader, tmp_p
     folder = as_source(reader, tmp_path / "v3", 3, SOURCE).folder
     assert (folder / "kernel" / "README.md").read_text() == "of the kernel\n"
     assert json.loads((folder / "score.json").read_text())["number"] == 3
+
+
+def test_the_bookmark_export_chooses_the_version_where_none_is_named(
+    reader: SessionReader, tmp_path: Path
+) -> None:
+    state = reader.state
+    assert chosen(state, None) == "v2"
+    with SessionWriter.open(tmp_path / "sessions" / "one") as writer:
+        for number in (1, 3):
+            writer.record(ev.VersionAnnotated(number=number, bookmark="export"))
+    state = SessionReader.open(tmp_path / "sessions" / "one").state
+    assert version_of(state, None).number == 3
+    assert chosen(state, None) == "v3, which has the bookmark export (--version best: v2)"
+    assert (version_of(state, 2).number, chosen(state, 2)) == (2, "v2")
 
 
 def test_bytes_and_folders_are_kept(reader: SessionReader, tmp_path: Path) -> None:
