@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from avo_tui.evaluation.candidates import read_candidate
+from avo_tui.export.kernel import version_of
 from avo_tui.store import SessionReader, diagnose
 from avo_tui.ui.session.replay import ReplaySource
 from tests.shipped import shipped_sessions
@@ -27,16 +28,19 @@ def test_they_are_there() -> None:
 
 
 def test_the_lineage_on_hopper_is_the_one_of_the_kernels_beside_it() -> None:
-    """Its best is the last kernel of the folder, byte for byte; the accurate one is a branch."""
+    """Its best is the last kernel of the folder, byte for byte; the accurate ones are branches, and
+    the last of them is what is exported."""
     folder = Path(__file__).parents[1]
     reader = SessionReader.open(folder / "sessions" / "mha-hopper")
     best = reader.state.best
     assert best is not None
     versions = folder / "benchmarks" / "hopper_lineage" / "versions"
     assert best.candidate == read_candidate(max(versions.iterdir())).id
-    accurate = reader.state.versions[15]
-    assert accurate.candidate == read_candidate(versions.parent / "accurate").id
-    assert accurate.parent == 12 and accurate != best
+    for number, name in ((15, "accurate"), (16, "new_reference")):
+        accurate = reader.state.versions[number]
+        assert accurate.candidate == read_candidate(versions.parent / name).id
+        assert accurate.parent == 12 and accurate != best
+    assert version_of(reader.state, None) == accurate
     other = SessionReader.open(folder / "sessions" / "gqa-hopper").state
     assert other.versions[0].candidate == read_candidate(versions / "13_wider_groups").id
     adapted = folder / "benchmarks" / "hopper_lineage" / "transfers" / "shared_heads"
