@@ -2,6 +2,7 @@
 
 import atexit
 import compileall
+import gc
 import os
 import random
 import shutil
@@ -68,6 +69,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         order.shuffle(items)
         files = {item.path: order.random() for item in items}  # a module's fixtures are made once
         items.sort(key=lambda item: files[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: to look through them for garbage again and again took a
+    quarter of the processor time of tests of screens."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -254,8 +254,14 @@ SPOILED_PLAIN: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("spoiled", SPOILED_PLAIN)
-@pytest.mark.parametrize("mend", ["doctor", "engine", "engine of the newest part"])
+@pytest.mark.parametrize(
+    ("mend", "spoiled"),
+    [
+        *(("doctor", spoiled) for spoiled in SPOILED_PLAIN),
+        *(("engine", spoiled) for spoiled in ("an older copy", "longer junk")),
+        *(("engine of the newest part", spoiled) for spoiled in ("cut in a line", "one byte")),
+    ],
+)
 def test_lines_that_were_spoiled_do_not_replace_the_compressed_form(
     lived: Path, spoiled: str, mend: str
 ) -> None:

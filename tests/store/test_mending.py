@@ -175,7 +175,7 @@ def test_repair_removes_nothing_that_can_be_read(
     old: Path, damage: Callable[[bytearray, random.Random], bytes]
 ) -> None:
     rng = random.Random(damage.__name__)
-    for number in range(6):
+    for number in range(3):
         folder = old.with_name(f"copy-{number}")
         shutil.copytree(old, folder)
         layout = Layout(folder)

@@ -52,7 +52,7 @@ def values(record: Value) -> dict[str, Any]:
     return {name: getattr(record, name) for name in {*kind.record.model_fields, *names}}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(lives(60))
 def test_any_history_packed_is_the_same(events: list[ev.Event]) -> None:
     whole, packed = folded(events, False), folded(events, True)

@@ -15,7 +15,7 @@ from avo_tui.store.layout import Layout
 from avo_tui.store.loading import fold_journal
 from tests.session_life import life, session_record
 
-STEPS = 30
+STEPS = 15
 
 
 @contextmanager

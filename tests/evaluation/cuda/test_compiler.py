@@ -70,10 +70,13 @@ async def compiled(files: dict[str, str], architecture: str = "sm_90a") -> CudaC
 
 @pytest.mark.parametrize("name", WITHOUT_GPU)
 async def test_what_needs_no_gpu_is_refused_without_one(name: str) -> None:
+    files = dict(candidate(name).files)
+    if not name.startswith("manifest"):  # one variant: the other would be refused alike
+        files["attention.cu"] = f"#define CAUSAL 0\n{files['attention.cu']}"
+        manifest = files["launch.toml"].split("[[variants]]")[0]
+        files["launch.toml"] = manifest.replace("macros = { CAUSAL = 0 }", "")
     with pytest.raises(Rejected) as caught:
-        await CudaBackend(architecture="sm_90a").compile(
-            small_task(), candidate(name), context()[0]
-        )
+        await compiled(files)
     assert caught.value.verdict in VERDICTS[name]["verdict"]
     assert caught.value.feedback.summary
     said = caught.value.feedback.model_dump_json()
@@ -165,10 +168,8 @@ async def test_tunables_of_the_source_are_names_in_the_manifest() -> None:
         "launch.toml": '[kernels.k]\nparams = [{ tensor = "o" }]\n'
         '[[stages]]\nentry = "k"\ngrid = ["SEQ // ROWS"]\nblock = ["ROWS"]\n',
     }
-    before = await compiled(files)
     changed = tunables.apply(Candidate(files=files), {"ROWS": "128"})
     after = await compiled(changed.files)
-    assert before.plans["full"].stages[0].grid == (16, 1, 1)
     assert after.plans["full"].stages[0].grid == (8, 1, 1)
     assert after.plans["full"].stages[0].block == (128, 1, 1)
 
@@ -243,7 +244,7 @@ def test_instructions_are_counted_with_and_without_predicates() -> None:
     assert count_instructions(listing) == {"HGMMA": 2, "UTMALDG": 1, "LDL": 1}
 
 
-@pytest.mark.parametrize("name", MUTANTS if os.environ.get("AVO_COMPILE_ALL") else [*MUTANTS][:2])
+@pytest.mark.parametrize("name", MUTANTS if os.environ.get("AVO_COMPILE_ALL") else [*MUTANTS][:1])
 async def test_every_mutant_compiles(name: str) -> None:
     """So that none is found to be wrong only because it does not compile."""
     backend = CudaBackend(architecture="sm_90a")
