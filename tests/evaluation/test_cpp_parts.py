@@ -26,7 +26,7 @@ from avo_tui.domain.report import Resources
 from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp import allowed_symbols, benchmark, driver, glue, loops
+from avo_tui.evaluation.backends.cpp import allowed_symbols, benchmark, driver, glue, loops, machine
 from avo_tui.evaluation.backends.cpp.benchmark import too_short
 from avo_tui.evaluation.backends.cpp.candidate_process import Calibration, Overhead, Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
@@ -87,6 +87,7 @@ class TestElf:
         assert any(i.library.startswith("libc.so") for i in shared.imports)
         assert any(name.startswith("PyInit") for name in shared.exports)
         assert shared.code_bytes > 1000
+        assert shared.executable_segments == 1  # so many may be mapped
 
     def test_nonsense_is_an_elf_error(self) -> None:
         for data in (b"", b"\x7fELF", b"\x7fELF\x02\x01" + b"\xff" * 200, b"MZ" * 500):
@@ -310,6 +311,13 @@ def test_a_peak_is_not_below_what_was_reached() -> None:
     reached = 102e9
     slow_clock = Calibration(1.4e9, 32.0, reached)
     assert slow_clock.ceilings(2, tiles=False).peak_flops >= 2 * reached
+
+
+def test_a_processor_that_waits_for_a_disk_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "cpu  9 9 9 9 9 9\ncpu0 1 2 3 40 5 6\ncpu1 1 2 3 50 5 6\nintr 7\n"
+    monkeypatch.setattr(Path, "read_text", lambda self: told)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    assert machine._idle_ticks() == {0: 45}
 
 
 def test_a_rate_above_the_peak_is_refused() -> None:

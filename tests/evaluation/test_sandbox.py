@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from avo_tui.evaluation.sandbox import landlock
 from avo_tui.evaluation.sandbox.isolation_level import Level
 from avo_tui.evaluation.sandbox.policy import (
     Isolation,
@@ -42,6 +44,9 @@ async def sandbox(request: pytest.FixtureRequest, scratch_base: Path) -> Sandbox
     try:
         level = await sandbox.level()
     except SandboxError as error:
+        words = (bubblewrap() or "false", "--unshare-all", "--ro-bind", "/", "/", "true")
+        works = not subprocess.run(words, capture_output=True, check=False).returncode
+        assert not works or request.param is not Isolation.BUBBLEWRAP, error
         pytest.skip(str(error))
     if request.param is Isolation.PROCESSES and not level.landlock:
         pytest.skip("neither namespaces nor Landlock")
@@ -102,6 +107,25 @@ async def test_runs_in_an_empty_environment(
     assert outcome.exit_code == 7 and outcome.reason == "exited"
     assert "hello" in outcome.stdout
     assert "secret" not in outcome.stdout
+
+
+async def test_inherits_no_descriptor(sandbox: Sandbox) -> None:
+    """With that of the launcher's reports it could say itself how it ended."""
+    script = """
+import os
+for number in range(3, 256):
+    try:
+        print(number, os.fstat(number))
+    except OSError:
+        continue
+"""
+    outcome = await python(sandbox, script)
+    assert outcome.ok and outcome.stdout == "", outcome.stdout
+
+
+def test_landlock_is_found_where_the_kernel_has_it() -> None:
+    asked = ctypes.CDLL(None).syscall(444, None, 0, 1)
+    assert landlock.version() == max(asked, 0)
 
 
 async def test_the_lent_user_has_a_name(sandbox: Sandbox) -> None:

@@ -57,6 +57,10 @@ def count(kind: type, **fields: object) -> Callable[[ev.Event], bool]:
     return lambda e: isinstance(e, kind) and all(getattr(e, k) == v for k, v in fields.items())
 
 
+def found_correct(event: ev.Event) -> bool:
+    return isinstance(event, ev.AttemptFinished) and event.report.verdict == "correct"
+
+
 @dataclass
 class Case:
     """A command, what has to be there before it, and the events that are its effect."""
@@ -136,13 +140,14 @@ CASES = [
     Case(
         "submit",
         lambda lab: cmd.Submit(candidate=BY_HAND, plan="by hand"),
-        [lambda e: isinstance(e, ev.VersionCommitted), count(ev.CandidateEdited)],
+        [count(ev.VersionCommitted), count(ev.CandidateEdited), found_correct],
     ),
     Case(
         "submit",
         lambda lab: cmd.Submit(candidate=BY_HAND, plan="by hand", author="external"),
         [
-            lambda e: isinstance(e, ev.VersionCommitted),
+            count(ev.VersionCommitted),
+            found_correct,
             count(ev.StepStarted),
             count(ev.StepFinished, outcome="committed"),
         ],
