@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -65,41 +67,58 @@ def test_a_mistyped_command_is_told_the_right_one(avo: Avo) -> None:
     assert told.code == 2 and "status" in told.err
 
 
-def completed(words: str, **environment: str) -> list[str]:
-    """What a shell is offered after these words."""
+COMPLETING = """
+import contextlib, io, json, os, sys
+from avo_tui.cli.main import run
+offered = []
+for words in json.load(sys.stdin):
+    os.environ |= {"_TYPER_COMPLETE_ARGS": f"avo {words}", "COMP_WORDS": f"avo {words}"}
+    os.environ["COMP_CWORD"] = str(len(words.split(" ")))
+    with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):
+        run([])
+    offered.append(told.getvalue().split())
+print(json.dumps(offered))
+"""
+
+
+def completed(*lines: str, **environment: str) -> list[list[str]]:
+    """What a shell is offered after the words of each line."""
     done = subprocess.run(
-        [sys.executable, "-m", "avo_tui.cli"],
-        env={
-            **os.environ,
-            "_AVO_COMPLETE": "complete_bash",
-            "_TYPER_COMPLETE_ARGS": f"avo {words}",
-            "COMP_WORDS": f"avo {words}",
-            "COMP_CWORD": str(len(words.split(" "))),
-            **environment,
-        },
-        capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", COMPLETING],
+        env={**os.environ, "_AVO_COMPLETE": "complete_bash", **environment},
+        input=json.dumps(lines), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    offered: list[list[str]] = json.loads(done.stdout)
+    return offered
 
 
 def test_names_on_the_line_are_completed(own_places: Path, done: Path) -> None:
     """Sessions, their versions and options, tasks and pages."""
-    assert completed("status do") == ["done"]
-    assert "mha-hopper" in completed("replay m", AVO_SESSIONS="")
-    versions = completed("show done ")
-    assert {"best", "head", "v0"} <= set(versions)
-    assert completed("rewind done v") == [name for name in versions if name.startswith("v")]
-    assert completed("show nonesuch v") == []
-    assert completed("evaluate attention_c")[0] == "attention_cpu"
-    assert completed("run attention_cpu --operator t") == ["tuner"]
-    assert completed("export done --as hf") == ["hf-kernel"]
-    assert "mha_forward" in completed("run mha_f")
-    assert completed("docs first") == ["first-agent", "first-kernel", "first-repository"]
-    assert "supervisor.attempts=" in completed("set done supervisor")
-    assert completed("set done audit.ev") == ["audit.every=", "audit.every=40"]
-    assert completed("campaign sta") == ["status"]
-    assert completed("clear-") == ["clear-hint"]
+    ((hopper, *_),) = completed("replay mha-hopper", AVO_SESSIONS="")
+    assert hopper == "mha-hopper"
+    expected = {
+        "status do": ["done"],
+        "show nonesuch v": [],
+        "run attention_cpu --operator t": ["tuner"],
+        "export done --as hf": ["hf-kernel"],
+        "docs first": ["first-agent", "first-kernel", "first-repository"],
+        "set done audit.ev": ["audit.every=", "audit.every=40"],
+        "campaign sta": ["status"],
+        "clear-": ["clear-hint"],
+    }
+    among = {
+        "show done ": {"best", "head", "v0"},
+        "evaluate attention_c": {"attention_cpu"},
+        "run mha_f": {"mha_forward"},
+        "set done supervisor": {"supervisor.attempts="},
+    }
+    lines = [*expected, *among, "rewind done v"]
+    offered = dict(zip(lines, completed(*lines), strict=True))
+    assert {line: offered[line] for line in expected} == expected
+    assert all(names <= set(offered[line]) for line, names in among.items()), offered
+    versions = [name for name in offered["show done "] if name.startswith("v")]
+    assert offered["rewind done v"] == versions
 
 
 @pytest.mark.parametrize("option", ["--install-completion zsh", "--install-completion=zsh"])
@@ -134,7 +153,7 @@ def test_completing_a_command_loads_none() -> None:
 
 
 WITHOUT_TORCH = """
-import sys
+import contextlib, io, json, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
@@ -143,20 +162,31 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 from avo_tui.cli.main import run
-sys.exit(run(sys.argv[1:]))
+told = []
+for line in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = run(line.split())
+        except SystemExit as ended:
+            code = ended.code
+    told.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(told))
 """
 
 
-def without_torch(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, *arguments],
-        capture_output=True, text=True, timeout=240,
+def without_torch(*lines: str) -> dict[str, list[Any]]:
+    """Each line's exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        input=json.dumps(lines), capture_output=True, text=True, timeout=240,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return dict(zip(lines, json.loads(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+def test_who_only_watches_needs_no_torch() -> None:
+    told = without_torch(
         "sessions --json",
         "status mha-hopper --json",
         "lineage mha-hopper",
@@ -169,26 +199,19 @@ def without_torch(*arguments: str) -> subprocess.CompletedProcess[str]:
         "knowledge list",
         "brief mha-hopper",
         "seat attention-cpu-live list_versions",
-    ],
-)
-def test_who_only_watches_needs_no_torch(line: str) -> None:
-    done = without_torch(*line.split())
-    assert done.returncode == 0 and done.stdout, done.stderr
+    )
+    assert not [line for line, (code, out, _) in told.items() if code or not out], told
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+def test_who_measures_is_told_how_to_install_torch(own_places: Path) -> None:
+    told = without_torch(
         "demo --headless --steps 1",
         "run attention_cpu --operator tuner --headless",
         "task inputs attention_cpu full-256 --to inputs",
         "evaluate attention_cpu",
         "task from benchmarks/small_suite/problems/argmax.py",
-    ],
-)
-def test_who_measures_is_told_how_to_install_torch(line: str, own_places: Path) -> None:
-    done = without_torch(*line.split())
-    assert done.returncode == 1 and "pip install torch" in done.stderr, done.stderr
+    )
+    assert all(code == 1 and "pip install torch" in err for code, _, err in told.values()), told
     assert not list(own_places.iterdir()), "nothing was begun"
 
 

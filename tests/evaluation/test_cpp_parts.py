@@ -6,6 +6,7 @@ import fcntl
 import importlib.machinery
 import mmap
 import os
+import random
 import re
 import shutil
 import struct
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +28,15 @@ from avo_tui.domain.report import Resources
 from avo_tui.domain.score import ConfigurationScore
 from avo_tui.domain.verdict import Verdict
 from avo_tui.evaluation.backends.base import Rejected
-from avo_tui.evaluation.backends.cpp import allowed_symbols, benchmark, driver, glue, loops, machine
+from avo_tui.evaluation.backends.cpp import (
+    allowed_symbols,
+    benchmark,
+    driver,
+    glue,
+    loops,
+    machine,
+    profile,
+)
 from avo_tui.evaluation.backends.cpp.benchmark import too_short
 from avo_tui.evaluation.backends.cpp.candidate_process import Calibration, Overhead, Stage
 from avo_tui.evaluation.backends.cpp.compiler import CompiledCpp
@@ -311,6 +321,34 @@ def test_a_peak_is_not_below_what_was_reached() -> None:
     reached = 102e9
     slow_clock = Calibration(1.4e9, 32.0, reached)
     assert slow_clock.ceilings(2, tiles=False).peak_flops >= 2 * reached
+
+
+def test_a_case_passes_for_a_timed_call_where_it_is_no_larger() -> None:
+    seen: list[str] = []
+    told: list[bool] = []
+    cases = {
+        name: (name, SimpleNamespace(inputs={"q": torch.zeros(size)}, expected={}))
+        for name, size in (("smaller", 8), ("alike", 16), ("larger", 99))
+    }
+    subject: Any = SimpleNamespace(run=lambda name, inputs: [seen.append(name)])
+    bench: Any = SimpleNamespace(
+        _chance=random.Random(1),
+        _watch=SimpleNamespace(phase=lambda name: contextlib.nullcontext()),
+        _refuse_wrong=lambda *given, tell: told.append(tell),
+    )
+    for names, expected in (((), ()), (("larger",), ("larger",)), (cases, ("smaller", "alike"))):
+        bench._disguise = [cases[name] for name in names]
+        seen.clear()
+        for _ in range(30):
+            benchmark.Bench._pretend(bench, subject, {"q": torch.zeros(16)})
+        assert set(seen) == set(expected)
+    assert not any(told), "a check case's values stay its own"
+
+
+def test_of_a_listing_only_the_candidate_s_own_functions_are_shown() -> None:
+    head, own, brought = "a.so:\n\n", "10 <attention(float*)>:\n  10:\tret\n", "20 <brought>:\n"
+    functions = profile._functions(f"a.o:\n\n{own}\n00 <other>:\n")
+    assert profile._only(functions, head + own + brought) == head + own
 
 
 def test_a_processor_that_waits_for_a_disk_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:

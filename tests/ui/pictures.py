@@ -13,6 +13,7 @@ are counted up, and nothing that blinks.
 
 from __future__ import annotations
 
+import functools
 import string
 
 from rich.style import Style
@@ -56,6 +57,7 @@ def picture(app: AvoApp, *, whole: bool = True) -> str:
     )
 
 
+@functools.lru_cache(4096)
 def _words(style: Style | None) -> str:
     if style is None:
         return "none"

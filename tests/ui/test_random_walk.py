@@ -108,7 +108,7 @@ async def test_panes_show_the_row_under_the_cursor_however_it_came_there() -> No
         assert screen.run.cursor == screen.run.settled is not None
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("AVO_WALKS", "6"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("AVO_WALKS", "3"))))
 async def test_no_input_ends_or_hangs_the_app(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     turn, done = random.Random(seed), []
