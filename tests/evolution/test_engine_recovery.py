@@ -225,7 +225,7 @@ def test_sigkill_at_random_instants_loses_nothing(tmp_path: Path) -> None:
     lab = Laboratory(tmp_path / "s", settings)
     rng = random.Random(8)
     committed: dict[int, str] = {}
-    for _ in range(6):
+    for _ in range(4):
         process = start(lab.folder, 0.02)
         reader = SessionReader.open(lab.folder)
         seq = reader.state.session.applied
