@@ -1,5 +1,7 @@
 """Candidates of the person, notes, memory and bookmarks."""
 
+import asyncio
+
 import pytest
 
 from avo_tui.domain import commands as cmd
@@ -7,11 +9,12 @@ from avo_tui.domain import events as ev
 from avo_tui.domain.budget import Budget, Caps
 from avo_tui.domain.records import Author
 from avo_tui.domain.run_settings import RunSettings
+from avo_tui.operators.ports import StepOutcome, Workbench
 from avo_tui.store import send_command
 from tests.evolution.fake_evaluator import FakeEvaluator, seed
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_control import slow_lab
-from tests.evolution.test_engine import with_values
+from tests.evolution.test_engine import Scripted, with_values
 
 
 async def test_bookmark_and_note(make_lab: MakeLab) -> None:
@@ -118,6 +121,24 @@ async def test_submit_by_hand_in_the_middle_of_a_step(make_lab: MakeLab) -> None
     assert "not committed" in answer.effect
     await lab.stop()
     lab.check_whole()
+
+
+async def test_a_submission_is_judged_by_its_own_result(make_lab: MakeLab) -> None:
+    """Not by that of the attempt before it in the same step."""
+
+    async def vary(bench: Workbench) -> StepOutcome:
+        await bench.evaluating.evaluate(with_values(UNROLL="8"), "slower")
+        while True:  # ends: the engine ends the step
+            await bench.control.boundary("waiting")
+            await asyncio.sleep(0.005)
+
+    lab = make_lab()
+    lab.start(Scripted(vary))
+    await lab.until(lambda: (1, 1) in lab.state.attempts and lab.state.attempts[1, 1].verdict)
+    best = with_values(ALGORITHM="2", WIDTH="16", FAST_EXP="true")
+    answer = await lab.send(cmd.Submit(candidate=best, plan="by hand"))
+    assert "committed as v1" in answer.effect and lab.state.versions[1].candidate == best.id
+    await lab.stop()
 
 
 async def test_a_command_on_a_version_whose_source_is_lost_is_refused(make_lab: MakeLab) -> None:
