@@ -241,6 +241,7 @@ async def test_waiting_for_the_device_is_visible_and_ends_with_its_holder(
     assert lock_file("test").parent.parent == scratch_base
 
 
+@pytest.mark.slow  # and slows down all that runs beside it
 async def test_a_busy_machine_makes_nobody_suspicious(evaluator: LocalEvaluator) -> None:
     """Two processes that never rest on each processor: the healthy stay healthy."""
     hogs = [

@@ -227,7 +227,7 @@ async def test_what_is_behind_a_dialog_fits_the_size(recorded: MemorySource) -> 
         assert picture(app) == alone
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_a_pane_alone_fills_the_screen(recorded: MemorySource, size: tuple[int, int]) -> None:
     async with running(make_app(recorded), size) as hands:
         for number, name in enumerate(PANES, 1):
