@@ -113,6 +113,21 @@ async def test_killed_after_a_command_was_taken(
         assert lab.state.steps[step.number + 1].parent == 0
 
 
+async def test_a_rewind_without_a_run_ends_the_step_that_a_crash_cut_off(
+    make_lab: MakeLab,
+) -> None:
+    lab = await slow_lab(make_lab, versions=2)
+    step = lab.state.current_step
+    assert step is not None
+    await lab.killed()
+    lab.evaluator.hold_no_more()
+    identity = send_command(lab.folder, cmd.Rewind(version=0, reason="why not"))
+    lab.start(brief=True)
+    await lab.ended()
+    assert lab.state.commands[identity].effect.endswith(f"; step {step.number} ends")
+    assert lab.state.steps[step.number].outcome == "rewound" and lab.state.session.head == 0
+
+
 async def test_a_job_that_a_crash_cut_off_is_done_by_the_next_engine(make_lab: MakeLab) -> None:
     lab = make_lab(None, FakeEvaluator(seconds=0.01))
     lab.start()
