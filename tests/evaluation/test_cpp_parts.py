@@ -330,7 +330,12 @@ def test_a_case_passes_for_a_timed_call_where_it_is_no_larger() -> None:
         name: (name, SimpleNamespace(inputs={"q": torch.zeros(size)}, expected={}))
         for name, size in (("smaller", 8), ("alike", 16), ("larger", 99))
     }
-    subject: Any = SimpleNamespace(run=lambda name, inputs: [seen.append(name)])
+
+    def run(name: str, inputs: object) -> list[None]:
+        seen.append(name)
+        return [None]
+
+    subject: Any = SimpleNamespace(run=run)
     bench: Any = SimpleNamespace(
         _chance=random.Random(1),
         _watch=SimpleNamespace(phase=lambda name: contextlib.nullcontext()),

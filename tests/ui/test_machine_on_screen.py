@@ -69,14 +69,6 @@ async def test_profile_and_share_of_peak(source: MemorySource, size: tuple[int, 
         assert "100 GFLOP/s (fp32 fused multiply-add)" in text and "5 operations per byte" in text
 
 
-async def test_the_best_ones_share_of_peak_at_the_chart(source: MemorySource) -> None:
-    best = source.state.best
-    assert best is not None
-    app = make_app(with_machine(source, best.device))
-    async with running(app, (120, 40)) as hands:
-        await hands.until(lambda: "of peak" in title_of(app, "score"))
-
-
 async def test_the_roofline_is_one_of_the_charts(source: MemorySource) -> None:
     best = source.state.best
     assert best is not None
