@@ -36,7 +36,6 @@ def keys_of(app: AvoApp, *but: str) -> list[str]:
 
 KEYS_TO = {
     "run": [],
-    "lineage": ["L"],
     "attempts": ["F"],
     "compare": ["B", "c"],
     "kernel": ["B", "V"],
