@@ -342,6 +342,9 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
         return TextIOWrapper(open_private(Path(self.baseFilename)), encoding=self.encoding)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Write nothing where the disk is full: logging would print the message, keys and all."""
+
 
 def _log_to(path: Path) -> logging.Handler:
     try:

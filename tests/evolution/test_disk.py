@@ -1,6 +1,7 @@
 """A disk that refuses for a while holds a run up; only the end of the patience ends it."""
 
 import errno
+import logging
 import os
 import stat
 import tempfile
@@ -139,8 +140,6 @@ def test_the_log_is_its_owner_s_alone(tmp_path: Path) -> None:
     path.touch(0o644)
     handler = process._log_to(path)
     handler.close()
-    import logging
-
     logging.getLogger().removeHandler(handler)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -177,3 +176,16 @@ def test_a_bad_patience_is_refused_at_once(hours: str | bool, tmp_path: Path) ->
     settings = RunSettings(operator="tuner", options={PATIENCE_OPTION: hours})
     with pytest.raises(ValueError, match="must be a number of hours"):
         create_session("odd", TASK, settings)
+
+
+def test_a_full_disk_prints_no_message_that_the_log_would_have_redacted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = process.PrivateLog(tmp_path / "engine.log")
+
+    def full(_: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(log.stream, "write", full)
+    log.handle(logging.LogRecord("x", logging.ERROR, "x", 1, "the key is sk-ant", (), None))
+    assert capsys.readouterr().err == ""
