@@ -120,6 +120,7 @@ extensions or intrinsics may be used. One thread; no other process, file, clock 
             hidden("odd-205", _ODD, "late_needle", 1, 2, 205, causal=True, repeat=True),
             hidden("batch-3", _BATCH, "large_logits", 3, 1, 96, causal=True),
             hidden("batch-2", _BATCH, "sunk", 2, 2, 64, causal=False),
+            hidden("batch-263", _BATCH, "normal", 3, 2, 263, causal=False),
             hidden("lone-query", _LONE, "lone_query", 3, 5, 40, causal=True, repeat=True),
             hidden("lone-key", _LONE, "lone_key", 1, 2, 577, causal=False),
             hidden("twin-keys", _LONE, "twin_keys", 2, 4, 189, causal=False),
