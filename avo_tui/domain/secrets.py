@@ -29,9 +29,11 @@ _NAMES = re.compile(
 _PERHAPS = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(ANTHROPIC|AWS|OPENAI)_", re.IGNORECASE
 )
-_SHAPE = r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"
-_ESCAPE = r"(?:%|\\u00|\\x)"
-"""What begins a character as an address, JSON or a program may write it."""
+_ESCAPE = r"(?:%(?:25){0,3}|\\{1,8}(?:u00|x))"
+"""What begins a character as an address, JSON or a program may write it, one within another."""
+_CODE = "[0-9A-Fa-f]{2}"
+_BEHIND_ESCAPE = rf"|(?<=\\[nrt])|(?<=%{_CODE})|(?<=\\u00{_CODE})|(?<=\\x{_CODE})"
+"""Where a word begins though a letter is before it: that ends an escape, such as that of a line."""
 _ESCAPED = re.compile(_ESCAPE + r"[2-7][0-9A-Fa-f]|\\/")
 _WORD = re.compile(r"[A-Za-z_]+")
 _CHOSEN = re.compile(r"pass|secret|credential", re.IGNORECASE)
@@ -84,11 +86,13 @@ def redactor(values: Iterable[str]) -> Redact:
     that a key such as `placeholder` does not change identifiers that contain it.
     """
     known = list(values)
-    plain = re.compile("|".join([_SHAPE, *(_pattern(value, re.escape) for value in known)]))
     of_key = rf"(?:[A-Za-z0-9_-]|{_ESCAPE}(?i:2d|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f))"
-    shape = "(?<![A-Za-z0-9])" + "".join(map(_written, "sk-")) + of_key + "{16,}"
+    # a known value goes first: only part of it may look like a key
+    plain = re.compile("|".join([*(_pattern(v, _plain) for v in known), _shape(_plain)]))
     # much slower, and therefore for texts alone that have an escape
-    escaped = re.compile("|".join([shape, *(_pattern(value, _written) for value in known)]))
+    escaped = re.compile(
+        "|".join([*(_pattern(v, _written) for v in known), _shape(_written, of_key)])
+    )
 
     def replace(text: str) -> str:
         pattern = escaped if _ESCAPED.search(text) else plain
@@ -159,19 +163,31 @@ def _clean(given: Any, free: bool) -> Any:
     return redact(given) if free and isinstance(given, str) else given
 
 
+def _shape(written: Callable[[str], str], of_key: str = "[A-Za-z0-9_-]") -> str:
+    return f"{_begin('A-Za-z0-9')}{''.join(map(written, 'sk-'))}{of_key}{{16,}}"
+
+
 def _pattern(value: str, written: Callable[[str], str]) -> str:
     escaped = "".join(map(written, value))
     if _WORD.fullmatch(value):
-        return rf"(?<![A-Za-z0-9_]){escaped}(?![A-Za-z0-9_])"
+        return rf"{_begin('A-Za-z0-9_')}{escaped}(?![A-Za-z0-9_])"
     return escaped
 
 
+def _begin(letters: str) -> str:
+    return f"(?:(?<![{letters}]){_BEHIND_ESCAPE})"
+
+
+def _plain(character: str) -> str:
+    """A pattern of a character of a secret, as it is or quoted."""
+    return ("" if character.isalnum() or character in "-_" else r"\\{0,8}") + re.escape(character)
+
+
 def _written(character: str) -> str:
-    """A pattern of the ways in which a character of a secret may be written."""
-    itself = re.escape(character)
-    return (
-        rf"(?:\\?{itself}|{_ESCAPE}(?i:{ord(character):02x}))" if ord(character) < 128 else itself
-    )
+    """A pattern of all the ways in which a character of a secret may be written."""
+    if ord(character) >= 128:
+        return re.escape(character)
+    return rf"(?:\\{{0,8}}{re.escape(character)}|{_ESCAPE}(?i:{ord(character):02x}))"
 
 
 def _without_scheme(value: str) -> str:

@@ -7,8 +7,10 @@ import contextlib
 import re
 import sys
 import time
+from json import dumps
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -87,8 +89,15 @@ def test_secrets_are_found_where_they_are_set() -> None:
         replace = redactor(keys)
         for written in (shaped, json, address, program, rf"\u0073{shaped[1:]}", f"sk{json[12:]}"):
             assert replace(f"key={written}&") == "key=[redacted]&"
+    for before in (r"\n", r"\t", "%20", "%3D", r"\u0022", r"\x3d"):
+        assert replace(f"{before}{shaped}") == f"{before}[redacted]"
+    assert replace(quote(quote(address))) == "[redacted]"
     kept = r"100%75 of task-0123456789abcdef01 \u0073 mask%2D0123456789abcdef01"
     assert replace(kept) == kept
+    odd = 'sk-0123456789abcdef"/+rest\\of it'
+    replace = redactor([odd])
+    for written in (odd, dumps(odd)[1:-1], dumps(dumps(odd))[3:-3], quote(quote(odd))):
+        assert replace(f"<{written}>") == "<[redacted]>"
 
 
 @pytest.mark.parametrize("before", [20, 45, 150, 185, 285, 490, 590, 1990])
