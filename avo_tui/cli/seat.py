@@ -17,7 +17,7 @@ import platformdirs
 from pydantic import TypeAdapter, ValidationError
 from typer import Argument, BadParameter, Exit, Option, Typer, echo
 
-from avo_tui.cli.control import ANSWER_SECONDS, deliver, effective
+from avo_tui.cli.control import ANSWER_SECONDS, NOT_TAKEN, deliver
 from avo_tui.cli.control import answer as taken
 from avo_tui.cli.errors import INTERRUPTED, Failure, expected, sentence
 from avo_tui.cli.json_output import current_attempt
@@ -223,11 +223,15 @@ def _answer(reader: SessionReader, hello: Hello, call: Call, texts: dict[str, st
 
 
 def _leave_note(reader: SessionReader, command: EditMemory) -> None:
-    """Have a note written into the memory of a run that has ended. Raises ValueError."""
+    """Have a note written into the memory of a run that has ended. Raises as `Leave`."""
     try:
-        effective(taken(reader, deliver(reader, command), ANSWER_SECONDS), as_json=False)
+        record = taken(reader, deliver(reader, command), ANSWER_SECONDS)
     except (Failure, StoreError) as error:
-        raise ValueError(str(error)) from None
+        raise ToolError(f"The note is not written yet: {error}") from None
+    if record is None:
+        raise ToolError(f"The note is not written yet: {NOT_TAKEN}")
+    if record.refused is not None:
+        raise ValueError(record.refused)
 
 
 def _check_writable(out: Path) -> None:

@@ -19,7 +19,7 @@ from avo_tui.store import SessionReader
 
 Leave = Callable[[EditMemory], None]
 """Has a note written into the memory of a run that has no engine. Raises ValueError, with the
-reason, where it is refused."""
+reason, where it is refused, and ToolError where it waits for an engine."""
 
 
 def is_over(reader: SessionReader) -> bool:
@@ -92,10 +92,12 @@ class _Notes:
     def write_note(self, category: NoteCategory, text: str, replaces: Sequence[str] = ()) -> Note:
         """Have a note written. Raises ValueError where the memory has no room for it."""
         author = self._reader.state.session.settings.operator
+        before = set(self._reader.state.memory)
         self._leave(EditMemory(category=category, text=text, author=author))
         self._reader.poll()
+        # not by its text, which is recorded without secrets
         notes = reversed(self._reader.state.memory.values())
-        return next(note for note in notes if note.text == text)
+        return next(note for note in notes if note.id not in before)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 from typing import cast
 
@@ -19,6 +20,7 @@ from tests.shipped import shipped_sessions
 from tests.waiting import wait_for
 
 Avo = Callable[..., Result]
+KEY = "sk-ant-0123456789abcdefgh"
 
 
 @pytest.fixture(scope="module")
@@ -158,12 +160,20 @@ def test_an_agent_does_not_take_back_that_the_run_was_stopped(own_places: Path, 
     assert versions["run_state"] == "stopped"
     assert "the run is stopped (as asked): only its record" in avo("brief", "ended").out
     assert "ended is stopped (as asked)" in avo("seat", "ended", "list_attempts").out
-    kept = avo("seat", "ended", "remember", "category=fact", "text=halves of a tile pay")
+    kept = avo("seat", "ended", "remember", "category=fact", f"text=halves of a tile pay {KEY}")
     assert kept.code == 0 and "Kept as note" in kept.out, kept.err
-    assert "halves of a tile pay" in avo("seat", "ended", "recall").out
+    assert "halves of a tile pay [redacted]" in avo("seat", "ended", "recall").out
     ended = SessionReader.open(folder)
     assert [note.author for note in ended.state.memory.values()] == ["seat"]
     assert ended.run_state() == "stopped" and not ended.engine().alive
+
+
+def test_a_note_that_waits_for_an_engine_is_not_taken_for_refused(tmp_path: Path, avo: Avo) -> None:
+    live = next(path for path in shipped_sessions() if path.name == "attention-cpu-live")
+    copytree(live, tmp_path / "copy")
+    told = avo("seat", str(tmp_path / "copy"), "remember", "category=fact", "text=halves pay")
+    assert told.code == 1 and "The note is not written yet: the command is in the inbox" in told.out
+    assert "avo session trust" in told.out and "condense" not in told.out
 
 
 def test_a_source_is_given_whole_and_as_it_is(avo: Avo) -> None:
