@@ -20,7 +20,8 @@ def with_macros(candidate: Candidate, values: Mapping[str, str]) -> tuple[Candid
     """The candidate with these values for those of the names that its manifest sets, wherever it
     sets them, and which names those are.
 
-    Raises ValueError, with a sentence, for a macro whose place in the text was not found.
+    Raises ValueError, with a sentence, for a macro whose place in the text was not found, or not
+    told from another's.
     """
     files, in_manifest = dict(candidate.files), set[str]()
     for file, read in _READ.items():
@@ -28,10 +29,11 @@ def with_macros(candidate: Candidate, values: Mapping[str, str]) -> tuple[Candid
         for name in values:
             if not any(name in table for table in held):
                 continue
-            literal = _literal(values[name])
-            files[file] = _set(files[file], name, literal)
+            literal, before = _literal(values[name]), files[file]
+            files[file] = _set(before, name, literal)
             now = [table[name] for table in _tables(read, files[file]) if name in table]
-            if not now or any(value != json.loads(literal) for value in now):
+            missed = not now or any(value != json.loads(literal) for value in now)
+            if missed or _without(read(before), name) != _without(read(files[file]), name):
                 raise ValueError(f"{name} stands in {file} in a form that a sweep cannot set")
             in_manifest.add(name)
     return candidate.replaced(files=files), in_manifest
@@ -45,6 +47,12 @@ def _tables(read: Callable[[str], Any], text: str) -> list[dict[str, Any]]:
         return [dict(part.get("macros", {})) for part in parts]
     except (ValueError, TypeError, AttributeError):
         return []
+
+
+def _without(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    for part in (manifest, *manifest.get("variants", [])):
+        part.get("macros", {}).pop(name, None)
+    return manifest
 
 
 def _set(text: str, name: str, literal: str) -> str:

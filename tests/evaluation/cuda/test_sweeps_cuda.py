@@ -43,6 +43,13 @@ async def test_the_manifest_takes_the_value_of_the_variant(source: str, manifest
         assert plan.stages[0].shared_memory == 128 * 256
 
 
+def test_a_macro_that_is_called_like_a_key_of_the_manifest_is_told_from_it() -> None:
+    manifest = f"[macros]\nshared_memory = 64\n\n{PARAMS}{STAGE}"
+    origin = Candidate(files={"a.cu": KERNEL, "launch.toml": manifest})
+    with pytest.raises(ValueError, match=r"shared_memory stands in launch\.toml in a form"):
+        defined(origin, {"shared_memory": "128"})
+
+
 async def test_a_log_quotes_the_lines_that_the_author_wrote() -> None:
     source = "\n".join(["", KERNEL.replace("*o = ROWS", "*o = PAD + missing"), ""])
     files = {"a.cu": source, "launch.toml": f"macros = {{ ROWS = 64 }}\n{PARAMS}{STAGE}"}
