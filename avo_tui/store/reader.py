@@ -24,6 +24,8 @@ from avo_tui.store.objects import ObjectStore
 from avo_tui.store.pages import pack
 
 MAX_PROBLEMS = 100
+NAMED = 3
+"""Problems that the sentence about the damage names."""
 
 
 def standing(state: RunState, reason: str, engine: EngineStatus) -> tuple[RunState, str]:
@@ -75,7 +77,7 @@ class SessionReader:
         """What is damaged and what to do about it, in one sentence; empty where nothing is."""
         if not self.problems:
             return ""
-        return f"{self.name} is damaged: {self.problems[0]}; {self.mend}"
+        return f"{self.name} is damaged: {'; '.join(self.problems[:NAMED])}; {self.mend}"
 
     def _load(self) -> None:
         loaded = load(self._layout)

@@ -137,6 +137,11 @@ def test_it_is_read_as_far_as_it_is_whole(
             assert "avo doctor done" in result.err, (command, result.err)
         if not lost and command[0] in NEED_NO_OBJECT:
             assert result.code == 0, (command, result.err)
+        if "line of the journal" in what and command[0] in NEED_NO_OBJECT:
+            assert "session.json" in result.err and "not an event" in result.err, (
+                command,
+                result.err,
+            )
     assert lost or told, "what is damaged was said by some command"
     listed = avo("sessions", "--json").json["sessions"]
     assert "done" in {row["session"] for row in listed}
