@@ -5,7 +5,7 @@ import pytest
 from avo_tui.domain.base import now
 from avo_tui.domain.events import CandidateProfiled, HintDelivered, HintQueued, NoteWritten
 from avo_tui.domain.records import Hint, Note, Profile
-from avo_tui.operators.agent.prompts.opening import opening
+from avo_tui.operators.agent.prompts.opening import opening, task_text
 from avo_tui.operators.seat.opening import TOTAL, seat_opening
 from avo_tui.operators.toolbox import Toolbox, Workspace
 from avo_tui.store import SessionReader
@@ -116,3 +116,10 @@ async def test_what_a_client_has_read_is_not_told_again() -> None:
     assert head not in second and "read_candidate(raw=true)" in second
     assert bench.task.description.strip() not in second and "begin_step(whole=true)" in second
     assert len(second) < len(first) - len(head)
+
+
+def test_what_a_task_asks_for_on_other_inputs_is_told_before_the_gate_refuses() -> None:
+    task = FakeWorkbench().reading.task
+    assert "is refused where it does not reach" not in task_text(task, None)
+    asked = task_text(task.replaced(least_breadth=0.9), None)
+    assert f"does not reach 0.9 × `{task.reference_baseline}` on each" in asked

@@ -83,9 +83,17 @@ def task_text(task: TaskInfo, machine: MachineInfo | None) -> str:
         parameters = ", ".join(f"{k}={v}" for k, v in c.parameters.items())
         told = filter(None, (parameters, _work_text(*task.work.get(c.name, (0.0, 0.0)))))
         lines.append(": ".join(filter(None, (f"- `{c.name}`", "; ".join(told)))))
+    breadth = ""
+    if task.least_breadth is not None:
+        asked = f"{task.least_breadth:g} × `{task.reference_baseline}`"
+        breadth = (
+            " A version is also timed on other sizes and kinds of inputs before it is committed: it"
+            f" is refused where it does not reach {asked} on each."
+        )
     return fill(
         "repository" if task.tree else "task",
         {
+            "breadth": breadth,
             "title": task.title,
             "description": task.description.strip(),
             "language": task.language,
