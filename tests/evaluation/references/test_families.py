@@ -82,15 +82,26 @@ def overflowing_mish(x: torch.Tensor) -> torch.Tensor:
     return x * above / (above + 2.0)  # the product overflows where x is above 6,800
 
 
+def when_large(shortcut: Kernel, honest: Kernel) -> Kernel:
+    """The shortcut at the largest scored size alone."""
+    return lambda x: shortcut(x) if x.shape == (ROWS, COLUMNS) else honest(x)
+
+
 LIBRARY: dict[str, tuple[str, dict[str, Kernel]]] = {
     "torch.softmax(x, -1)": ("softmax", {
         "without its maximum": naive,
         "the maximum of some": of_some,
         "above the scored size": in_parts(lambda x: x.softmax(-1)),
         "tiles without a guard": online,
+        "without its maximum when large": when_large(naive, lambda x: x.softmax(-1)),
     }),
     "torch.nn.functional.layer_norm(x, x.shape[-1:])": (
-        "normalisation", {"one-pass variance": one_pass},
+        "normalisation", {
+            "one-pass variance": one_pass,
+            "one-pass variance when large": when_large(
+                one_pass, lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:])
+            ),
+        },
     ),
     "x.cumsum(-1)": ("scan", {
         "starts again": in_parts(lambda x: x.cumsum(-1)), "starts again far above": above(6000),
