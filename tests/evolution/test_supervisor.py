@@ -13,7 +13,8 @@ from avo_tui.evolution.run import Run
 from avo_tui.evolution.watch.budget import BudgetWatch
 from avo_tui.evolution.watch.supervisor import Supervisor
 from avo_tui.operators.ports import StepEnded, StepOutcome, Workbench
-from avo_tui.store import SessionReader
+from avo_tui.store.layout import Layout
+from avo_tui.store.loading import fold_journal
 from tests.evolution.fake_evaluator import FakeEvaluator, seed
 from tests.evolution.laboratory import MakeLab
 from tests.evolution.test_engine import Scripted, with_values
@@ -184,9 +185,9 @@ async def test_an_operator_that_waits_is_not_supervised(make_lab: MakeLab) -> No
 
 
 def test_what_the_notes_doubt_is_not_advised_to_be_handed_in() -> None:
-    """A note of a failure names 6.12-6.19 of this run; 6.26 and 6.27 were never run."""
+    """In step 6 of this run a note of a failure names 6.12-6.19; 6.26 and 6.27 were never run."""
     agents = next(p for p in shipped_sessions() if p.name == "mha-hopper-agents")
-    state = SessionReader.open(agents).state
+    state = fold_journal(Layout(agents), until=3007)
     head = state.session.head
     assert head is not None
     traits = state.session.settings.operator_traits
