@@ -354,7 +354,7 @@ def test_what_is_whole_of_a_damaged_lineage_is_shown_and_exported(
     assert shown.json["score"]
     assert avo("show", "done", "v0").code == 0
     refused = avo("show", "done", "v0", "--source")
-    assert refused.code == 1 and "is missing; `avo doctor" in refused.err
+    assert refused.code == 1 and "is missing; put objects/" in refused.err
     page = tmp_path / "page"
     assert avo("export", "done", "--to", str(page), "--as", "html").code == 0
     assert "cannot be shown" in next(page.glob("*.html")).read_text()

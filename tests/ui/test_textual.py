@@ -104,7 +104,8 @@ async def test_a_size_that_was_told_before_a_picture_has_nothing_sent_anew(
 ) -> None:
     app, sent, row = make_app(source), SentScreen(), [(0, 0, Strip([Segment("same")]))]
     async with running(app, (80, 24)):
-        terminal = SimpleNamespace(sent_screen=sent, writer=None)
+        window = SimpleNamespace(waits=False)
+        terminal = SimpleNamespace(sent_screen=sent, writer=None, window=window)
         monkeypatch.setattr(type(app), "terminal", property(lambda self: terminal))
         early = events.Resize(app.size, app.size)
         sent.changes(row, app.console)
