@@ -197,7 +197,8 @@ def _supervisor_lines(state: SessionState) -> Iterator[str]:
         return
     stall = stall_rules.stall(state)
     rules = stall_rules.rules(stall, stall_rules.limits(state.session.settings))
-    numbers = [f"{round(r.used, 2):.6g} of {r.limit:g} {r.words}" for r in rules if r.limit and r.used]
+    near = [r for r in rules if r.limit and r.used]
+    numbers = [f"{round(r.used, 2):.6g} of {r.limit:g} {r.words}" for r in near]
     level = stall_rules.next_level(stall.rung, ladder).replace("_", " ")
     yield f"supervisor: {', '.join(numbers) or 'nothing amiss'}; next: {level}"
     for intervention in state.supervision.values():
