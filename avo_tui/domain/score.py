@@ -24,7 +24,7 @@ def geomean(values: Iterable[float]) -> float:
 SECONDS_IN: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 """Units of time, for which less is better → length of the unit in seconds."""
 
-LEVEL = 0.95
+AS_FAST_FROM = 0.95
 """Speed relative to the baseline's from which a kernel counts as level with it."""
 
 LESS = " ↓"
@@ -97,12 +97,12 @@ class Score(Value):
         if not self.breadth:
             return []
         (slowest, ratio), speeds = next(iter(self.breadth.items())), self.breadth.values()
-        level = sum(speed > LEVEL for speed in speeds)
+        level = sum(speed > AS_FAST_FROM for speed in speeds)
         return [
             f"other inputs: worst {ratio:.3g} × {self.reference_baseline}",
             f"at {slowest}",
             f"median {median(speeds):.3g}",
-            f"{level} of {len(speeds)} above {LEVEL}",
+            f"{level} of {len(speeds)} above {AS_FAST_FROM}",
         ]
 
     @property
